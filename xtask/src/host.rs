@@ -1,0 +1,8 @@
+//! The only place that touches the machine: files, locks, disks, memory, ports.
+
+pub mod disk;
+pub mod files;
+pub mod lock;
+pub mod memory;
+pub mod ports;
+pub mod user;

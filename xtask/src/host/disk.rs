@@ -1,0 +1,49 @@
+//! Free space, also where a directory does not exist yet.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// What a file system has left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Space {
+    /// The nearest directory that exists.
+    pub at: PathBuf,
+    /// Bytes that an ordinary user may still write.
+    pub available: u64,
+    /// Whether it is mounted read-only.
+    pub read_only: bool,
+}
+
+/// The space for `path`, asked of its nearest ancestor that exists.
+///
+/// # Errors
+/// When the file system cannot be asked.
+pub fn space(path: &Path) -> Result<Space> {
+    let at = nearest_existing(path);
+    let facts = rustix::fs::statvfs(at)
+        .with_context(|| format!("asking for the space at {}", at.display()))?;
+    Ok(Space {
+        at: at.to_owned(),
+        available: facts.f_bavail.saturating_mul(facts.f_frsize),
+        read_only: facts.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+    })
+}
+
+/// `path` or its nearest ancestor that exists.
+pub fn nearest_existing(path: &Path) -> &Path {
+    path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_to_come_is_measured_where_it_would_be_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let space = space(&folder.path().join("not/yet")).unwrap();
+        assert_eq!(space.at, folder.path());
+        assert!(space.available > 0);
+    }
+}

@@ -1,0 +1,100 @@
+//! Files that are whole or not there: written beside, synced, renamed, folder synced.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+/// How a half-written file is named until it is renamed: `.<name>.<random>.partial`.
+const PARTIAL: &str = ".partial";
+
+/// Puts `contents` at `path` with `mode`. A crash leaves the old file or the new one, and at most
+/// a stray `.partial` beside, which the next write of the same file removes.
+///
+/// # Errors
+/// When the folder is missing, full or not writable; the old file is then untouched.
+pub fn write_atomically(path: &Path, contents: &[u8], mode: u32) -> Result<()> {
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().context("a file needs a name")?.to_string_lossy();
+    let write = || -> std::io::Result<()> {
+        remove_partials(folder, &name)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(&format!(".{name}."))
+            .suffix(PARTIAL)
+            .permissions(fs::Permissions::from_mode(mode))
+            .tempfile_in(folder)?;
+        file.write_all(contents)?;
+        // The umask may have taken bits away.
+        file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        File::open(folder)?.sync_all()
+    };
+    write().with_context(|| format!("writing {}", path.display()))
+}
+
+fn remove_partials(folder: &Path, name: &str) -> std::io::Result<()> {
+    let prefix = format!(".{name}.");
+    for entry in fs::read_dir(folder)?.flatten() {
+        let file = entry.file_name();
+        let file = file.to_string_lossy();
+        if file.starts_with(&prefix) && file.ends_with(PARTIAL) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The text of `path`, `None` where there is no such file.
+///
+/// # Errors
+/// When it is there but cannot be read.
+pub fn read_optional(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+    }
+}
+
+/// Opens `path` for a lock: made if missing, readable by everybody, so that root and user can
+/// stand in each other's way instead of failing on permissions.
+pub(super) fn open_shared(path: &Path) -> std::io::Result<File> {
+    let create = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o644)
+        .open(path);
+    match create {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => File::open(path),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_replaces_the_file_with_its_mode_and_clears_what_a_crash_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        fs::write(folder.path().join("..env.abc123.partial"), "half").unwrap();
+        write_atomically(&path, b"old", 0o644).unwrap();
+        write_atomically(&path, b"new", 0o600).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_write_names_the_file() {
+        let error = write_atomically(Path::new("/no/such/folder/file"), b"", 0o600).unwrap_err();
+        assert!(format!("{error:#}").starts_with("writing /no/such/folder/file: No such file"));
+    }
+}

@@ -1,0 +1,132 @@
+//! One lock a project, held by the process and by every program that it starts.
+//!
+//! The lock belongs to the open file, which children inherit: after `kill -9` it is free only
+//! once the last of them has stopped. Nothing has to be cleaned up.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::files::open_shared;
+use crate::process::check_interrupted;
+
+/// A lock held until dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Whether to wait for whoever holds the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfHeld {
+    /// Fail with a sentence that names the holder.
+    Fail,
+    /// Wait until it is free.
+    Wait,
+}
+
+impl Lock {
+    /// Takes the lock at `path`, saying in it that `what` holds it. `waiting` is called once
+    /// with the holder's words before a wait begins.
+    ///
+    /// # Errors
+    /// When another process holds it and `if_held` says to fail; when the folder is not writable.
+    pub fn take(
+        path: &Path,
+        what: &str,
+        if_held: IfHeld,
+        waiting: impl FnOnce(&str),
+    ) -> Result<Self> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("creating {}", folder.display()))?;
+        }
+        let mut file =
+            open_shared(path).with_context(|| format!("opening the lock {}", path.display()))?;
+        let mut waiting = Some(waiting);
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => {
+                    return Err(error).with_context(|| format!("locking {}", path.display()));
+                }
+            }
+            let holder = holder(&mut file);
+            if if_held == IfHeld::Fail {
+                bail!(
+                    "{holder} is at work on this project. Wait for it, then run the command again"
+                );
+            }
+            if let Some(waiting) = waiting.take() {
+                waiting(&holder);
+            }
+            check_interrupted()?;
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        write_holder(&mut file, what);
+        let flags = rustix::io::fcntl_getfd(&file).context("reading the lock's flags")?;
+        rustix::io::fcntl_setfd(&file, flags - rustix::io::FdFlags::CLOEXEC)
+            .context("handing the lock to children")?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// For people only, so a failure to write (a file of another user) changes nothing.
+fn write_holder(file: &mut File, what: &str) {
+    let text = format!("`{what}` (process {})\n", std::process::id());
+    let _ =
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
+}
+
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
+    match text.trim() {
+        "" => "another command".to_owned(),
+        _ if read.is_err() => "another command".to_owned(),
+        text => text.to_owned(),
+    }
+}
+
+/// Where the lock of `project` lies in `state`.
+pub fn path(state: &Path, project: &str) -> PathBuf {
+    state.join(format!("{project}.lock"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn take(path: &Path) -> Result<Lock> {
+        Lock::take(path, "test", IfHeld::Fail, |_| {})
+    }
+
+    #[test]
+    fn a_second_taker_is_told_who_holds_it_and_succeeds_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path(folder.path(), "project");
+        let first = take(&path).unwrap();
+        let error = take(&path).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("`test` (process {})", std::process::id())), "{error}");
+        drop(first);
+        take(&path).unwrap();
+    }
+
+    #[test]
+    fn a_child_holds_it_on_after_its_parent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path(folder.path(), "project");
+        let lock = take(&path).unwrap();
+        let mut child = Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        drop(lock);
+        assert!(take(&path).is_err(), "the child still runs");
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        take(&path).unwrap();
+    }
+}

@@ -1,0 +1,84 @@
+//! Is a port free, and who holds it?
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+
+/// What is known of a TCP port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Port {
+    /// It can be bound.
+    Free,
+    /// Somebody listens; the words name the process where we may see it.
+    Taken(Option<String>),
+    /// It cannot be bound for another reason, such as an address that is not ours.
+    Unusable(String),
+}
+
+/// Asks by binding, which is what Docker would do.
+pub fn probe(address: IpAddr, port: u16) -> Port {
+    match TcpListener::bind(SocketAddr::new(address, port)) {
+        Ok(_) => Port::Free,
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Port::Taken(holder(port)),
+        // A port below 1024 is Docker's to open, not ours.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Port::Free,
+        Err(error) => Port::Unusable(error.to_string()),
+    }
+}
+
+/// A port that is free on the loopback address now.
+pub fn free() -> std::io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// `name (process N)` of the listener, from Linux' `/proc`; `None` elsewhere or without the right.
+fn holder(port: u16) -> Option<String> {
+    let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .find_map(|table| listening_inode(&std::fs::read_to_string(table).ok()?, port))?;
+    let socket = format!("socket:[{inode}]");
+    std::fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let mut descriptors = std::fs::read_dir(entry.path().join("fd")).ok()?.flatten();
+        descriptors.find(|descriptor| {
+            std::fs::read_link(descriptor.path()).is_ok_and(|link| *link.as_os_str() == *socket)
+        })?;
+        let name = std::fs::read_to_string(entry.path().join("comm")).ok()?;
+        Some(format!("{} (process {pid})", name.trim()))
+    })
+}
+
+/// The socket's inode in a table such as `/proc/net/tcp`: state 0A is LISTEN.
+fn listening_inode(table: &str, port: u16) -> Option<String> {
+    let ending = format!(":{port:04X}");
+    table.lines().skip(1).find_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        (fields.get(1)?.ends_with(&ending) && *fields.get(3)? == "0A")
+            .then(|| fields.get(9).copied().map(str::to_owned))?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_we_hold_is_taken_by_us() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let Port::Taken(holder) = probe(Ipv4Addr::LOCALHOST.into(), port) else {
+            panic!("not taken")
+        };
+        if cfg!(target_os = "linux") {
+            let holder = holder.unwrap();
+            assert!(holder.ends_with(&format!("(process {})", std::process::id())), "{holder}");
+        }
+        drop(listener);
+        assert_eq!(probe(Ipv4Addr::LOCALHOST.into(), port), Port::Free);
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_unusable() {
+        let address = Ipv4Addr::new(192, 0, 2, 1).into();
+        assert!(matches!(probe(address, 8080), Port::Unusable(_)));
+    }
+}

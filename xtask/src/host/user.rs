@@ -1,0 +1,37 @@
+//! Who runs us.
+
+/// Whether we may change owners and write anywhere.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Our numeric user and group, as `uid:gid`.
+pub fn owner() -> Owner {
+    Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
+}
+
+/// A numeric user and group, written `uid:gid`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.uid, self.gid)
+    }
+}
+
+impl std::str::FromStr for Owner {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text
+            .split_once(':')
+            .and_then(|(uid, gid)| Some(Self { uid: uid.parse().ok()?, gid: gid.parse().ok()? }));
+        parsed.ok_or_else(|| format!("`{text}` is no numeric owner such as 999:999"))
+    }
+}

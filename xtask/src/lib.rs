@@ -1,0 +1,8 @@
+//! Drives the Docker infrastructure of the Case Interview Practice Platform.
+//!
+//! The binary `xtask` is a thin `main` over this library, so that tests can link it.
+//! `docs/ARCHITECTURE.md` holds the map.
+
+pub mod host;
+pub mod process;
+pub mod secret;

@@ -1,0 +1,510 @@
+//! The only place that starts a program.
+//!
+//! A [`Cmd`] is a plain value: a plan can print it before anything runs it. Short local programs
+//! run through xshell; whatever needs a time limit or is read line by line runs through duct.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::secret::mask;
+
+/// How often a wait looks whether the user has interrupted.
+const POLL: Duration = Duration::from_millis(100);
+/// Lines of output that an error repeats.
+const TAIL: usize = 15;
+
+static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+static TRACE: OnceLock<fn(&Cmd)> = OnceLock::new();
+
+/// The user pressed Ctrl-C, or the process was asked to terminate. Ends with exit status 130.
+#[derive(Debug)]
+pub struct Interrupted;
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// Has SIGINT and SIGTERM noted instead of ending the process. A second one ends it at once.
+///
+/// # Errors
+/// When the handlers cannot be installed.
+pub fn watch_signals() -> Result<()> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let flag = INTERRUPTED.get_or_init(Arc::default);
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(flag))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(flag)))
+            .context("installing signal handlers")?;
+    }
+    Ok(())
+}
+
+/// Fails with [`Interrupted`] once the user has asked to stop. Long loops call it each round.
+///
+/// # Errors
+/// [`Interrupted`].
+pub fn check_interrupted() -> Result<()> {
+    match INTERRUPTED.get() {
+        Some(flag) if flag.load(Ordering::Relaxed) => Err(Interrupted.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Calls `trace` with every command before it runs (`--verbose`).
+pub fn trace_with(trace: fn(&Cmd)) {
+    let _ = TRACE.set(trace);
+}
+
+/// The full path of `program` on the PATH.
+///
+/// # Errors
+/// [`Failure::NotFound`] as a [`ProcessError`].
+pub fn find(program: &str) -> Result<PathBuf> {
+    which::which(program).map_err(|_| {
+        let command = program.to_owned();
+        ProcessError { command, failure: Failure::NotFound, stderr: String::new() }.into()
+    })
+}
+
+/// Why a command failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// No such program on the PATH.
+    NotFound,
+    /// It ran longer than this and was killed.
+    TimedOut(Duration),
+    /// It ended with this exit status; `None` when a signal ended it.
+    Status(Option<i32>),
+}
+
+/// A command that failed, with what it said. Secrets are masked.
+#[derive(Debug)]
+pub struct ProcessError {
+    /// The command line, as a shell would take it.
+    pub command: String,
+    /// What went wrong.
+    pub failure: Failure,
+    /// The end of what it wrote to stderr.
+    pub stderr: String,
+}
+
+impl fmt::Display for ProcessError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { command, failure, stderr } = self;
+        match failure {
+            Failure::NotFound => write!(f, "no program `{command}` on the PATH")?,
+            Failure::TimedOut(limit) => {
+                write!(f, "`{command}` gave no answer within {} s", limit.as_secs())?;
+            }
+            Failure::Status(Some(status)) => write!(f, "`{command}` failed with status {status}")?,
+            Failure::Status(None) => write!(f, "`{command}` was ended by a signal")?,
+        }
+        if !stderr.is_empty() {
+            write!(f, "\n--- stderr\n{stderr}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ProcessError {}
+
+/// What a command left when it ended.
+#[derive(Debug)]
+pub struct Output {
+    /// Exit status; `None` when a signal ended it.
+    pub status: Option<i32>,
+    /// Everything written to stdout.
+    pub stdout: String,
+    /// Everything written to stderr.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Whether it ended with status 0.
+    pub fn success(&self) -> bool {
+        self.status == Some(0)
+    }
+}
+
+/// A program with its arguments. Secrets go through [`Cmd::env`] or [`Cmd::stdin`], never through
+/// an argument, which everybody on the machine can read.
+#[derive(Debug, Clone)]
+pub struct Cmd {
+    program: OsString,
+    args: Vec<OsString>,
+    env: Vec<(String, OsString)>,
+    unset: Vec<String>,
+    dir: Option<PathBuf>,
+    stdin: Option<Vec<u8>>,
+    time_limit: Option<Duration>,
+}
+
+impl Cmd {
+    /// A command that runs `program`, found on the PATH.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Self {
+            program: program.as_ref().to_owned(),
+            args: Vec::new(),
+            env: Vec::new(),
+            unset: Vec::new(),
+            dir: None,
+            stdin: None,
+            time_limit: None,
+        }
+    }
+
+    /// Adds one argument.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets an environment variable. Its value is never printed.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((name.to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Hides an environment variable of ours from the program.
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.unset.push(name.to_owned());
+        self
+    }
+
+    /// Runs in `dir`.
+    pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {
+        self.dir = Some(dir.as_ref().to_owned());
+        self
+    }
+
+    /// Feeds `bytes` to stdin, which is empty otherwise. Never printed.
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// Kills the program, with all that it started, after this time.
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = Some(limit);
+        self
+    }
+
+    /// Runs to the end; a status other than 0 is no error.
+    ///
+    /// # Errors
+    /// When the program is missing, cannot be started, or takes too long.
+    pub fn output(&self) -> Result<Output> {
+        let program = self.prepare()?;
+        match self.time_limit {
+            None => self.output_of_short(&program),
+            Some(limit) => self.output_within(&program, limit),
+        }
+    }
+
+    /// Runs to the end and returns stdout without the final line break.
+    ///
+    /// # Errors
+    /// As [`Cmd::output`], and a [`ProcessError`] when the status is not 0.
+    pub fn read(&self) -> Result<String> {
+        let mut output = self.output()?;
+        if !output.success() {
+            return Err(self.error(Failure::Status(output.status), &output.stderr).into());
+        }
+        output.stdout.truncate(output.stdout.trim_end_matches(['\r', '\n']).len());
+        Ok(output.stdout)
+    }
+
+    /// Runs to the end for what it does.
+    ///
+    /// # Errors
+    /// As [`Cmd::read`].
+    pub fn run(&self) -> Result<()> {
+        self.read().map(drop)
+    }
+
+    /// Runs and hands over each line of stdout and stderr as it comes. Stops the program when the
+    /// user interrupts.
+    ///
+    /// # Errors
+    /// As [`Cmd::read`]; the error repeats the last lines.
+    pub fn each_line(&self, mut take: impl FnMut(&str)) -> Result<()> {
+        let program = self.prepare()?;
+        let reader = self.expression(&program).stderr_to_stdout().unchecked().reader();
+        let reader = Arc::new(reader.with_context(|| format!("starting `{self}`"))?);
+        let (sender, lines) = mpsc::channel();
+        let source = Arc::clone(&reader);
+        let pump = std::thread::spawn(move || {
+            let mut buffered = BufReader::new(&*source);
+            let mut line = Vec::new();
+            while buffered.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+                line.clear();
+                if sender.send(text).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut tail = std::collections::VecDeque::new();
+        let end = loop {
+            match lines.recv_timeout(POLL) {
+                Ok(line) => {
+                    take(&line);
+                    tail.push_back(line);
+                    if tail.len() > TAIL {
+                        tail.pop_front();
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => break Ok(()),
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Err(interrupted) = check_interrupted() {
+                        for pid in reader.pids() {
+                            signal(pid, rustix::process::Signal::TERM);
+                        }
+                        break Err(interrupted);
+                    }
+                }
+            }
+        };
+        let _ = pump.join();
+        check_interrupted()?;
+        end?;
+        let status = reader.try_wait().context("waiting for the program")?;
+        match status.map(|output| output.status) {
+            Some(status) if !status.success() => {
+                let tail: Vec<_> = tail.into();
+                Err(self.error(Failure::Status(status.code()), &tail.join("\n")).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs with our own terminal, for programs that a person talks to. Returns the exit status,
+    /// 128 plus the signal's number where one ended it.
+    ///
+    /// # Errors
+    /// When the program is missing or cannot be started.
+    pub fn interactive(&self) -> Result<i32> {
+        use std::os::unix::process::ExitStatusExt;
+        let program = self.prepare()?;
+        let mut command = std::process::Command::new(program);
+        command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
+        for name in &self.unset {
+            command.env_remove(name);
+        }
+        if let Some(dir) = &self.dir {
+            command.current_dir(dir);
+        }
+        let status = command.status().with_context(|| format!("starting `{self}`"))?;
+        Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
+    }
+
+    /// This command as duct's expression, for pipelines.
+    ///
+    /// # Errors
+    /// When the program is missing.
+    pub fn to_expression(&self) -> Result<duct::Expression> {
+        Ok(self.expression(&self.prepare()?))
+    }
+
+    fn prepare(&self) -> Result<PathBuf> {
+        check_interrupted()?;
+        if let Some(trace) = TRACE.get() {
+            trace(self);
+        }
+        which::which(&self.program).map_err(|_| self.name_error())
+    }
+
+    fn name_error(&self) -> anyhow::Error {
+        let command = self.program.to_string_lossy().into_owned();
+        ProcessError { command, failure: Failure::NotFound, stderr: String::new() }.into()
+    }
+
+    fn output_of_short(&self, program: &Path) -> Result<Output> {
+        let shell = xshell::Shell::new().context("reading the current directory")?;
+        if let Some(dir) = &self.dir {
+            shell.change_dir(dir);
+        }
+        let mut command = shell.cmd(program).args(&self.args).quiet().ignore_status();
+        for (name, value) in &self.env {
+            command = command.env(name, value);
+        }
+        for name in &self.unset {
+            command = command.env_remove(name);
+        }
+        if let Some(bytes) = &self.stdin {
+            command = command.stdin(bytes);
+        }
+        let output = command.output().with_context(|| format!("running `{self}`"))?;
+        check_interrupted()?;
+        Ok(Output::from(&output))
+    }
+
+    fn output_within(&self, program: &Path, limit: Duration) -> Result<Output> {
+        // A group of its own, so that `docker compose` dies with its plugin.
+        let expression =
+            self.expression(program).stdout_capture().stderr_capture().unchecked().before_spawn(
+                |command| {
+                    std::os::unix::process::CommandExt::process_group(command, 0);
+                    Ok(())
+                },
+            );
+        let handle = expression.start().with_context(|| format!("starting `{self}`"))?;
+        let deadline = Instant::now() + limit;
+        loop {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            if let Some(output) =
+                handle.wait_timeout(rest.min(POLL)).context("waiting for the program")?
+            {
+                return Ok(Output::from(output));
+            }
+            let interrupted = check_interrupted();
+            if interrupted.is_err() || rest.is_zero() {
+                for pid in handle.pids() {
+                    kill_group(pid);
+                }
+                let _ = handle.wait();
+                interrupted?;
+                return Err(self.error(Failure::TimedOut(limit), "").into());
+            }
+        }
+    }
+
+    fn expression(&self, program: &Path) -> duct::Expression {
+        let mut expression = duct::cmd(program, &self.args);
+        for (name, value) in &self.env {
+            expression = expression.env(name, value);
+        }
+        for name in &self.unset {
+            expression = expression.env_remove(name);
+        }
+        if let Some(dir) = &self.dir {
+            expression = expression.dir(dir);
+        }
+        match &self.stdin {
+            Some(bytes) => expression.stdin_bytes(bytes.clone()),
+            None => expression.stdin_null(),
+        }
+    }
+
+    fn error(&self, failure: Failure, said: &str) -> ProcessError {
+        let lines: Vec<_> = said.trim_end().lines().collect();
+        let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n");
+        ProcessError { command: mask(&self.to_string()), failure, stderr: mask(&tail) }
+    }
+}
+
+impl From<&std::process::Output> for Output {
+    fn from(output: &std::process::Output) -> Self {
+        Self {
+            status: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// The line as a shell would take it, environment and stdin left out.
+impl fmt::Display for Cmd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&quote(&self.program.to_string_lossy()))?;
+        for arg in &self.args {
+            write!(f, " {}", quote(&arg.to_string_lossy()))?;
+        }
+        Ok(())
+    }
+}
+
+/// `word` in single quotes, unless a shell takes it as it is.
+pub fn quote(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+fn kill_group(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+    }
+}
+
+fn signal(pid: u32, signal: rustix::process::Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(error: &anyhow::Error) -> Failure {
+        error.downcast_ref::<ProcessError>().unwrap().failure
+    }
+
+    #[test]
+    fn prints_as_a_shell_would_take_it() {
+        let cmd = Cmd::new("sh").args(["-c", "echo 'a b'", ""]).env("PASSWORD", "hidden");
+        assert_eq!(cmd.to_string(), r"sh -c 'echo '\''a b'\''' ''");
+    }
+
+    #[test]
+    fn an_error_repeats_the_command_the_status_and_stderr_without_secrets() {
+        let secret = crate::secret::Secret::new("s3cr3t-of-process");
+        for limit in [None, Some(Duration::from_secs(20))] {
+            let mut cmd = Cmd::new("sh")
+                .args(["-c", "echo \"bad $PASSWORD\" >&2; exit 3"])
+                .env("PASSWORD", secret.reveal());
+            cmd.time_limit = limit;
+            let error = cmd.read().unwrap_err();
+            assert_eq!(failure(&error), Failure::Status(Some(3)));
+            let text = error.to_string();
+            assert!(text.ends_with("failed with status 3\n--- stderr\nbad ***"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_missing_is_named() {
+        let error = Cmd::new("no-such-program-here").read().unwrap_err();
+        assert_eq!(error.to_string(), "no program `no-such-program-here` on the PATH");
+    }
+
+    #[test]
+    fn a_time_limit_ends_the_program_and_what_it_started() {
+        let started = Instant::now();
+        let cmd = Cmd::new("sh").args(["-c", "sleep 60 & sleep 60"]);
+        let error = cmd.time_limit(Duration::from_millis(200)).read().unwrap_err();
+        assert!(matches!(failure(&error), Failure::TimedOut(_)));
+        assert!(started.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn lines_of_both_streams_come_as_they_are_written() {
+        let mut lines = Vec::new();
+        let script = "echo one; echo two >&2; printf three; exit 4";
+        let error =
+            Cmd::new("sh").args(["-c", script]).each_line(|line| lines.push(line.to_owned()));
+        assert_eq!(lines, ["one", "two", "three"]);
+        assert_eq!(failure(&error.unwrap_err()), Failure::Status(Some(4)));
+    }
+}
