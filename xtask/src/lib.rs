@@ -3,6 +3,12 @@
 //! The binary `xtask` is a thin `main` over this library, so that tests can link it.
 //! `docs/ARCHITECTURE.md` holds the map.
 
+pub mod context;
+pub mod docker;
 pub mod host;
+pub mod plan;
 pub mod process;
+pub mod ready;
+pub mod report;
 pub mod secret;
+pub mod stack;

@@ -29,11 +29,22 @@ pub fn write_atomically(path: &Path, contents: &[u8], mode: u32) -> Result<()> {
         file.write_all(contents)?;
         // The umask may have taken bits away.
         file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        keep_owner(file.as_file(), path, folder)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
         File::open(folder)?.sync_all()
     };
     write().with_context(|| format!("writing {}", path.display()))
+}
+
+/// What root writes into a user's folder stays the user's.
+fn keep_owner(file: &File, path: &Path, folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    if !super::user::is_root() {
+        return Ok(());
+    }
+    let of = fs::metadata(path).or_else(|_| fs::metadata(folder))?;
+    std::os::unix::fs::fchown(file, Some(of.uid()), Some(of.gid()))
 }
 
 fn remove_partials(folder: &Path, name: &str) -> std::io::Result<()> {

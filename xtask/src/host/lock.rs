@@ -8,7 +8,7 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::files::open_shared;
 use crate::process::check_interrupted;
@@ -18,6 +18,20 @@ use crate::process::check_interrupted;
 pub struct Lock {
     _file: File,
 }
+
+/// Another process holds the lock.
+#[derive(Debug)]
+pub struct Held {
+    holder: String,
+}
+
+impl std::fmt::Display for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is at work on this project", self.holder)
+    }
+}
+
+impl std::error::Error for Held {}
 
 /// Whether to wait for whoever holds the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +47,7 @@ impl Lock {
     /// with the holder's words before a wait begins.
     ///
     /// # Errors
-    /// When another process holds it and `if_held` says to fail; when the folder is not writable.
+    /// [`Held`] when another process holds it and `if_held` says to fail; when the folder is not writable.
     pub fn take(
         path: &Path,
         what: &str,
@@ -57,9 +71,7 @@ impl Lock {
             }
             let holder = holder(&mut file);
             if if_held == IfHeld::Fail {
-                bail!(
-                    "{holder} is at work on this project. Wait for it, then run the command again"
-                );
+                return Err(Held { holder }.into());
             }
             if let Some(waiting) = waiting.take() {
                 waiting(&holder);

@@ -1,0 +1,128 @@
+//! What every command gets: where the repository is, what stacks.toml says, how to report.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::docker::container::{self, Container};
+use crate::docker::helper;
+use crate::host::lock::{self, IfHeld, Lock};
+use crate::plan::Plan;
+use crate::report::Report;
+use crate::report::finding::Problem;
+use crate::stack::manifest::Manifest;
+use crate::stack::{Overrides, Stack};
+
+/// Made once in `main`.
+#[derive(Debug)]
+pub struct Context {
+    /// The repository's root.
+    pub root: PathBuf,
+    /// What stacks.toml says.
+    pub manifest: Manifest,
+    /// How to report.
+    pub report: Report,
+    /// `--yes`: answer questions with yes.
+    pub yes: bool,
+    /// `--dry-run`: print the plan and change nothing.
+    pub dry_run: bool,
+    /// `--project` and `--data-dir`.
+    pub overrides: Overrides,
+}
+
+impl Context {
+    /// The stacks that `word` means; all of them where it is left out.
+    ///
+    /// # Errors
+    /// When there is no such stack, or its files make no sense.
+    pub fn stacks(&self, word: Option<&str>) -> Result<Vec<Stack>> {
+        let definitions = self.manifest.select(word.unwrap_or("all"))?;
+        definitions
+            .into_iter()
+            .map(|definition| Stack::load(&self.root, definition, &self.overrides))
+            .collect()
+    }
+
+    /// The one stack that `word` names.
+    ///
+    /// # Errors
+    /// As [`Context::stacks`], and when it names several.
+    pub fn stack(&self, word: &str) -> Result<Stack> {
+        let mut stacks = self.stacks(Some(word))?;
+        match (stacks.pop(), stacks.is_empty()) {
+            (Some(stack), true) => Ok(stack),
+            _ => Err(Problem::usage(
+                "stack.several",
+                format!("`{word}` means several stacks; name one"),
+            )
+            .into()),
+        }
+    }
+
+    /// The same stack with its files read anew, after they have been changed.
+    ///
+    /// # Errors
+    /// As [`Context::stacks`].
+    pub fn reload(&self, stack: &Stack) -> Result<Stack> {
+        Stack::load(&self.root, &stack.definition, &self.overrides)
+    }
+
+    /// Takes the project's lock.
+    ///
+    /// # Errors
+    /// A problem that names the holder.
+    pub fn lock(&self, stack: &Stack, what: &str) -> Result<Lock> {
+        let path = lock::path(&self.state_folder(), &stack.project());
+        Lock::take(&path, &format!("cargo xtask {what}"), IfHeld::Fail, |_| {}).map_err(|error| {
+            match error.downcast::<lock::Held>() {
+                Ok(held) => Problem::failed("lock.held", held.to_string())
+                    .mend("wait until it has ended, then run the command again")
+                    .into(),
+                Err(error) => error,
+            }
+        })
+    }
+
+    /// Removes what a killed run has left. Only for the holder of the project's lock.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub fn remove_leftovers(&self, stack: &Stack) -> Result<()> {
+        let removed = helper::remove_leftovers(&stack.project())?;
+        if removed > 0 {
+            self.report
+                .progress(format!("removed {removed} helper container(s) of an interrupted run"));
+        }
+        Ok(())
+    }
+
+    /// Where locks lie.
+    pub fn state_folder(&self) -> PathBuf {
+        self.root.join("infrastructure/.state")
+    }
+
+    /// Prints the plan under `--dry-run`, carries it out otherwise.
+    ///
+    /// # Errors
+    /// The first step's that fails.
+    pub fn execute(&self, plan: Plan) -> Result<()> {
+        if self.dry_run { plan.print(&self.report) } else { plan.carry_out(&self.report) }
+    }
+
+    /// The stack's containers.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub fn containers(&self, stack: &Stack) -> Result<Vec<Container>> {
+        container::of_project(&stack.project())
+    }
+}
+
+/// The repository's root: the nearest ancestor of the current directory with
+/// `infrastructure/stacks.toml`, else where this program was built.
+pub fn root() -> PathBuf {
+    let is_root = |folder: &&Path| folder.join("infrastructure/stacks.toml").is_file();
+    let current = std::env::current_dir().unwrap_or_default();
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    current.ancestors().find(is_root).unwrap_or(built).to_owned()
+}

@@ -1,0 +1,19 @@
+//! What is said to Docker and Compose.
+
+pub mod compose;
+pub mod container;
+pub mod engine;
+pub mod helper;
+pub mod image;
+
+use std::time::Duration;
+
+use crate::process::Cmd;
+
+/// Longest wait for an answer of a healthy engine to a question.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// A question to the engine.
+pub fn docker() -> Cmd {
+    Cmd::new("docker").time_limit(ANSWER)
+}

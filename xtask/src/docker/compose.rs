@@ -1,0 +1,178 @@
+//! Compose, either family: `docker compose` (v2 and later) and `docker-compose` (1.x or 2.x).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::container::Container;
+use super::engine::parse_version;
+use crate::process::Cmd;
+use crate::report::finding::Problem;
+use crate::stack::Stack;
+
+/// How it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// `docker compose`.
+    Plugin,
+    /// `docker-compose`.
+    Standalone,
+}
+
+/// A Compose that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compose {
+    call: Call,
+    /// Its version.
+    pub version: semver::Version,
+}
+
+impl std::fmt::Display for Compose {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = match self.call {
+            Call::Plugin => "docker compose",
+            Call::Standalone => "docker-compose",
+        };
+        write!(f, "{name} {}", self.version)
+    }
+}
+
+/// Longest wait for Compose to read its files; 1.x takes half a second at best.
+const ANSWER: Duration = Duration::from_secs(60);
+
+impl Compose {
+    /// Every Compose on this machine, the preferred one first.
+    pub fn discover() -> Vec<Self> {
+        std::thread::scope(|scope| {
+            let calls =
+                [Call::Plugin, Call::Standalone].map(|call| scope.spawn(move || Self::find(call)));
+            calls.into_iter().filter_map(|found| found.join().ok().flatten()).collect()
+        })
+    }
+
+    fn find(call: Call) -> Option<Self> {
+        let version = base(call).args(["version", "--short"]).time_limit(ANSWER).output().ok()?;
+        // Without the plugin, `docker compose version` fails or prints docker's own help.
+        let version = version.success().then(|| parse_version(&version.stdout).ok())??;
+        Some(Self { call, version })
+    }
+
+    /// The one to use: the flavour that made `containers` where there are any, since another
+    /// would recreate them all; else the plugin.
+    ///
+    /// # Errors
+    /// A prerequisite problem when there is none, it is too old, or the containers' is missing.
+    pub fn choose(
+        found: &[Self],
+        containers: &[Container],
+        oldest: &semver::Version,
+    ) -> Result<Self> {
+        let fit: Vec<_> = found.iter().filter(|compose| compose.version >= *oldest).collect();
+        let Some(preferred) = fit.first() else {
+            return Err(none_fit(found, oldest).into());
+        };
+        let made_by = containers
+            .iter()
+            .find_map(|container| parse_version(container.compose_version()?).ok());
+        let Some(made_by) = made_by else { return Ok((*preferred).clone()) };
+        let same_family = |compose: &&&Self| compose.is_v1() == (made_by.major < 2);
+        let same =
+            fit.iter().filter(|compose| compose.version == made_by).chain(&fit).find(same_family);
+        same.map(|compose| (*compose).clone()).ok_or_else(|| {
+            Problem::prerequisite(
+                "compose.other-flavour",
+                format!("the containers that are there were made by Compose {made_by}, which is no longer found; {preferred} would recreate them all"),
+            )
+            .mend("cargo xtask down, then the command again (the data stays)")
+            .into()
+        })
+    }
+
+    /// Whether it is docker-compose 1.x.
+    pub fn is_v1(&self) -> bool {
+        self.version.major < 2
+    }
+
+    /// A command on `stack`, before its sub-command.
+    pub fn on(&self, stack: &Stack) -> Cmd {
+        let mut cmd = base(self.call)
+            .args(["--project-name", &stack.project()])
+            .arg("--project-directory")
+            .arg(&stack.folder)
+            .arg("--file")
+            .arg(stack.compose.path())
+            .arg("--env-file")
+            .arg(stack.env.path())
+            // Ours are given above; the user's would add files, profiles or another project.
+            .without_env("COMPOSE_FILE")
+            .without_env("COMPOSE_PROFILES")
+            .without_env("COMPOSE_PROJECT_NAME")
+            .without_env("COMPOSE_ENV_FILES");
+        for (name, value) in stack.env.presets() {
+            if stack.env.in_file(name).is_none() {
+                cmd = cmd.env(name, value);
+            }
+        }
+        cmd
+    }
+
+    /// The command that starts what is not running as configured.
+    pub fn up(&self, stack: &Stack) -> Cmd {
+        // Bars and colours only confuse a reader of lines.
+        let plain: &[&str] = if self.is_v1() { &["--no-ansi"] } else { &["--ansi", "never"] };
+        let _ = plain;
+        self.on(stack).args(["up", "--detach", "--remove-orphans"])
+    }
+
+    /// The containers that `up` would replace, where this Compose may fail to
+    /// (`KeyError: 'ContainerConfig'` of 1.29.2 on engines that no longer report it).
+    ///
+    /// # Errors
+    /// When the compose file cannot be read.
+    pub fn outdated<'a>(
+        &self,
+        stack: &Stack,
+        containers: &'a [Container],
+    ) -> Result<Vec<&'a Container>> {
+        if !self.is_v1() || containers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let text = self.on(stack).args(["config", "--hash", "*"]).time_limit(ANSWER).read()?;
+        let hashes: BTreeMap<_, _> = text.lines().filter_map(|line| line.split_once(' ')).collect();
+        let is_outdated = |container: &&Container| {
+            container.service().is_some_and(|service| {
+                hashes.get(service).copied() != container.config_hash()
+                    || stack
+                        .service(service)
+                        .and_then(|service| stack.image(service))
+                        .is_ok_and(|image| !same_image(&image, container))
+            })
+        };
+        Ok(containers.iter().filter(is_outdated).collect())
+    }
+}
+
+fn same_image(reference: &str, container: &Container) -> bool {
+    let inspect = super::docker().args(["image", "inspect", "--format", "{{.Id}}", reference]);
+    inspect
+        .output()
+        .is_ok_and(|output| !output.success() || output.stdout.trim() == container.image)
+}
+
+fn base(call: Call) -> Cmd {
+    match call {
+        Call::Plugin => Cmd::new("docker").arg("compose"),
+        Call::Standalone => Cmd::new("docker-compose"),
+    }
+}
+
+fn none_fit(found: &[Compose], oldest: &semver::Version) -> Problem {
+    let message = match found.first() {
+        None => "neither `docker compose` nor `docker-compose` is found".to_owned(),
+        Some(compose) => format!("{compose} is too old; {oldest} or later can read our files"),
+    };
+    let id = if found.is_empty() { "compose.missing" } else { "compose.version" };
+    Problem::prerequisite(id, message)
+        .mend("install the Compose plugin (docs.docker.com/compose/install); on Debian and Ubuntu: cargo xtask doctor --fix")
+}

@@ -1,0 +1,189 @@
+//! Containers as the engine sees them.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::docker;
+
+/// The label with which both Composes mark what belongs to a project.
+pub const PROJECT: &str = "com.docker.compose.project";
+const SERVICE: &str = "com.docker.compose.service";
+const COMPOSE_VERSION: &str = "com.docker.compose.version";
+const CONFIG_HASH: &str = "com.docker.compose.config-hash";
+
+/// What `docker inspect` says of a container.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Container {
+    /// Its full id.
+    pub id: String,
+    /// Its name, with the engine's leading slash.
+    name: String,
+    /// The id of its image.
+    pub image: String,
+    /// What it does.
+    pub state: State,
+    /// How often the engine has restarted it.
+    #[serde(default)]
+    pub restart_count: i64,
+    /// How it was made.
+    pub config: Config,
+    /// Its limits.
+    pub host_config: HostConfig,
+    /// What is mounted.
+    #[serde(default)]
+    pub mounts: Vec<Mount>,
+    /// Its published ports.
+    pub network_settings: NetworkSettings,
+}
+
+/// What a container does.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct State {
+    /// `running`, `exited`, `restarting`, `created`, `paused`, `dead`.
+    pub status: String,
+    /// RFC 3339.
+    pub started_at: String,
+    /// Of the last run.
+    pub exit_code: i64,
+    /// Whether the kernel stopped it for its memory.
+    #[serde(rename = "OOMKilled", default)]
+    pub oom_killed: bool,
+    /// Its health check's verdict.
+    #[serde(default)]
+    pub health: Option<Health>,
+}
+
+/// A health check's verdict.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Health {
+    /// `starting`, `healthy`, `unhealthy`.
+    pub status: String,
+}
+
+/// How a container was made.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Config {
+    /// The image reference it was made from.
+    pub image: String,
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
+}
+
+/// A container's limits.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct HostConfig {
+    /// Bytes; 0 for none.
+    #[serde(default)]
+    pub memory: u64,
+    /// Relative weight; 0 for the usual 1024.
+    #[serde(default)]
+    pub cpu_shares: u64,
+}
+
+/// A mount.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Mount {
+    /// Path on the host.
+    #[serde(default)]
+    pub source: String,
+    /// Path in the container.
+    pub destination: String,
+}
+
+/// A container's network.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct NetworkSettings {
+    #[serde(default)]
+    ports: Option<BTreeMap<String, Option<Vec<Binding>>>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Binding {
+    host_port: String,
+}
+
+impl Container {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.name.trim_start_matches('/')
+    }
+
+    /// The service that it runs, where a Compose made it.
+    pub fn service(&self) -> Option<&str> {
+        self.label(SERVICE)
+    }
+
+    /// The project that it belongs to, where a Compose made it.
+    pub fn project(&self) -> Option<&str> {
+        self.label(PROJECT)
+    }
+
+    /// The version of the Compose that made it.
+    pub fn compose_version(&self) -> Option<&str> {
+        self.label(COMPOSE_VERSION)
+    }
+
+    /// Compose's digest of the configuration that it was made with.
+    pub fn config_hash(&self) -> Option<&str> {
+        self.label(CONFIG_HASH)
+    }
+
+    fn label(&self, name: &str) -> Option<&str> {
+        self.config.labels.as_ref()?.get(name).map(String::as_str)
+    }
+
+    /// Whether its process runs.
+    pub fn is_running(&self) -> bool {
+        self.state.status == "running"
+    }
+
+    /// The ports that it has on the host, without doubles for IPv6.
+    pub fn host_ports(&self) -> Vec<u16> {
+        let bindings =
+            self.network_settings.ports.iter().flat_map(BTreeMap::values).flatten().flatten();
+        let mut ports: Vec<_> =
+            bindings.filter_map(|binding| binding.host_port.parse().ok()).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports
+    }
+}
+
+/// Every container of `project`, running or not, in the order of their names.
+///
+/// # Errors
+/// When the engine does not answer.
+pub fn of_project(project: &str) -> Result<Vec<Container>> {
+    list(&["--filter", &format!("label={PROJECT}={project}")])
+}
+
+/// Every container on the engine.
+///
+/// # Errors
+/// When the engine does not answer.
+pub fn all() -> Result<Vec<Container>> {
+    list(&[])
+}
+
+fn list(filters: &[&str]) -> Result<Vec<Container>> {
+    let ids = docker().args(["ps", "--all", "--quiet", "--no-trunc"]).args(filters).read()?;
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    // A container may vanish between the two questions: what inspect still finds counts.
+    let output = docker().args(["inspect", "--type", "container"]).args(ids.lines()).output()?;
+    let mut containers: Vec<Container> = serde_json::from_str(&output.stdout)
+        .with_context(|| format!("reading what docker inspect says: {}", output.stderr.trim()))?;
+    containers.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(containers)
+}

@@ -1,0 +1,211 @@
+//! The engine itself: is it there, which is it, what does it have?
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::docker;
+use crate::process::{Failure, ProcessError, find};
+use crate::report::finding::Problem;
+
+/// Where the client talks to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint(String);
+
+impl Endpoint {
+    /// The engine that the docker client would use: `DOCKER_HOST`, else the current context's.
+    pub fn current() -> Self {
+        let from_context = || {
+            let context =
+                docker().args(["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]);
+            context.read().ok().filter(|host| !host.is_empty())
+        };
+        let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+        Self(host.or_else(from_context).unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned()))
+    }
+
+    /// Whether the engine is on another machine, whose files and ports are not ours.
+    pub fn is_remote(&self) -> bool {
+        !(self.0.starts_with("unix://")
+            || self.0.starts_with("npipe://")
+            || self.0.starts_with('/'))
+    }
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What `docker info` says.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Engine {
+    /// The server's version, such as `20.10.24+dfsg1`.
+    #[serde(default)]
+    pub server_version: String,
+    /// Memory in bytes.
+    #[serde(default)]
+    pub mem_total: u64,
+    /// Where it keeps images and containers.
+    #[serde(default)]
+    pub docker_root_dir: String,
+    /// `name=rootless` and the like.
+    #[serde(default)]
+    pub security_options: Vec<String>,
+    /// `Docker Desktop`, or the distribution.
+    #[serde(default)]
+    pub operating_system: String,
+    /// Errors of the server; set where there is none to ask.
+    #[serde(default)]
+    pub server_errors: Vec<String>,
+}
+
+impl Engine {
+    /// Asks the engine.
+    ///
+    /// # Errors
+    /// A prerequisite problem: no docker command, no daemon, no permission, remote unreachable.
+    pub fn ask() -> Result<Self> {
+        let output =
+            docker().args(["info", "--format", "{{json .}}"]).output().map_err(classify)?;
+        let engine: Self =
+            serde_json::from_str(output.stdout.trim()).unwrap_or_else(|_| Self::absent());
+        if engine.server_version.is_empty() {
+            let said = [output.stderr, engine.server_errors.join("\n")].join("\n");
+            return Err(unreachable(said.trim()).into());
+        }
+        Ok(engine)
+    }
+
+    fn absent() -> Self {
+        Self {
+            server_version: String::new(),
+            mem_total: 0,
+            docker_root_dir: String::new(),
+            security_options: Vec::new(),
+            operating_system: String::new(),
+            server_errors: Vec::new(),
+        }
+    }
+
+    /// Whether it runs without root, so that its user ids are shifted on the host.
+    pub fn is_rootless(&self) -> bool {
+        self.security_options.iter().any(|option| option.contains("name=rootless"))
+    }
+
+    /// Whether its files are not this machine's although its socket is.
+    pub fn is_desktop(&self) -> bool {
+        self.operating_system.contains("Docker Desktop")
+    }
+
+    /// The version without what distributions add.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn version(&self) -> Result<semver::Version> {
+        parse_version(&self.server_version)
+    }
+}
+
+/// Fails with the doctor's words when there is no engine to talk to; quick when there is one.
+///
+/// # Errors
+/// As [`Engine::ask`].
+pub fn require() -> Result<()> {
+    let output =
+        docker().args(["version", "--format", "{{.Server.Version}}"]).output().map_err(classify)?;
+    if output.success() && !output.stdout.trim().is_empty() {
+        return Ok(());
+    }
+    Err(unreachable(output.stderr.trim()).into())
+}
+
+/// `20.10.24+dfsg1`, `v2.40.3`, `24.0` and the like as a version.
+///
+/// # Errors
+/// When `text` begins with no version.
+pub fn parse_version(text: &str) -> Result<semver::Version> {
+    let numbers: Vec<_> = text
+        .trim()
+        .trim_start_matches('v')
+        .split(|c: char| !c.is_ascii_digit())
+        .map_while(|part| part.parse::<u64>().ok())
+        .take(3)
+        .collect();
+    let (Some(major), minor, patch) = (numbers.first(), numbers.get(1), numbers.get(2)) else {
+        anyhow::bail!("`{text}` is no version");
+    };
+    Ok(semver::Version::new(*major, minor.copied().unwrap_or(0), patch.copied().unwrap_or(0)))
+}
+
+fn classify(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<ProcessError>().map(|error| error.failure) {
+        Some(Failure::NotFound) => no_command().into(),
+        Some(Failure::TimedOut(_)) => unreachable(&format!("{error:#}")).into(),
+        _ => error,
+    }
+}
+
+fn no_command() -> Problem {
+    Problem::prerequisite("docker.command", "there is no `docker` command on the PATH")
+        .mend("install Docker Engine 20.10 or later (docs.docker.com/engine/install); on Debian and Ubuntu: cargo xtask doctor --fix")
+}
+
+/// Not running, no permission and unreachable are three things with three ways out.
+fn unreachable(said: &str) -> Problem {
+    let endpoint = Endpoint::current();
+    let last = said.lines().last().unwrap_or_default();
+    if said.to_lowercase().contains("permission denied") {
+        let group = format!(
+            "sudo usermod -aG docker {}",
+            std::env::var("USER").unwrap_or_else(|_| "$USER".to_owned())
+        );
+        Problem::prerequisite(
+            "engine.permission",
+            format!("you may not use the Docker engine at {endpoint}"),
+        )
+        .mend(format!("{group}, then log in again"))
+    } else if endpoint.is_remote() {
+        Problem::prerequisite("engine.unreachable", format!("the remote Docker engine at {endpoint} does not answer: {last}"))
+            .mend("check the network and DOCKER_HOST, or use the local one: unset DOCKER_HOST; docker context use default")
+    } else {
+        Problem::prerequisite("engine.not-running", format!("no Docker engine answers at {endpoint}"))
+            .mend("start it: sudo systemctl start docker (Docker Desktop: start the application); on Debian and Ubuntu: cargo xtask doctor --fix")
+    }
+}
+
+/// Whether the `docker` command is there.
+///
+/// # Errors
+/// A prerequisite problem.
+pub fn command() -> Result<std::path::PathBuf> {
+    find("docker").map_err(|_| no_command().into())
+}
+
+/// Whether the kernel of this machine is the engine's and paths and user ids mean the same.
+///
+/// # Errors
+/// As [`Engine::ask`].
+pub fn shares_files() -> Result<bool> {
+    let engine = Engine::ask().context("asking the engine where it runs")?;
+    Ok(!Endpoint::current().is_remote() && !engine.is_rootless() && !engine.is_desktop())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_distributions_are_read() {
+        for (text, expected) in [
+            ("20.10.24+dfsg1", "20.10.24"),
+            ("v2.40.3", "2.40.3"),
+            ("24.0", "24.0.0"),
+            ("29.0.0-rc.1", "29.0.0"),
+        ] {
+            assert_eq!(parse_version(text).unwrap().to_string(), expected);
+        }
+        assert!(parse_version("dev").is_err());
+    }
+}

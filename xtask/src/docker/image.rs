@@ -1,0 +1,56 @@
+//! Images on the engine.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+
+use super::docker;
+use crate::process::Cmd;
+
+/// Which of `references` the engine has.
+///
+/// # Errors
+/// When the engine does not answer.
+pub fn present<'a>(references: impl IntoIterator<Item = &'a str>) -> Result<BTreeSet<&'a str>> {
+    let references: BTreeSet<_> = references.into_iter().collect();
+    if references.is_empty() {
+        return Ok(references);
+    }
+    // Exits with 1 when one is missing, and still lists the others.
+    let output = docker()
+        .args(["image", "inspect", "--format", "{{json .RepoTags}} {{json .RepoDigests}} {{.Id}}"])
+        .args(&references)
+        .output()?;
+    if output.success() {
+        return Ok(references);
+    }
+    let mut found = BTreeSet::new();
+    for reference in references {
+        if output.stdout.contains(&format!("\"{reference}\"")) {
+            found.insert(reference);
+        } else if !reference.contains('/') || reference.contains('@') || !reference.contains(':') {
+            // The engine lists such a reference in another form; only asking tells.
+            let alone =
+                docker().args(["image", "inspect", "--format", "{{.Id}}", reference]).output()?;
+            if alone.success() {
+                found.insert(reference);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The command that pulls `reference`.
+pub fn pull(reference: &str) -> Cmd {
+    Cmd::new("docker").args(["pull", reference])
+}
+
+/// The value of `label` on the image `reference`; `None` where either is missing.
+///
+/// # Errors
+/// When the engine does not answer.
+pub fn label(reference: &str, label: &str) -> Result<Option<String>> {
+    let format = format!("{{{{index .Config.Labels {label:?}}}}}");
+    let output = docker().args(["image", "inspect", "--format", &format, reference]).output()?;
+    Ok(output.success().then(|| output.stdout.trim().to_owned()).filter(|value| !value.is_empty()))
+}

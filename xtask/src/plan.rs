@@ -1,0 +1,169 @@
+//! What a command is going to change, as a plain value: `--dry-run` prints it, otherwise it is
+//! carried out. The two cannot disagree.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::host::files::write_atomically;
+use crate::host::user::Owner;
+use crate::process::{Cmd, check_interrupted};
+use crate::report::live::Live;
+use crate::report::{DIM, Report};
+
+/// Steps, in the order in which they are taken.
+#[derive(Debug, Default)]
+pub struct Plan(Vec<Step>);
+
+#[derive(Debug)]
+struct Step {
+    what: String,
+    action: Action,
+}
+
+#[derive(Debug)]
+enum Action {
+    Run(Cmd),
+    Write { path: PathBuf, contents: Vec<u8>, mode: u32 },
+    MakeDirectory { path: PathBuf, owner: Owner, mode: u32 },
+}
+
+impl Plan {
+    /// A plan that changes nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Runs a program.
+    pub fn run(&mut self, what: impl Into<String>, cmd: Cmd) {
+        self.0.push(Step { what: what.into(), action: Action::Run(cmd) });
+    }
+
+    /// Replaces a file atomically. Its contents are never printed.
+    pub fn write(
+        &mut self,
+        what: impl Into<String>,
+        path: PathBuf,
+        contents: impl Into<Vec<u8>>,
+        mode: u32,
+    ) {
+        self.0.push(Step {
+            what: what.into(),
+            action: Action::Write { path, contents: contents.into(), mode },
+        });
+    }
+
+    /// Makes a directory, or gives the one that is there its owner and mode; only for root or for
+    /// our own directories.
+    pub fn make_directory(
+        &mut self,
+        what: impl Into<String>,
+        path: PathBuf,
+        owner: Owner,
+        mode: u32,
+    ) {
+        self.0
+            .push(Step { what: what.into(), action: Action::MakeDirectory { path, owner, mode } });
+    }
+
+    /// Takes the steps of `other` after these.
+    pub fn append(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// Prints the steps and the exact commands, and changes nothing.
+    ///
+    /// # Errors
+    /// When the JSON document cannot be written.
+    pub fn print(&self, report: &Report) -> Result<()> {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            what: &'a str,
+            command: String,
+        }
+        for step in &self.0 {
+            report.line(format!("would: {}", step.what));
+            report.line(format!("       {DIM}$ {}{DIM:#}", step.action));
+        }
+        if self.is_empty() {
+            report.line("nothing to do");
+        }
+        let lines =
+            self.0.iter().map(|step| Line { what: &step.what, command: step.action.to_string() });
+        report.document("xtask.plan/v1", &serde_json::json!({ "steps": lines.collect::<Vec<_>>() }))
+    }
+
+    /// Takes the steps one after the other.
+    ///
+    /// # Errors
+    /// The first step's that fails; those after it are not taken.
+    pub fn carry_out(self, report: &Report) -> Result<()> {
+        for Step { what, action } in self.0 {
+            check_interrupted()?;
+            let mut live = Live::new(report);
+            live.show(&what);
+            action.carry_out(report, &what, &mut live).with_context(|| what.clone())?;
+            live.clear();
+            report.done(what);
+        }
+        Ok(())
+    }
+}
+
+impl Action {
+    fn carry_out(self, report: &Report, what: &str, live: &mut Live) -> Result<()> {
+        match self {
+            Self::Run(cmd) => cmd.each_line(|line| {
+                if report.is_verbose() {
+                    report.progress(format!("  {line}"));
+                } else {
+                    live.show(&format!("{what}: {line}"));
+                }
+            }),
+            Self::Write { path, contents, mode } => write_atomically(&path, &contents, mode),
+            Self::MakeDirectory { path, owner, mode } => {
+                fs::create_dir_all(&path)
+                    .with_context(|| format!("creating {}", path.display()))?;
+                let permissions = fs::Permissions::from_mode(mode);
+                fs::set_permissions(&path, permissions)
+                    .and_then(|()| {
+                        std::os::unix::fs::chown(&path, Some(owner.uid), Some(owner.gid))
+                    })
+                    .with_context(|| format!("giving {} to {owner}", path.display()))
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Run(cmd) => write!(f, "{cmd}"),
+            Self::Write { path, contents, mode } => {
+                write!(
+                    f,
+                    "install -m {mode:04o} /dev/stdin {}  # {} bytes",
+                    path.display(),
+                    contents.len()
+                )
+            }
+            Self::MakeDirectory { path, owner, mode } => {
+                write!(
+                    f,
+                    "install -d -m {mode:04o} -o {} -g {} {}",
+                    owner.uid,
+                    owner.gid,
+                    path.display()
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The only place that prints. Results go to stdout, everything else to stderr; every line is
+//! masked on its way out.
+
+pub mod finding;
+pub mod live;
+pub mod table;
+pub mod units;
+
+use std::io::{IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::process::Cmd;
+use crate::secret::mask;
+
+/// Good news.
+pub const GOOD: Style = AnsiColor::Green.on_default();
+/// Something to look at.
+pub const WARNING: Style = AnsiColor::Yellow.on_default();
+/// Something that failed.
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+/// Less important words.
+pub const DIM: Style = Style::new().dimmed();
+
+/// How much is said on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Warnings and errors.
+    Quiet,
+    /// Progress too.
+    Normal,
+    /// Every command that runs, and the ids of findings.
+    Verbose,
+}
+
+/// Where output goes and how much of it there is.
+#[derive(Debug, Clone, Copy)]
+pub struct Report {
+    verbosity: Verbosity,
+    json: bool,
+}
+
+impl Report {
+    /// A report; under `json` stdout carries one document and nothing else.
+    pub fn new(verbosity: Verbosity, json: bool) -> Self {
+        if verbosity == Verbosity::Verbose {
+            crate::process::trace_with(trace);
+        }
+        Self { verbosity, json }
+    }
+
+    /// Whether stdout carries a JSON document.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether `--verbose` was given.
+    pub fn is_verbose(&self) -> bool {
+        self.verbosity == Verbosity::Verbose
+    }
+
+    /// One line of result on stdout; dropped under `--json`.
+    pub fn line(&self, text: impl AsRef<str>) {
+        if !self.json {
+            to_stdout(&mask(text.as_ref()));
+        }
+    }
+
+    /// A line of result that holds secrets, because the user asked to see them.
+    pub fn revealed(&self, text: impl AsRef<str>) {
+        to_stdout(text.as_ref());
+    }
+
+    /// The result as one JSON document with `schema`, such as `xtask.status/v1`.
+    ///
+    /// # Errors
+    /// When `value` has no JSON form.
+    pub fn document(&self, schema: &str, value: &impl Serialize) -> Result<()> {
+        if self.json {
+            to_stdout(&mask(&document(schema, value)?));
+        }
+        Ok(())
+    }
+
+    /// As [`Report::document`], with the secrets that the user asked to see.
+    ///
+    /// # Errors
+    /// When `value` has no JSON form.
+    pub fn revealed_document(&self, schema: &str, value: &impl Serialize) -> Result<()> {
+        to_stdout(&document(schema, value)?);
+        Ok(())
+    }
+
+    /// What is being done, on stderr.
+    pub fn progress(&self, text: impl AsRef<str>) {
+        if self.verbosity >= Verbosity::Normal {
+            to_stderr(text.as_ref());
+        }
+    }
+
+    /// A step that is done.
+    pub fn done(&self, text: impl AsRef<str>) {
+        self.progress(format!("{GOOD}✓{GOOD:#} {}", text.as_ref()));
+    }
+
+    /// Something the user should know although the command goes on.
+    pub fn warning(&self, text: impl AsRef<str>) {
+        to_stderr(&format!("{WARNING}warning:{WARNING:#} {}", text.as_ref()));
+    }
+
+    /// Asks on the terminal; without one, or without an answer, it is no.
+    pub fn confirm(&self, question: &str) -> bool {
+        self.ask(&format!("{question} [y/N]"))
+            .is_some_and(|answer| matches!(answer.to_lowercase().as_str(), "y" | "yes"))
+    }
+
+    /// The line that the user types after `question`; `None` without a terminal.
+    pub fn ask(&self, question: &str) -> Option<String> {
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            return None;
+        }
+        let mut stderr = anstream::stderr().lock();
+        let _ = write!(stderr, "{question} ").and_then(|()| stderr.flush());
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).ok()?;
+        Some(answer.trim().to_owned())
+    }
+}
+
+fn document(schema: &str, value: &impl Serialize) -> Result<String> {
+    let mut value = serde_json::to_value(value).context("writing the JSON document")?;
+    if let Some(object) = value.as_object_mut() {
+        object.insert("schema".to_owned(), schema.into());
+    }
+    serde_json::to_string_pretty(&value).context("writing the JSON document")
+}
+
+fn trace(cmd: &Cmd) {
+    to_stderr(&format!("{DIM}$ {cmd}{DIM:#}"));
+}
+
+/// A reader that went away (`| head`) is no failure of ours.
+fn to_stdout(text: &str) {
+    let _ = writeln!(anstream::stdout().lock(), "{text}");
+}
+
+pub(crate) fn to_stderr(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{}", mask(text));
+}

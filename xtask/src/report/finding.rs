@@ -1,0 +1,230 @@
+//! What checks find, and the errors that end a command: each an instruction with a stable id.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{BAD, DIM, GOOD, Report, WARNING};
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// As it should be.
+    Ok,
+    /// Works, but look at it.
+    Warning,
+    /// Does not work.
+    Error,
+}
+
+/// The result of one check.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// Stable name, such as `engine.version`.
+    pub id: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is about: a stack, a service, a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// What was found.
+    pub found: String,
+    /// What is needed instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needed: Option<String>,
+    /// The command or sentence that mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mend: Option<String>,
+    /// The file it stands in, from the repository's root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Its line there, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+}
+
+impl Finding {
+    fn new(id: &'static str, severity: Severity, found: impl Into<String>) -> Self {
+        Self {
+            id,
+            severity,
+            subject: None,
+            found: found.into(),
+            needed: None,
+            mend: None,
+            file: None,
+            line: None,
+        }
+    }
+
+    /// As it should be.
+    pub fn ok(id: &'static str, found: impl Into<String>) -> Self {
+        Self::new(id, Severity::Ok, found)
+    }
+
+    /// Works, but look at it.
+    pub fn warning(id: &'static str, found: impl Into<String>) -> Self {
+        Self::new(id, Severity::Warning, found)
+    }
+
+    /// Does not work.
+    pub fn error(id: &'static str, found: impl Into<String>) -> Self {
+        Self::new(id, Severity::Error, found)
+    }
+
+    /// Says what it is about.
+    pub fn about(mut self, subject: impl Into<String>) -> Self {
+        self.subject = Some(subject.into());
+        self
+    }
+
+    /// Says what is needed instead.
+    pub fn needs(mut self, needed: impl Into<String>) -> Self {
+        self.needed = Some(needed.into());
+        self
+    }
+
+    /// Says what mends it.
+    pub fn mend(mut self, mend: impl Into<String>) -> Self {
+        self.mend = Some(mend.into());
+        self
+    }
+
+    /// Says where it stands.
+    pub fn at(mut self, file: impl Into<String>, line: Option<usize>) -> Self {
+        self.file = Some(file.into());
+        self.line = line;
+        self
+    }
+}
+
+/// `subject: found (needed: …)`, without the mending.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.file, self.line) {
+            (Some(file), Some(line)) => write!(f, "{file}:{line}: ")?,
+            (Some(file), None) => write!(f, "{file}: ")?,
+            _ => {}
+        }
+        if let Some(subject) = &self.subject {
+            write!(f, "{subject}: ")?;
+        }
+        f.write_str(&self.found)?;
+        if let Some(needed) = &self.needed {
+            write!(f, " (needed: {needed})")?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    /// Prints one finding on stderr, with annotations where GitHub reads them.
+    pub fn finding(&self, finding: &Finding) {
+        let (style, mark) = match finding.severity {
+            Severity::Ok => (GOOD, "✓"),
+            Severity::Warning => (WARNING, "!"),
+            Severity::Error => (BAD, "✗"),
+        };
+        let id = if self.is_verbose() {
+            format!(" {DIM}[{}]{DIM:#}", finding.id)
+        } else {
+            String::new()
+        };
+        if finding.severity > Severity::Ok || self.verbosity > super::Verbosity::Quiet {
+            super::to_stderr(&format!("{style}{mark}{style:#} {finding}{id}"));
+            if let Some(mend) = &finding.mend {
+                super::to_stderr(&format!("  → {mend}"));
+            }
+        }
+        if finding.severity > Severity::Ok && std::env::var_os("GITHUB_ACTIONS").is_some() {
+            super::to_stderr(&annotation(finding));
+        }
+    }
+}
+
+/// A workflow command of GitHub Actions
+/// (docs.github.com, "Workflow commands for GitHub Actions").
+fn annotation(finding: &Finding) -> String {
+    let escape = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let kind = if finding.severity == Severity::Error { "error" } else { "warning" };
+    let mut place = format!("title={}", finding.id);
+    if let Some(file) = &finding.file {
+        place = format!("file={file},line={},{place}", finding.line.unwrap_or(1));
+    }
+    let mend = finding.mend.as_ref().map(|mend| format!(" → {mend}")).unwrap_or_default();
+    format!("::{kind} {place}::{}", escape(&format!("{finding}{mend}")))
+}
+
+/// How a command ends; the numbers are a contract with scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Something failed.
+    Failed = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// The machine or the configuration is not fit.
+    Prerequisite = 3,
+    /// The user interrupted.
+    Interrupted = 130,
+}
+
+/// An error that ends a command: an id for programs, a sentence and a way out for people.
+#[derive(Debug)]
+pub struct Problem {
+    /// Stable name.
+    pub id: &'static str,
+    /// The exit status it leads to.
+    pub exit: Exit,
+    /// What failed and why, and on a line of its own the command that mends it.
+    pub message: String,
+}
+
+impl Problem {
+    /// Something failed.
+    pub fn failed(id: &'static str, message: impl Into<String>) -> Self {
+        Self { id, exit: Exit::Failed, message: message.into() }
+    }
+
+    /// The command line makes no sense.
+    pub fn usage(id: &'static str, message: impl Into<String>) -> Self {
+        Self { id, exit: Exit::Usage, message: message.into() }
+    }
+
+    /// The machine or the configuration is not fit.
+    pub fn prerequisite(id: &'static str, message: impl Into<String>) -> Self {
+        Self { id, exit: Exit::Prerequisite, message: message.into() }
+    }
+
+    /// Adds the command or sentence that mends it.
+    pub fn mend(mut self, mend: impl fmt::Display) -> Self {
+        self.message = format!("{}\n  → {mend}", self.message);
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_reads_as_a_sentence_and_as_an_annotation() {
+        let finding = Finding::error("port.in-use", "port 5432 is taken")
+            .about("postgres")
+            .mend("stop it")
+            .at(".env", Some(3));
+        assert_eq!(finding.to_string(), ".env:3: postgres: port 5432 is taken");
+        assert_eq!(
+            annotation(&finding),
+            "::error file=.env,line=3,title=port.in-use::.env:3: postgres: port 5432 is taken → stop it"
+        );
+    }
+}

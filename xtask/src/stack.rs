@@ -1,0 +1,184 @@
+//! A stack as data: its entry in stacks.toml, its compose file and its `.env`.
+
+pub mod compose_file;
+pub mod dotenv;
+pub mod env;
+pub mod manifest;
+pub mod template;
+pub mod url;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use self::compose_file::ComposeFile;
+use self::env::Env;
+use self::manifest::{DataDirectory, Definition, Service};
+use self::url::Url;
+use crate::host::user::{self, Owner};
+use crate::report::finding::Problem;
+
+/// Everything known of a stack without asking the engine.
+#[derive(Debug)]
+pub struct Stack {
+    /// Its entry in stacks.toml.
+    pub definition: Definition,
+    /// Its folder, which holds the compose file.
+    pub folder: PathBuf,
+    /// What its compose file says.
+    pub compose: ComposeFile,
+    /// What its `.env` says.
+    pub env: Env,
+}
+
+/// How the command line changes what is loaded.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--project`: another copy beside the usual one.
+    pub project: Option<String>,
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+}
+
+impl Stack {
+    /// Reads the stack's files below `root`.
+    ///
+    /// # Errors
+    /// When the compose file or `.env` cannot be read or makes no sense.
+    pub fn load(root: &Path, definition: &Definition, overrides: &Overrides) -> Result<Self> {
+        let folder = root.join("infrastructure/docker").join(&definition.name);
+        let compose = ComposeFile::load(&folder.join("docker-compose.yml"))?;
+        let name = match &overrides.project {
+            Some(project) => format!(".env.{project}"),
+            None => ".env".to_owned(),
+        };
+        let mut env = Env::load(folder.join(name), compose.defaults())?;
+        env.preset(
+            "COMPOSE_PROJECT_NAME",
+            match &overrides.project {
+                Some(project) => format!("{project}-{}", definition.name),
+                None => definition.project.clone(),
+            },
+        );
+        let stack = Self { definition: definition.clone(), folder, compose, env };
+        stack.with_data_dir(overrides)
+    }
+
+    fn with_data_dir(mut self, overrides: &Overrides) -> Result<Self> {
+        if let Some(wanted) = &overrides.data_dir {
+            let wanted = wanted.to_string_lossy().into_owned();
+            if let Some(present) = self.env.in_file("DATA_DIR").filter(|present| *present != wanted)
+            {
+                return Err(Problem::usage(
+                    "data-dir.conflict",
+                    format!(
+                        "--data-dir is {wanted}, but {} says DATA_DIR={present}",
+                        self.env.path().display()
+                    ),
+                )
+                .mend("change it in the file, or make a second copy with --project NAME")
+                .into());
+            }
+            self.env.preset("DATA_DIR", wanted);
+        } else if let Some(project) = &overrides.project {
+            let usual = self.env.get("DATA_DIR").unwrap_or_else(|| "/data".to_owned());
+            if self.env.in_file("DATA_DIR").is_none() {
+                self.env.preset("DATA_DIR", format!("{}-{project}", usual.trim_end_matches('/')));
+            }
+        }
+        Ok(self)
+    }
+
+    /// Its name, such as `development`.
+    pub fn name(&self) -> &str {
+        &self.definition.name
+    }
+
+    /// The word that a user types for it, such as `dev`.
+    pub fn short(&self) -> &str {
+        self.definition.aliases.first().unwrap_or(&self.definition.name)
+    }
+
+    /// The compose project, under which the engine knows its containers.
+    pub fn project(&self) -> String {
+        self.env.get("COMPOSE_PROJECT_NAME").unwrap_or_else(|| self.definition.project.clone())
+    }
+
+    /// Where all data directories lie.
+    pub fn data_dir(&self) -> PathBuf {
+        let dir = self.env.get("DATA_DIR").unwrap_or_else(|| "/data".to_owned());
+        // Compose reads a relative path from its own folder.
+        self.folder.join(dir)
+    }
+
+    /// The full path of a service's data directory.
+    pub fn data_path(&self, directory: &DataDirectory) -> PathBuf {
+        self.data_dir().join(&directory.path)
+    }
+
+    /// The service called `name`.
+    ///
+    /// # Errors
+    /// A usage problem that lists the services there are.
+    pub fn service(&self, name: &str) -> Result<&Service> {
+        self.definition.services.iter().find(|service| service.name == name).ok_or_else(|| {
+            let known: Vec<_> =
+                self.definition.services.iter().map(|service| service.name.as_str()).collect();
+            Problem::usage(
+                "service.unknown",
+                format!("the {} stack has no service `{name}`", self.name()),
+            )
+            .mend(format!("one of: {}", known.join(", ")))
+            .into()
+        })
+    }
+
+    /// The image that `service` runs on.
+    ///
+    /// # Errors
+    /// When the compose file does not know the service, or a variable is missing.
+    pub fn image(&self, service: &Service) -> Result<String> {
+        self.compose.image(&service.name, &self.env)
+    }
+
+    /// Whether `service` runs on an offline image.
+    pub fn is_offline(&self, service: &Service) -> bool {
+        self.image(service).is_ok_and(|image| image == service.offline_image)
+    }
+
+    /// The address that the published ports are bound to.
+    pub fn bind_address(&self) -> IpAddr {
+        let address = self.env.get("BIND_ADDRESS").and_then(|text| text.parse().ok());
+        address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    /// The address under which a program on this machine reaches the published ports.
+    pub fn reach_address(&self) -> IpAddr {
+        match self.bind_address() {
+            address if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            address => address,
+        }
+    }
+
+    /// The endpoint's URL with the values of `.env`, each encoded as a URL wants it.
+    ///
+    /// # Errors
+    /// When a variable is missing.
+    pub fn url(&self, template: &str) -> Result<Url> {
+        let host = match self.reach_address() {
+            IpAddr::V6(address) => format!("[{address}]"),
+            address => address.to_string(),
+        };
+        let text = template::interpolate(template, &|name| match name {
+            "HOST" => Some(host.clone()),
+            name => self.env.get(name).map(|value| url::encode(&value)),
+        })?;
+        text.parse()
+    }
+
+    /// The owner that a data directory should have: the stated one, or whoever runs us.
+    pub fn owner(directory: &DataDirectory) -> Owner {
+        directory.owner.unwrap_or_else(user::owner)
+    }
+}

@@ -1,0 +1,185 @@
+//! What our own compose files say. Compose itself stays the judge of what they mean; this reads
+//! only what xtask needs to know before compose runs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::env::Env;
+use super::template::{self, interpolate};
+
+/// A compose file.
+#[derive(Debug)]
+pub struct ComposeFile {
+    path: PathBuf,
+    services: BTreeMap<String, Service>,
+    variables: Vec<Variable>,
+}
+
+/// A variable that the file uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its default, where it has one.
+    pub default: Option<String>,
+    /// Whether compose stops when it is missing.
+    pub required: bool,
+    /// Where it stands first, from 1.
+    pub line: usize,
+}
+
+#[derive(Debug, Deserialize)]
+struct File {
+    services: BTreeMap<String, Service>,
+}
+
+/// The parts of a service that xtask looks at; everything else is compose's.
+#[derive(Debug, Default, Deserialize)]
+struct Service {
+    image: String,
+    #[serde(default)]
+    ports: Vec<String>,
+}
+
+/// A port that a service publishes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedPort {
+    /// The service.
+    pub service: String,
+    /// The variable that chooses it.
+    pub variable: Option<String>,
+    /// The port on the host.
+    pub port: u16,
+}
+
+impl ComposeFile {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no compose file; the error names the line.
+    pub fn load(path: &Path) -> Result<Self> {
+        let reading = || format!("reading {}", path.display());
+        let text = fs::read_to_string(path).with_context(reading)?;
+        let file: File = yaml_serde::from_str(&text).with_context(reading)?;
+        let variables = variables(&text).with_context(reading)?;
+        Ok(Self { path: path.to_owned(), services: file.services, variables })
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Every variable, by the place of its first use.
+    pub fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    /// The defaults of its variables.
+    pub fn defaults(&self) -> BTreeMap<String, String> {
+        let with_default =
+            |variable: &Variable| Some((variable.name.clone(), variable.default.clone()?));
+        self.variables.iter().filter_map(with_default).collect()
+    }
+
+    /// The names of its services.
+    pub fn services(&self) -> impl Iterator<Item = &str> {
+        self.services.keys().map(String::as_str)
+    }
+
+    /// The image of `service` with the values of `env`.
+    ///
+    /// # Errors
+    /// When there is no such service, or a variable is missing.
+    pub fn image(&self, service: &str, env: &Env) -> Result<String> {
+        interpolate(&self.service(service)?.image, &|name| env.get(name))
+    }
+
+    /// The variable that chooses the image of `service`.
+    ///
+    /// # Errors
+    /// When there is no such service, or its image is fixed.
+    pub fn image_variable(&self, service: &str) -> Result<&str> {
+        let references = template::references(&self.service(service)?.image)?;
+        let first = references.first().with_context(|| {
+            format!("the image of `{service}` is fixed in {}", self.path.display())
+        })?;
+        Ok(first.name)
+    }
+
+    /// Every port that is published with the values of `env`.
+    ///
+    /// # Errors
+    /// When a port is no number.
+    pub fn published_ports(&self, env: &Env) -> Result<Vec<PublishedPort>> {
+        let mut published = Vec::new();
+        for (name, service) in &self.services {
+            for template in &service.ports {
+                let text = interpolate(template, &|name| env.get(name))?;
+                // [address:]host:container; an IPv6 address has colons of its own.
+                let host = text.rsplit(':').nth(1).unwrap_or_default();
+                let port =
+                    host.parse().ok().filter(|port| *port > 0).with_context(|| {
+                        format!("`{host}` is no port for `{name}` (1 to 65535)")
+                    })?;
+                let variable =
+                    template::references(template)?.last().map(|last| last.name.to_owned());
+                published.push(PublishedPort { service: name.clone(), variable, port });
+            }
+        }
+        Ok(published)
+    }
+
+    fn service(&self, name: &str) -> Result<&Service> {
+        self.services
+            .get(name)
+            .with_context(|| format!("no service `{name}` in {}", self.path.display()))
+    }
+}
+
+/// The variables of `text`, comments left out.
+fn variables(text: &str) -> Result<Vec<Variable>> {
+    let mut found: Vec<Variable> = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with('#') {
+            continue;
+        }
+        for reference in
+            template::references(line).with_context(|| format!("line {}", index + 1))?
+        {
+            if found.iter().all(|variable| variable.name != reference.name) {
+                found.push(Variable {
+                    name: reference.name.to_owned(),
+                    default: reference.default.map(str::to_owned),
+                    required: reference.required.is_some(),
+                    line: index + 1,
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_carry_their_default_and_first_line() {
+        let text = "# ${COMMENT}\na: ${ONE:-1} $$no\nb: ${TWO:?say it} ${ONE:-1}\n";
+        let variable = |name: &str, default: Option<&str>, required, line| Variable {
+            name: name.to_owned(),
+            default: default.map(str::to_owned),
+            required,
+            line,
+        };
+        assert_eq!(
+            variables(text).unwrap(),
+            [variable("ONE", Some("1"), false, 2), variable("TWO", None, true, 3)]
+        );
+    }
+}

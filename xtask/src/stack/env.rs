@@ -1,0 +1,86 @@
+//! A stack's `.env`, with the shell's variables before it and the compose file's defaults after.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::dotenv::{self, Assignment};
+use crate::host::files::read_optional;
+
+/// The values that compose will see.
+#[derive(Debug)]
+pub struct Env {
+    path: PathBuf,
+    text: Option<String>,
+    assignments: Vec<Assignment>,
+    presets: BTreeMap<String, String>,
+    defaults: BTreeMap<String, String>,
+}
+
+impl Env {
+    /// Reads the file at `path`, which may be missing.
+    ///
+    /// # Errors
+    /// When it is there but cannot be read.
+    pub fn load(path: PathBuf, defaults: BTreeMap<String, String>) -> Result<Self> {
+        let text = read_optional(&path)?;
+        let assignments =
+            text.as_deref().map(|text| dotenv::parse(text, &shell)).unwrap_or_default();
+        Ok(Self { path, text, assignments, presets: BTreeMap::new(), defaults })
+    }
+
+    /// Gives `name` a value that holds unless the file or the shell has another, and that `setup`
+    /// writes into the file.
+    pub fn preset(&mut self, name: &str, value: String) {
+        self.presets.insert(name.to_owned(), value);
+    }
+
+    /// The presets.
+    pub fn presets(&self) -> &BTreeMap<String, String> {
+        &self.presets
+    }
+
+    /// The value of `name`: the shell's, the file's, the preset or the compose file's default.
+    pub fn get(&self, name: &str) -> Option<String> {
+        shell(name)
+            .or_else(|| self.in_file(name))
+            .or_else(|| self.presets.get(name).cloned())
+            .or_else(|| self.defaults.get(name).cloned())
+    }
+
+    /// The value that the file gives `name`, unless it is empty.
+    pub fn in_file(&self, name: &str) -> Option<String> {
+        self.assignment(name).map(value).filter(|value| !value.is_empty())
+    }
+
+    /// The last assignment of `name` in the file, which is the one that counts.
+    pub fn assignment(&self, name: &str) -> Option<&Assignment> {
+        self.assignments.iter().rev().find(|assignment| assignment.key == name)
+    }
+
+    /// Every assignment of the file.
+    pub fn assignments(&self) -> &[Assignment] {
+        &self.assignments
+    }
+
+    /// The file's text, `None` where there is no file.
+    pub fn text(&self) -> Option<&str> {
+        self.text.as_deref()
+    }
+
+    /// Where the file lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The shell's value of `name`, which both Composes prefer to the file's.
+pub fn shell(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Doctor refuses a file that the Composes read differently, so either reading will do.
+fn value(assignment: &Assignment) -> String {
+    assignment.v2.clone().unwrap_or_else(|_| assignment.v1.clone())
+}

@@ -1,0 +1,246 @@
+//! `infrastructure/stacks.toml`, typed: what compose files cannot say.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Deserializer};
+
+use crate::host::user::Owner;
+use crate::report::finding::Problem;
+use crate::report::units::Bytes;
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// What a machine must have.
+    pub requirements: Requirements,
+    /// The stacks, in the order in which they start.
+    #[serde(rename = "stack")]
+    pub stacks: Vec<Definition>,
+}
+
+/// What a machine must have.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Requirements {
+    /// The oldest Docker Engine.
+    pub engine: semver::Version,
+    /// The oldest Compose, of either family, that reads file format 3.8.
+    pub compose: semver::Version,
+    /// Memory, as a machine is sold.
+    pub memory: Bytes,
+    /// Free disk, where Docker and where the data directory live.
+    pub disk: Bytes,
+}
+
+/// One stack.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Definition {
+    /// Its name and its folder below `infrastructure/docker/`.
+    pub name: String,
+    /// Shorter words for it.
+    pub aliases: Vec<String>,
+    /// The compose project, unless `.env` says another.
+    pub project: String,
+    /// The service whose image runs the short-lived helper containers.
+    pub helper: String,
+    /// Directories that belong to whoever runs `setup`.
+    pub own_directories: Vec<DataDirectory>,
+    /// Pairs of a server's memory bound and its container's.
+    #[serde(default)]
+    pub memory_pairs: Vec<MemoryPair>,
+    /// Its services, in the order in which they are shown.
+    #[serde(rename = "service")]
+    pub services: Vec<Service>,
+}
+
+/// One service of a stack.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// Its name in the compose file.
+    pub name: String,
+    /// The image that stands in where no registry can be reached.
+    pub offline_image: String,
+    /// What `shell` runs inside, through `sh -c`.
+    pub shell: String,
+    /// Its data directory.
+    #[serde(default)]
+    pub data: Option<DataDirectory>,
+    /// The variables of `.env` that are passwords.
+    #[serde(default)]
+    pub secrets: Vec<String>,
+    /// Under what it is reached.
+    #[serde(default, rename = "endpoint")]
+    pub endpoints: Vec<Endpoint>,
+    /// What lines of its log mean.
+    #[serde(default, rename = "explain")]
+    pub explanations: Vec<Explanation>,
+}
+
+/// A directory below `DATA_DIR`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataDirectory {
+    /// Its path below `DATA_DIR`.
+    pub path: String,
+    /// Its numeric owner; whoever runs `setup` where none is stated.
+    #[serde(default, deserialize_with = "owner")]
+    pub owner: Option<Owner>,
+    /// Its mode.
+    #[serde(deserialize_with = "mode")]
+    pub mode: u32,
+}
+
+/// A server's own memory bound must leave room below its container's.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemoryPair {
+    /// The variable with the server's bound.
+    pub server: String,
+    /// The variable with the container's.
+    pub container: String,
+    /// How many times the server's bound the container's must be at least.
+    pub ratio: f64,
+    /// What needs the room between.
+    pub reason: String,
+}
+
+/// Under what a service is reached.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// What it is for.
+    pub name: String,
+    /// Its URL; `${HOST}` is the address of the published ports, other variables are `.env`'s.
+    /// The scheme decides how it is asked whether it answers.
+    pub url: String,
+    /// What is asked for to see whether it answers, where that is not the URL's own path.
+    #[serde(default)]
+    pub probe_path: Option<String>,
+    /// The variable of `urls --export`.
+    pub variable: String,
+}
+
+/// What a line of a service's log means.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Explanation {
+    /// Part of the line.
+    pub contains: String,
+    /// What it means.
+    pub means: String,
+    /// What mends it.
+    pub mend: String,
+}
+
+impl Manifest {
+    /// Reads the file below the repository's root.
+    ///
+    /// # Errors
+    /// When it cannot be read or makes no sense; the error shows the line.
+    pub fn load(root: &Path) -> Result<Self> {
+        let path = root.join("infrastructure/stacks.toml");
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let manifest: Self = toml::from_str(&text).map_err(|error| {
+            Problem::failed(
+                "manifest.malformed",
+                format!("{} is malformed: {error}", path.display()),
+            )
+            .mend("correct the line, then run `cargo xtask check`")
+        })?;
+        for stack in &manifest.stacks {
+            if stack.services.iter().all(|service| service.name != stack.helper) {
+                return Err(Problem::failed(
+                    "manifest.malformed",
+                    format!(
+                        "{}: stack `{}`: helper `{}` is none of its services",
+                        path.display(),
+                        stack.name,
+                        stack.helper
+                    ),
+                )
+                .into());
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// The stacks that `word` means: a name, an alias or `all`.
+    ///
+    /// # Errors
+    /// A usage problem that lists what there is.
+    pub fn select(&self, word: &str) -> Result<Vec<&Definition>> {
+        if word == "all" {
+            return Ok(self.stacks.iter().collect());
+        }
+        let is_meant = |stack: &&Definition| {
+            stack.name == word || stack.aliases.iter().any(|alias| alias == word)
+        };
+        match self.stacks.iter().find(is_meant) {
+            Some(stack) => Ok(vec![stack]),
+            None => {
+                let mut words: Vec<_> = self
+                    .stacks
+                    .iter()
+                    .flat_map(|stack| stack.aliases.first().or(Some(&stack.name)))
+                    .map(String::as_str)
+                    .collect();
+                words.push("all");
+                Err(Problem::usage("stack.unknown", format!("there is no stack `{word}`"))
+                    .mend(format!("one of: {}", words.join(", ")))
+                    .into())
+            }
+        }
+    }
+}
+
+fn owner<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Owner>, D::Error> {
+    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    u32::from_str_radix(&text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o7777)
+        .ok_or_else(|| serde::de::Error::custom(format!("`{text}` is no octal mode such as 0700")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Manifest> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("infrastructure")).unwrap();
+        fs::write(folder.path().join("infrastructure/stacks.toml"), text).unwrap();
+        Manifest::load(folder.path())
+    }
+
+    #[test]
+    fn a_malformed_file_is_refused_with_its_line() {
+        let shipped = include_str!("../../../infrastructure/stacks.toml");
+        assert!(load(shipped).is_ok());
+        for (from, to, expected) in [
+            ("mode = \"0700\"", "mode = \"rwx\"", "`rwx` is no octal mode"),
+            ("owner = \"999:999\"", "owner = \"postgres\"", "no numeric owner"),
+            ("memory = \"4GB\"", "memory = \"lots\"", "no size such as"),
+            ("[requirements]", "[requirements]\ncores = 2", "unknown field `cores`"),
+            (
+                "helper = \"redis\"",
+                "helper = \"rediss\"",
+                "helper `rediss` is none of its services",
+            ),
+        ] {
+            assert!(shipped.contains(from), "{from}");
+            let error = load(&shipped.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            assert!(error.contains("line") || error.contains("helper"), "{error}");
+        }
+    }
+}
