@@ -3,12 +3,18 @@
 //! The binary `xtask` is a thin `main` over this library, so that tests can link it.
 //! `docs/ARCHITECTURE.md` holds the map.
 
+pub mod check;
+pub mod cli;
+pub mod commands;
 pub mod context;
 pub mod docker;
+pub mod doctor;
 pub mod host;
+pub mod offline;
 pub mod plan;
 pub mod process;
 pub mod ready;
 pub mod report;
 pub mod secret;
+pub mod setup;
 pub mod stack;

@@ -1,1 +1,59 @@
-fn main() {}
+//! `cargo xtask`: parse, make the context, run one command, print its error, exit.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use xtask::cli::{Cli, Color, Command, Global};
+use xtask::context::{self, Context};
+use xtask::process::watch_signals;
+use xtask::report::{Report, Verbosity};
+use xtask::stack::Overrides;
+use xtask::stack::manifest::Manifest;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let report = report(&cli.global);
+    match run(cli, report) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report.failure(&error),
+    }
+}
+
+fn run(cli: Cli, report: Report) -> anyhow::Result<()> {
+    watch_signals()?;
+    let root = context::root();
+    let Global { yes, dry_run, data_dir, project, .. } = cli.global;
+    let manifest = Manifest::load(&root)?;
+    let overrides = Overrides { project, data_dir };
+    let cx = &Context { root, manifest, report, yes, dry_run, overrides };
+    match cli.command {
+        Command::Doctor(args) => args.run(cx),
+        Command::Setup(args) => args.run(cx),
+        Command::Up(args) => args.run(cx),
+        Command::Down(args) => args.run(cx),
+        Command::Restart(args) => args.run(cx),
+        Command::Status(args) => args.run(cx),
+        Command::Urls(args) => args.run(cx),
+        Command::Logs(args) => args.run(cx),
+        Command::Shell(args) => args.run(cx),
+        Command::Env(args) => args.run(cx),
+        Command::Images(args) => args.run(cx),
+        Command::Check(args) => args.run(cx),
+        Command::Test(args) => args.run(cx),
+        Command::Completions(args) => args.run(cx),
+    }
+}
+
+fn report(global: &Global) -> Report {
+    match global.color {
+        Color::Auto => {}
+        Color::Always => anstream::ColorChoice::Always.write_global(),
+        Color::Never => anstream::ColorChoice::Never.write_global(),
+    }
+    let verbosity = match (global.verbose, global.quiet) {
+        (true, _) => Verbosity::Verbose,
+        (_, true) => Verbosity::Quiet,
+        _ => Verbosity::Normal,
+    };
+    Report::new(verbosity, global.json)
+}

@@ -148,6 +148,7 @@ pub struct Cmd {
     unset: Vec<String>,
     dir: Option<PathBuf>,
     stdin: Option<Vec<u8>>,
+    source: Option<Box<Cmd>>,
     time_limit: Option<Duration>,
 }
 
@@ -161,6 +162,7 @@ impl Cmd {
             unset: Vec::new(),
             dir: None,
             stdin: None,
+            source: None,
             time_limit: None,
         }
     }
@@ -198,6 +200,13 @@ impl Cmd {
     /// Feeds `bytes` to stdin, which is empty otherwise. Never printed.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// Feeds what `source` writes to stdin; the failure of either is a failure. For
+    /// [`Cmd::each_line`].
+    pub fn fed_by(mut self, source: Self) -> Self {
+        self.source = Some(Box::new(source));
         self
     }
 
@@ -316,14 +325,6 @@ impl Cmd {
         Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
     }
 
-    /// This command as duct's expression, for pipelines.
-    ///
-    /// # Errors
-    /// When the program is missing.
-    pub fn to_expression(&self) -> Result<duct::Expression> {
-        Ok(self.expression(&self.prepare()?))
-    }
-
     fn prepare(&self) -> Result<PathBuf> {
         check_interrupted()?;
         if let Some(trace) = TRACE.get() {
@@ -398,9 +399,10 @@ impl Cmd {
         if let Some(dir) = &self.dir {
             expression = expression.dir(dir);
         }
-        match &self.stdin {
-            Some(bytes) => expression.stdin_bytes(bytes.clone()),
-            None => expression.stdin_null(),
+        match (&self.source, &self.stdin) {
+            (Some(source), _) => source.expression(Path::new(&source.program)).pipe(expression),
+            (None, Some(bytes)) => expression.stdin_bytes(bytes.clone()),
+            (None, None) => expression.stdin_null(),
         }
     }
 
@@ -424,6 +426,9 @@ impl From<&std::process::Output> for Output {
 /// The line as a shell would take it, environment and stdin left out.
 impl fmt::Display for Cmd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(source) = &self.source {
+            write!(f, "{source} | ")?;
+        }
         f.write_str(&quote(&self.program.to_string_lossy()))?;
         for arg in &self.args {
             write!(f, " {}", quote(&arg.to_string_lossy()))?;

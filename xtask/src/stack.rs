@@ -30,6 +30,8 @@ pub struct Stack {
     pub compose: ComposeFile,
     /// What its `.env` says.
     pub env: Env,
+    /// Whether it is another copy beside the usual one (`--project`).
+    pub is_copy: bool,
 }
 
 /// How the command line changes what is loaded.
@@ -61,7 +63,13 @@ impl Stack {
                 None => definition.project.clone(),
             },
         );
-        let stack = Self { definition: definition.clone(), folder, compose, env };
+        let stack = Self {
+            definition: definition.clone(),
+            folder,
+            compose,
+            env,
+            is_copy: overrides.project.is_some(),
+        };
         stack.with_data_dir(overrides)
     }
 

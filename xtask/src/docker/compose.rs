@@ -1,6 +1,7 @@
 //! Compose, either family: `docker compose` (v2 and later) and `docker-compose` (1.x or 2.x).
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -96,6 +97,11 @@ impl Compose {
 
     /// A command on `stack`, before its sub-command.
     pub fn on(&self, stack: &Stack) -> Cmd {
+        self.on_with(stack, stack.env.path())
+    }
+
+    /// A command on `stack` with the values of another env file.
+    pub fn on_with(&self, stack: &Stack, env_file: &Path) -> Cmd {
         let mut cmd = base(self.call)
             .args(["--project-name", &stack.project()])
             .arg("--project-directory")
@@ -103,7 +109,7 @@ impl Compose {
             .arg("--file")
             .arg(stack.compose.path())
             .arg("--env-file")
-            .arg(stack.env.path())
+            .arg(env_file)
             // Ours are given above; the user's would add files, profiles or another project.
             .without_env("COMPOSE_FILE")
             .without_env("COMPOSE_PROFILES")
@@ -119,9 +125,6 @@ impl Compose {
 
     /// The command that starts what is not running as configured.
     pub fn up(&self, stack: &Stack) -> Cmd {
-        // Bars and colours only confuse a reader of lines.
-        let plain: &[&str] = if self.is_v1() { &["--no-ansi"] } else { &["--ansi", "never"] };
-        let _ = plain;
         self.on(stack).args(["up", "--detach", "--remove-orphans"])
     }
 

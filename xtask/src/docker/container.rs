@@ -6,9 +6,12 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use super::docker;
+use crate::process::Cmd;
 
 /// The label with which both Composes mark what belongs to a project.
 pub const PROJECT: &str = "com.docker.compose.project";
+/// Until a server that does not stop is killed; the compose files' `stop_grace_period`.
+const STOP_SECONDS: &str = "60";
 const SERVICE: &str = "com.docker.compose.service";
 const COMPOSE_VERSION: &str = "com.docker.compose.version";
 const CONFIG_HASH: &str = "com.docker.compose.config-hash";
@@ -173,6 +176,32 @@ pub fn of_project(project: &str) -> Result<Vec<Container>> {
 /// When the engine does not answer.
 pub fn all() -> Result<Vec<Container>> {
     list(&[])
+}
+
+/// What stops and removes `containers`, each with the words for it. Their data lies elsewhere.
+pub fn removal(containers: &[&Container]) -> Vec<(String, Cmd)> {
+    if containers.is_empty() {
+        return Vec::new();
+    }
+    let names: Vec<_> = containers.iter().map(|container| container.name()).collect();
+    let names = names.join(", ");
+    let ids = || containers.iter().map(|container| container.id.get(..12).unwrap_or(&container.id));
+    vec![
+        (
+            format!("stop {names}"),
+            Cmd::new("docker").args(["stop", "--time", STOP_SECONDS]).args(ids()),
+        ),
+        (
+            format!("remove {names}"),
+            Cmd::new("docker").args(["rm", "--force", "--volumes"]).args(ids()),
+        ),
+    ]
+}
+
+/// The command that restarts `containers`.
+pub fn restart(containers: &[&Container]) -> Cmd {
+    let ids = containers.iter().map(|container| container.id.as_str());
+    Cmd::new("docker").args(["restart", "--time", STOP_SECONDS]).args(ids)
 }
 
 fn list(filters: &[&str]) -> Result<Vec<Container>> {

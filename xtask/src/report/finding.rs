@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{BAD, DIM, GOOD, Report, WARNING};
+use crate::process::Interrupted;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -140,6 +141,25 @@ impl Report {
         if finding.severity > Severity::Ok && std::env::var_os("GITHUB_ACTIONS").is_some() {
             super::to_stderr(&annotation(finding));
         }
+    }
+}
+
+impl Report {
+    /// Prints the error that ends the command, and says with which exit status.
+    pub fn failure(&self, error: &anyhow::Error) -> std::process::ExitCode {
+        let problem = error.chain().find_map(|cause| cause.downcast_ref::<Problem>());
+        let (id, exit) = match problem {
+            Some(problem) => (problem.id, problem.exit),
+            None if error.is::<Interrupted>() || error.root_cause().is::<Interrupted>() => {
+                ("interrupted", Exit::Interrupted)
+            }
+            None => ("failed", Exit::Failed),
+        };
+        let message = format!("{error:#}");
+        super::to_stderr(&format!("{BAD}error:{BAD:#} {message}"));
+        let _ =
+            self.document("xtask.error/v1", &serde_json::json!({ "id": id, "message": message }));
+        std::process::ExitCode::from(exit as u8)
     }
 }
 

@@ -99,6 +99,14 @@ impl ComposeFile {
         interpolate(&self.service(service)?.image, &|name| env.get(name))
     }
 
+    /// The image of `service` when no variable chooses another.
+    ///
+    /// # Errors
+    /// When there is no such service.
+    pub fn default_image(&self, service: &str) -> Result<String> {
+        interpolate(&self.service(service)?.image, &|_| None)
+    }
+
     /// The variable that chooses the image of `service`.
     ///
     /// # Errors

@@ -51,7 +51,7 @@ impl Env {
 
     /// The value that the file gives `name`, unless it is empty.
     pub fn in_file(&self, name: &str) -> Option<String> {
-        self.assignment(name).map(value).filter(|value| !value.is_empty())
+        self.assignment(name).and_then(value).filter(|value| !value.is_empty())
     }
 
     /// The last assignment of `name` in the file, which is the one that counts.
@@ -69,6 +69,12 @@ impl Env {
         self.text.as_deref()
     }
 
+    /// Takes `text` for the file's, before it is written.
+    pub fn replace_text(&mut self, text: String) {
+        self.assignments = dotenv::parse(&text, &shell);
+        self.text = Some(text);
+    }
+
     /// Where the file lies.
     pub fn path(&self) -> &Path {
         &self.path
@@ -81,6 +87,6 @@ pub fn shell(name: &str) -> Option<String> {
 }
 
 /// Doctor refuses a file that the Composes read differently, so either reading will do.
-fn value(assignment: &Assignment) -> String {
-    assignment.v2.clone().unwrap_or_else(|_| assignment.v1.clone())
+fn value(assignment: &Assignment) -> Option<String> {
+    assignment.v2.value().or(assignment.v1.value()).map(str::to_owned)
 }

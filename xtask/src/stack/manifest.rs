@@ -73,6 +73,9 @@ pub struct Service {
     /// The variables of `.env` that are passwords.
     #[serde(default)]
     pub secrets: Vec<String>,
+    /// What gives the running server the password on stdin, through `sh -c` inside.
+    #[serde(default)]
+    pub set_password: Option<String>,
     /// Under what it is reached.
     #[serde(default, rename = "endpoint")]
     pub endpoints: Vec<Endpoint>,

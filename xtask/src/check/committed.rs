@@ -1,0 +1,60 @@
+//! Nothing secret is under version control.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+
+use crate::context::Context;
+use crate::process::{Cmd, find};
+use crate::report::finding::Finding;
+
+/// What begins a secret wherever it stands; split, so that this file holds none.
+const SIGNS: [(&str, &str, &str); 4] = [
+    ("-----BEGIN ", "PRIVATE KEY-----", "a private key"),
+    ("https://hooks.slack", ".com/services/T", "a Slack webhook"),
+    ("AGE-SECRET", "-KEY-1", "an age key"),
+    ("xoxb", "-", "a Slack token"),
+];
+
+pub(super) fn no_secrets(cx: &Context) -> Result<Vec<Finding>> {
+    if find("git").is_err() || !cx.root.join(".git").exists() {
+        return Ok(vec![Finding::warning(
+            "secret.committed",
+            "not a git checkout, so nothing to look at",
+        )]);
+    }
+    let files = Cmd::new("git")
+        .args(["ls-files", "-z"])
+        .dir(&cx.root)
+        .read()
+        .context("listing committed files")?;
+    let mut findings = Vec::new();
+    for file in files.split('\0').filter(|file| !file.is_empty()) {
+        let name = file.rsplit('/').next().unwrap_or(file);
+        if name.starts_with(".env") && name != ".env.example" {
+            findings.push(
+                Finding::error("secret.committed", "an env file is under version control")
+                    .at(file, None)
+                    .mend(format!("git rm --cached {file}, and change every password in it")),
+            );
+        }
+        let Ok(text) = fs::read_to_string(cx.root.join(file)) else { continue };
+        for (index, line) in text.lines().enumerate() {
+            // A key's first line may name its kind between the two halves.
+            let is_sign = |(head, tail, _): &&(&str, &str, &str)| {
+                line.find(head).is_some_and(|at| line[at + head.len()..].contains(tail))
+            };
+            if let Some((_, _, what)) = SIGNS.iter().find(is_sign) {
+                findings.push(
+                    Finding::error("secret.committed", *what)
+                        .at(file, Some(index + 1))
+                        .mend("remove it, and make another"),
+                );
+            }
+        }
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok("secret.committed", "no secret is under version control"));
+    }
+    Ok(findings)
+}

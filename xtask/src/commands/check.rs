@@ -1,0 +1,34 @@
+//! `cargo xtask check`.
+
+use anyhow::Result;
+
+use crate::check;
+use crate::context::Context;
+use crate::report::finding::{Problem, Severity};
+
+/// Everything that can be checked without starting a stack (CI)
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+impl Args {
+    /// Runs every check and fails once.
+    ///
+    /// # Errors
+    /// When one found an error.
+    pub fn run(self, cx: &Context) -> Result<()> {
+        let findings = check::run(cx);
+        for finding in &findings {
+            cx.report.finding(finding);
+        }
+        let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+        cx.report.document(
+            "xtask.check/v1",
+            &serde_json::json!({ "findings": findings, "ok": errors == 0 }),
+        )?;
+        if errors == 0 {
+            return Ok(());
+        }
+        Err(Problem::failed("check.failed", format!("{errors} thing(s) to correct; see above"))
+            .into())
+    }
+}

@@ -1,0 +1,128 @@
+//! `cargo xtask down`.
+
+use anyhow::Result;
+
+use crate::context::Context;
+use crate::docker::container::{self, PROJECT};
+use crate::docker::helper::Helper;
+use crate::docker::{docker, engine};
+use crate::host::user;
+use crate::plan::Plan;
+use crate::process::Cmd;
+use crate::report::finding::Problem;
+use crate::setup::{directories, kind};
+use crate::stack::Stack;
+
+/// Stop a stack and remove its containers and network; the data stays
+///
+/// Works on a half-started stack, and whatever .env says.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The stack
+    stack: String,
+    /// Remove the data of its services too (asks for the project's name)
+    #[arg(long)]
+    purge: bool,
+}
+
+impl Args {
+    /// Takes the stacks down, the last started first.
+    ///
+    /// # Errors
+    /// When the engine does not answer, or the purge is not confirmed.
+    pub fn run(self, cx: &Context) -> Result<()> {
+        let mut stacks = cx.stacks(Some(&self.stack))?;
+        stacks.reverse();
+        engine::require()?;
+        for stack in &stacks {
+            let _lock = cx.lock(stack, &format!("down {}", self.stack))?;
+            if self.purge && !cx.dry_run {
+                confirm(cx, stack)?;
+            }
+            if !cx.dry_run {
+                cx.remove_leftovers(stack)?;
+            }
+            let mut plan = take_down(cx, stack)?;
+            if self.purge {
+                plan.append(purge(stack)?);
+            }
+            if plan.is_empty() {
+                cx.report.done(format!("{} is down", stack.name()));
+            }
+            cx.execute(plan)?;
+            if self.purge && !cx.dry_run {
+                kind::forget(stack)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// By label and not through Compose, which refuses to work when a variable is missing.
+fn take_down(cx: &Context, stack: &Stack) -> Result<Plan> {
+    let mut plan = Plan::new();
+    let containers = cx.containers(stack)?;
+    for (what, cmd) in container::removal(&containers.iter().collect::<Vec<_>>()) {
+        plan.run(what, cmd);
+    }
+    let filter = format!("label={PROJECT}={}", stack.project());
+    let networks =
+        docker().args(["network", "ls", "--format", "{{.Name}}", "--filter", &filter]).read()?;
+    for network in networks.lines() {
+        plan.run(
+            format!("remove the network {network}"),
+            Cmd::new("docker").args(["network", "rm", network]),
+        );
+    }
+    Ok(plan)
+}
+
+fn confirm(cx: &Context, stack: &Stack) -> Result<()> {
+    let project = stack.project();
+    let lost: Vec<_> = data(stack).map(|path| path.display().to_string()).collect();
+    cx.report.warning(format!("this loses the data of {project} for good: {}", lost.join(", ")));
+    if cx.yes || cx.report.ask(&format!("Type {project} to go on:")).as_deref() == Some(&project) {
+        return Ok(());
+    }
+    Err(Problem::failed("purge.not-confirmed", "nothing was changed")
+        .mend("type the project's name when asked, or give --yes")
+        .into())
+}
+
+/// What `--purge` removes: the services' data, not backups or logs.
+fn data(stack: &Stack) -> impl Iterator<Item = std::path::PathBuf> {
+    let directories = stack.definition.services.iter().filter_map(|service| service.data.as_ref());
+    directories.map(|directory| stack.data_path(directory))
+}
+
+/// Renamed before it is removed, so that half of it is never taken for data.
+const SCRIPT: &str = r#"cd "$1"; for name in $2; do rm -rf "$name.purged"; if [ -d "$name" ]; then mv "$name" "$name.purged"; rm -rf "$name.purged"; fi; done"#;
+
+fn purge(stack: &Stack) -> Result<Plan> {
+    let mut plan = Plan::new();
+    let directories = stack.definition.services.iter().filter_map(|service| service.data.as_ref());
+    let names: Vec<_> = directories.map(|directory| directory.path.as_str()).collect();
+    let what = format!("remove {} in {}", names.join(", "), stack.data_dir().display());
+    if user::is_root() && engine::shares_files()? {
+        if stack.data_dir().is_dir() {
+            let cmd = Cmd::new("sh")
+                .args(["-euc", SCRIPT, "sh"])
+                .arg(stack.data_dir())
+                .arg(names.join(" "));
+            plan.run(what, cmd);
+        }
+        return Ok(plan);
+    }
+    let exists = stack.definition.services.iter().filter_map(|service| service.data.as_ref());
+    let mut any = false;
+    for directory in exists {
+        any |=
+            directories::inspect(&stack.data_path(directory)).map_or(true, |found| found.is_some());
+    }
+    if any {
+        let image = stack.image(stack.service(&stack.definition.helper)?)?;
+        let helper = Helper::new(&stack.project(), &image).mount(&stack.data_dir(), "/data")?;
+        plan.run(what, helper.cmd(SCRIPT, &["/data".to_owned(), names.join(" ")]));
+    }
+    Ok(plan)
+}

@@ -1,0 +1,120 @@
+//! `cargo xtask env`.
+
+use anyhow::{Context as _, Result};
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::docker::docker;
+use crate::doctor;
+use crate::report::finding::{Problem, Severity};
+use crate::setup::env_file;
+
+/// Write, check or apply a stack's .env
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Write .env with generated secrets, or add what is missing; no value is overwritten
+    Init {
+        /// The stack; all where it is left out
+        stack: Option<String>,
+    },
+    /// Look for what is missing, weak, or read differently by the two Composes
+    Check {
+        /// The stack; all where it is left out
+        stack: Option<String>,
+    },
+    /// Set a running server's password to the one in .env
+    SetPassword {
+        /// The stack
+        stack: String,
+        /// The service
+        service: String,
+    },
+}
+
+impl Args {
+    /// Does it.
+    ///
+    /// # Errors
+    /// When the file cannot be written, something in it is wrong, or the server refuses.
+    pub fn run(self, cx: &Context) -> Result<()> {
+        match self.action {
+            Action::Init { stack } => init(cx, stack.as_deref()),
+            Action::Check { stack } => check(cx, stack.as_deref()),
+            Action::SetPassword { stack, service } => set_password(cx, &stack, &service),
+        }
+    }
+}
+
+fn init(cx: &Context, word: Option<&str>) -> Result<()> {
+    for stack in cx.stacks(word)? {
+        let _lock = cx.lock(&stack, "env init")?;
+        let mut stack = cx.reload(&stack)?;
+        let plan = env_file::plan(&mut stack, false)?;
+        if plan.is_empty() && !cx.dry_run {
+            cx.report.done(format!("{} is complete", stack.env.path().display()));
+        } else {
+            cx.execute(plan)?;
+        }
+    }
+    Ok(())
+}
+
+fn check(cx: &Context, word: Option<&str>) -> Result<()> {
+    let mut findings = Vec::new();
+    for stack in cx.stacks(word)? {
+        findings.extend(doctor::env_file::check(cx, &stack));
+    }
+    for finding in &findings {
+        cx.report.finding(finding);
+    }
+    let ok = findings.iter().all(|finding| finding.severity < Severity::Error);
+    cx.report
+        .document("xtask.env-check/v1", &serde_json::json!({ "findings": findings, "ok": ok }))?;
+    if ok {
+        Ok(())
+    } else {
+        Err(Problem::prerequisite("env.unfit", ".env is not fit; see above").into())
+    }
+}
+
+fn set_password(cx: &Context, word: &str, name: &str) -> Result<()> {
+    let stack = cx.stack(word)?;
+    let service = stack.service(name)?;
+    let _lock = cx.lock(&stack, &format!("env set-password {word} {name}"))?;
+    let (Some(script), Some(variable)) = (&service.set_password, service.secrets.first()) else {
+        return Err(Problem::usage(
+            "env.no-password",
+            format!("{name} takes its password from .env at each start"),
+        )
+        .mend(format!("cargo xtask up {word}"))
+        .into());
+    };
+    let password = stack.env.get(variable).filter(|password| !password.is_empty());
+    let password = password
+        .with_context(|| format!("{variable} is not set in {}", stack.env.path().display()))?;
+    let containers = cx.containers(&stack)?;
+    let running = containers
+        .iter()
+        .find(|container| container.is_running() && container.service() == Some(name));
+    let Some(container) = running else {
+        return Err(Problem::failed("service.not-running", format!("{name} does not run"))
+            .mend(format!("cargo xtask up {word}, then this command again"))
+            .into());
+    };
+    let cmd = docker()
+        .args(["exec", "--interactive", &container.id, "sh", "-euc", script])
+        .stdin(password);
+    if cx.dry_run {
+        cx.report.line(format!("would: set the password of {name}\n       $ {cmd}"));
+        return Ok(());
+    }
+    cmd.run()?;
+    cx.report.done(format!("{name} now has the password of {}", stack.env.path().display()));
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! `cargo xtask images`.
+
+use anyhow::Result;
+use clap::Subcommand;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::docker::{docker, engine, helper, image};
+use crate::host::lock::{self, IfHeld, Lock};
+use crate::offline;
+use crate::plan::Plan;
+use crate::process::Cmd;
+use crate::report::finding::Problem;
+use crate::report::table::{self, Cell};
+use crate::report::units::Bytes;
+use crate::stack::manifest::Service;
+
+/// Offline images: real servers from Debian's packages, for machines that reach no registry
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Build those that are missing or older than their folder in tests/images/
+    Build,
+    /// List them
+    List,
+    /// Remove them
+    Remove,
+}
+
+#[derive(Serialize)]
+struct Line {
+    image: String,
+    instead_of: String,
+    present: bool,
+    current: bool,
+    bytes: Option<u64>,
+}
+
+impl Args {
+    /// Does it.
+    ///
+    /// # Errors
+    /// When a program is missing, a build fails, or a container still uses an image.
+    pub fn run(self, cx: &Context) -> Result<()> {
+        engine::require()?;
+        match self.action {
+            Action::Build => build(cx),
+            Action::List => list(cx),
+            Action::Remove => remove(cx),
+        }
+    }
+}
+
+fn services(cx: &Context) -> Vec<Service> {
+    cx.manifest.stacks.iter().flat_map(|stack| stack.services.clone()).collect()
+}
+
+/// Builds what is missing; a second builder waits for the first.
+///
+/// # Errors
+/// When a program is missing or a build fails.
+pub fn build(cx: &Context) -> Result<()> {
+    let path = lock::path(&cx.state_folder(), "images");
+    let waiting = |holder: &str| cx.report.progress(format!("waiting for {holder}"));
+    let _lock = Lock::take(&path, "cargo xtask images build", IfHeld::Wait, waiting)?;
+    helper::remove_leftovers("images")?;
+    let plan = offline::plan(cx, &services(cx))?;
+    if plan.is_empty() && !cx.dry_run {
+        cx.report.done("the offline images are there");
+        return Ok(());
+    }
+    cx.execute(plan)
+}
+
+fn list(cx: &Context) -> Result<()> {
+    let mut lines = Vec::new();
+    for stack in cx.stacks(None)? {
+        for service in &stack.definition.services {
+            let reference = service.offline_image.as_str();
+            let size =
+                docker().args(["image", "inspect", "--format", "{{.Size}}", reference]).output()?;
+            lines.push(Line {
+                image: reference.to_owned(),
+                instead_of: stack.compose.default_image(&service.name)?,
+                present: size.success(),
+                current: offline::is_current(cx, reference, &service.name)?,
+                bytes: size.stdout.trim().parse().ok(),
+            });
+        }
+    }
+    let row = |line: &Line| -> Vec<Cell> {
+        let state = match (line.present, line.current) {
+            (false, _) => "missing",
+            (true, false) => "older than its folder",
+            (true, true) => "built",
+        };
+        let size = line.bytes.map(|bytes| Bytes(bytes).to_string()).unwrap_or_default();
+        vec![line.image.as_str().into(), line.instead_of.as_str().into(), state.into(), size.into()]
+    };
+    let rows: Vec<_> = lines.iter().map(row).collect();
+    cx.report.line(table::lines(&["IMAGE", "INSTEAD OF", "STATE", "SIZE"], &rows).join("\n"));
+    cx.report.document("xtask.images/v1", &serde_json::json!({ "images": lines }))
+}
+
+fn remove(cx: &Context) -> Result<()> {
+    let services = services(cx);
+    let references =
+        services.iter().map(|service| service.offline_image.as_str()).chain([offline::BASE]);
+    let mut plan = Plan::new();
+    for reference in references {
+        if image::present([reference])?.is_empty() {
+            continue;
+        }
+        let users = docker()
+            .args([
+                "ps",
+                "--all",
+                "--format",
+                "{{.Names}}",
+                "--filter",
+                &format!("ancestor={reference}"),
+            ])
+            .read()?;
+        if !users.is_empty() && reference != offline::BASE {
+            return Err(Problem::failed(
+                "images.in-use",
+                format!("{reference} is used by {}", users.replace('\n', ", ")),
+            )
+            .mend("take that stack down first: cargo xtask down all")
+            .into());
+        }
+        plan.run(
+            format!("remove {reference}"),
+            Cmd::new("docker").args(["image", "rm", reference]),
+        );
+    }
+    cx.execute(plan)
+}

@@ -1,0 +1,64 @@
+//! `cargo xtask restart`.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::context::Context;
+use crate::docker::container;
+use crate::plan::Plan;
+use crate::ready::wait::until_ready;
+use crate::report::finding::Problem;
+
+/// Restart a stack or some of its services, and wait until they answer
+///
+/// Applies no changed configuration: that is what `up` does.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The stack
+    stack: String,
+    /// The services; all where they are left out
+    services: Vec<String>,
+}
+
+impl Args {
+    /// Restarts.
+    ///
+    /// # Errors
+    /// When there is nothing to restart, or a service does not answer afterwards.
+    pub fn run(self, cx: &Context) -> Result<()> {
+        for stack in cx.stacks(Some(&self.stack))? {
+            let mut services = Vec::new();
+            for service in &self.services {
+                services.push(stack.service(service)?);
+            }
+            if services.is_empty() {
+                services.extend(&stack.definition.services);
+            }
+            let _lock = cx.lock(&stack, &format!("restart {}", self.stack))?;
+            let containers = cx.containers(&stack)?;
+            let meant = |name: Option<&str>| {
+                services.iter().any(|service| Some(service.name.as_str()) == name)
+            };
+            let chosen: Vec<_> =
+                containers.iter().filter(|container| meant(container.service())).collect();
+            if chosen.len() < services.len() {
+                return Err(Problem::failed(
+                    "stack.not-up",
+                    format!("not every service of {} has a container", stack.name()),
+                )
+                .mend(format!("cargo xtask up {}", stack.short()))
+                .into());
+            }
+            let mut plan = Plan::new();
+            let names: Vec<_> = chosen.iter().map(|container| container.name()).collect();
+            plan.run(format!("restart {}", names.join(", ")), container::restart(&chosen));
+            cx.execute(plan)?;
+            if cx.dry_run {
+                continue;
+            }
+            until_ready(cx, &stack, &services, Duration::from_secs(180))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,46 @@
+//! `cargo xtask setup`.
+
+use anyhow::Result;
+
+use crate::commands::up;
+use crate::context::Context;
+use crate::docker::engine;
+use crate::setup::prepare;
+
+/// Make ready what a stack needs: .env with generated secrets, data directories
+///
+/// Changes nothing that is right already and never overwrites a value.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The stack; all where it is left out
+    stack: Option<String>,
+    /// Choose the offline images in .env, building those that are missing
+    #[arg(long)]
+    offline: bool,
+}
+
+impl Args {
+    /// Sets up.
+    ///
+    /// # Errors
+    /// When a prerequisite is missing or a step fails; what was right before still is.
+    pub fn run(self, cx: &Context) -> Result<()> {
+        for stack in cx.stacks(self.stack.as_deref())? {
+            engine::require()?;
+            let _lock = cx.lock(&stack, "setup")?;
+            cx.remove_leftovers(&stack)?;
+            let name = stack.short().to_owned();
+            let (plan, stack) = prepare(cx.reload(&stack)?, self.offline)?;
+            up::provide_images(cx, &stack, true)?;
+            if plan.is_empty() {
+                cx.report.done(format!("{} needs nothing", stack.name()));
+                continue;
+            }
+            cx.execute(plan)?;
+            if !cx.dry_run {
+                cx.report.progress(format!("Next: cargo xtask up {name}"));
+            }
+        }
+        Ok(())
+    }
+}

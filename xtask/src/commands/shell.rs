@@ -1,0 +1,62 @@
+//! `cargo xtask shell`.
+
+use std::io::IsTerminal;
+
+use anyhow::Result;
+
+use crate::context::Context;
+use crate::process::Cmd;
+use crate::report::finding::Problem;
+
+/// Open psql, redis-cli or sh inside a service
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The stack
+    stack: String,
+    /// The service
+    service: String,
+    /// Arguments for the program inside, such as: -- -c 'SELECT 1'
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+impl Args {
+    /// Opens the shell and ends with its exit status.
+    ///
+    /// # Errors
+    /// When the service does not run.
+    pub fn run(self, cx: &Context) -> Result<()> {
+        let stack = cx.stack(&self.stack)?;
+        let service = stack.service(&self.service)?;
+        let containers = cx.containers(&stack)?;
+        let running = containers
+            .iter()
+            .find(|container| container.is_running() && container.service() == Some(&service.name));
+        let Some(container) = running else {
+            return Err(Problem::failed(
+                "service.not-running",
+                format!("{} does not run", service.name),
+            )
+            .mend(format!("cargo xtask up {}", stack.short()))
+            .into());
+        };
+        let terminal = if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+            "-it"
+        } else {
+            "-i"
+        };
+        let status = Cmd::new("docker")
+            .args([
+                "exec",
+                terminal,
+                &container.id,
+                "sh",
+                "-c",
+                &format!("{} \"$@\"", service.shell),
+                "sh",
+            ])
+            .args(&self.arguments)
+            .interactive()?;
+        std::process::exit(status)
+    }
+}

@@ -1,0 +1,221 @@
+//! `cargo xtask status`.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::docker::container::Container;
+use crate::docker::{container, docker, engine};
+use crate::report::table::{self, Cell};
+use crate::report::units::{Bytes, duration};
+use crate::report::{BAD, DIM, GOOD, WARNING};
+use crate::stack::Stack;
+use crate::stack::manifest::Service;
+
+/// Show what the engine says of each service: state, health, image, ports, use of its limits
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The stack; all where it is left out
+    stack: Option<String>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Line {
+    stack: String,
+    service: String,
+    /// `absent` where there is no container.
+    state: String,
+    health: Option<String>,
+    image: String,
+    offline: bool,
+    ports: Vec<u16>,
+    uptime_seconds: Option<u64>,
+    memory_bytes: Option<u64>,
+    memory_limit_bytes: Option<u64>,
+    cpu_percent: Option<f64>,
+    cpu_shares: Option<u64>,
+    data_bytes: Option<u64>,
+}
+
+/// What a container uses now.
+#[derive(Debug, Clone, Copy, Default)]
+struct Use {
+    memory: Option<u64>,
+    cpu: Option<f64>,
+}
+
+impl Args {
+    /// Prints the services of the stacks.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub fn run(self, cx: &Context) -> Result<()> {
+        let stacks = cx.stacks(self.stack.as_deref())?;
+        let mut lines = Vec::new();
+        for stack in &stacks {
+            let containers = match container::of_project(&stack.project()) {
+                Ok(containers) => containers,
+                Err(error) => return Err(engine::require().err().unwrap_or(error)),
+            };
+            lines.extend(observe(stack, &containers)?);
+        }
+        let head =
+            ["SERVICE", "STATE", "HEALTH", "UPTIME", "MEMORY", "CPU", "DATA", "PORTS", "IMAGE"];
+        let rows: Vec<_> = lines.iter().map(row).collect();
+        cx.report.line(table::lines(&head, &rows).join("\n"));
+        cx.report.document("xtask.status/v1", &serde_json::json!({ "services": lines }))?;
+        hint(cx, &stacks, &lines);
+        Ok(())
+    }
+}
+
+/// One line a service; use and data size are asked side by side, since both take their time.
+fn observe(stack: &Stack, containers: &[Container]) -> Result<Vec<Line>> {
+    let running: Vec<_> = containers.iter().filter(|container| container.is_running()).collect();
+    std::thread::scope(|scope| {
+        let uses = scope.spawn(|| uses(&running));
+        let sizes: Vec<_> = stack
+            .definition
+            .services
+            .iter()
+            .map(|service| scope.spawn(|| data_size(stack, service, &running)))
+            .collect();
+        let uses = uses.join().unwrap_or_default();
+        let sizes = sizes.into_iter().map(|size| size.join().ok().flatten());
+        let services = stack.definition.services.iter().zip(sizes);
+        services.map(|(service, size)| line(stack, service, containers, &uses, size)).collect()
+    })
+}
+
+fn line(
+    stack: &Stack,
+    service: &Service,
+    containers: &[Container],
+    uses: &BTreeMap<String, Use>,
+    data_bytes: Option<u64>,
+) -> Result<Line> {
+    let line = Line {
+        stack: stack.name().to_owned(),
+        service: service.name.clone(),
+        data_bytes,
+        ..Line::default()
+    };
+    let container = containers.iter().find(|container| container.service() == Some(&service.name));
+    let Some(container) = container else {
+        let (image, offline) = (stack.image(service)?, stack.is_offline(service));
+        return Ok(Line { state: "absent".to_owned(), image, offline, ..line });
+    };
+    let now = uses.get(&container.id).copied().unwrap_or_default();
+    let limit = |value: u64| Some(value).filter(|value| *value > 0);
+    Ok(Line {
+        state: container.state.status.clone(),
+        health: container.state.health.as_ref().map(|health| health.status.clone()),
+        image: container.config.image.clone(),
+        offline: container.config.image == service.offline_image,
+        ports: container.host_ports(),
+        uptime_seconds: container
+            .is_running()
+            .then(|| uptime(&container.state.started_at))
+            .flatten(),
+        memory_bytes: now.memory,
+        memory_limit_bytes: limit(container.host_config.memory),
+        cpu_percent: now.cpu,
+        cpu_shares: limit(container.host_config.cpu_shares),
+        ..line
+    })
+}
+
+fn uptime(started_at: &str) -> Option<u64> {
+    let started: jiff::Timestamp = started_at.parse().ok()?;
+    u64::try_from(jiff::Timestamp::now().as_second() - started.as_second()).ok()
+}
+
+/// By container id. The engine measures over a second to tell the CPU's share.
+fn uses(running: &[&Container]) -> BTreeMap<String, Use> {
+    if running.is_empty() {
+        return BTreeMap::new();
+    }
+    let format = "{{.ID}}|{{.MemUsage}}|{{.CPUPerc}}";
+    let ids = running.iter().map(|container| container.id.as_str());
+    let stats =
+        docker().args(["stats", "--no-stream", "--no-trunc", "--format", format]).args(ids).read();
+    stats
+        .unwrap_or_default()
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split('|');
+            let (id, memory, cpu) = (fields.next()?, fields.next()?, fields.next()?);
+            let memory = memory
+                .split('/')
+                .next()
+                .and_then(|used| used.trim().parse::<Bytes>().ok())
+                .map(|used| used.0);
+            Some((id.to_owned(), Use { memory, cpu: cpu.trim_end_matches('%').parse().ok() }))
+        })
+        .collect()
+}
+
+/// As the container counts it, since only root may look into the directory on the host.
+fn data_size(stack: &Stack, service: &Service, running: &[&Container]) -> Option<u64> {
+    let directory = service.data.as_ref()?;
+    let container = running.iter().find(|container| container.service() == Some(&service.name))?;
+    let path = stack.data_path(directory);
+    let mount = container
+        .mounts
+        .iter()
+        .find(|mount| path.ends_with(mount.source.trim_start_matches('/')))?;
+    let size =
+        docker().args(["exec", &container.id, "du", "-sk", &mount.destination]).read().ok()?;
+    size.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}
+
+fn row(line: &Line) -> Vec<Cell> {
+    let unknown = || "-".to_owned();
+    let state = match line.state.as_str() {
+        "running" => GOOD,
+        "absent" => DIM,
+        "restarting" | "created" | "paused" => WARNING,
+        _ => BAD,
+    };
+    let health = match line.health.as_deref() {
+        Some("healthy") => GOOD,
+        Some("unhealthy") => BAD,
+        _ => WARNING,
+    };
+    let size = |bytes: Option<u64>| bytes.map_or_else(unknown, |bytes| Bytes(bytes).to_string());
+    let memory = match (line.memory_bytes, line.memory_limit_bytes) {
+        (Some(used), Some(limit)) => format!("{} of {}", Bytes(used), Bytes(limit)),
+        (used, _) => size(used),
+    };
+    let ports: Vec<_> = line.ports.iter().map(u16::to_string).collect();
+    let image =
+        if line.offline { format!("{} (offline image)", line.image) } else { line.image.clone() };
+    let uptime =
+        line.uptime_seconds.map(|seconds| duration(std::time::Duration::from_secs(seconds)));
+    vec![
+        line.service.as_str().into(),
+        Cell::styled(line.state.as_str(), state),
+        Cell::styled(line.health.clone().unwrap_or_else(unknown), health),
+        uptime.unwrap_or_else(unknown).into(),
+        memory.into(),
+        line.cpu_percent.map_or_else(unknown, |percent| format!("{percent:.1} %")).into(),
+        size(line.data_bytes).into(),
+        ports.join(" ").into(),
+        image.into(),
+    ]
+}
+
+fn hint(cx: &Context, stacks: &[Stack], lines: &[Line]) {
+    for stack in stacks {
+        let of_stack = || lines.iter().filter(|line| line.stack == stack.name());
+        if of_stack().any(|line| line.state != "running") {
+            cx.report.progress(format!(
+                "{} is not up whole; cargo xtask up {} goes on from here",
+                stack.name(),
+                stack.short()
+            ));
+        }
+    }
+}

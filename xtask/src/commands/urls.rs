@@ -1,0 +1,96 @@
+//! `cargo xtask urls`.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::process::quote;
+use crate::report::table::{self, Cell};
+use crate::stack::Stack;
+
+/// Print the endpoints of a stack, secrets masked
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The stack; all where it is left out
+    stack: Option<String>,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// How endpoints are printed.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub struct Form {
+    /// Show passwords
+    #[arg(long)]
+    reveal: bool,
+    /// Print shell exports such as DATABASE_URL; eval "$(cargo xtask urls dev --export --reveal)"
+    #[arg(long, conflicts_with = "json")]
+    export: bool,
+}
+
+#[derive(Serialize)]
+struct Line {
+    stack: String,
+    service: String,
+    name: String,
+    variable: String,
+    url: String,
+    host: String,
+    port: u16,
+}
+
+impl Args {
+    /// Prints the endpoints.
+    ///
+    /// # Errors
+    /// When a variable is missing in `.env`.
+    pub fn run(self, cx: &Context) -> Result<()> {
+        print(cx, &cx.stacks(self.stack.as_deref())?, self.form)
+    }
+}
+
+/// Prints the endpoints of `stacks`.
+///
+/// # Errors
+/// When a variable is missing in `.env`.
+pub fn print(cx: &Context, stacks: &[Stack], form: Form) -> Result<()> {
+    let mut lines = Vec::new();
+    for stack in stacks {
+        for service in &stack.definition.services {
+            for endpoint in &service.endpoints {
+                let url = stack.url(&endpoint.url)?;
+                lines.push(Line {
+                    stack: stack.name().to_owned(),
+                    service: service.name.clone(),
+                    name: endpoint.name.clone(),
+                    variable: endpoint.variable.clone(),
+                    host: url.host.clone(),
+                    port: url.port,
+                    url: if form.reveal { url.reveal() } else { url.to_string() },
+                });
+            }
+        }
+    }
+    let text: Vec<String> = if form.export {
+        lines.iter().map(|line| format!("export {}={}", line.variable, quote(&line.url))).collect()
+    } else {
+        let rows: Vec<Vec<Cell>> = lines
+            .iter()
+            .map(|line| {
+                vec![line.service.clone().into(), line.name.clone().into(), line.url.clone().into()]
+            })
+            .collect();
+        table::lines(&["SERVICE", "ENDPOINT", "URL"], &rows)
+    };
+    let document = serde_json::json!({ "endpoints": lines });
+    match (cx.report.is_json(), form.reveal) {
+        (true, true) => cx.report.revealed_document("xtask.urls/v1", &document)?,
+        (true, false) => cx.report.document("xtask.urls/v1", &document)?,
+        (false, true) => cx.report.revealed(text.join("\n")),
+        (false, false) => cx.report.line(text.join("\n")),
+    }
+    if !form.reveal {
+        cx.report.progress("Passwords are masked; --reveal shows them: cargo xtask urls --reveal");
+    }
+    Ok(())
+}

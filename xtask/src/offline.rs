@@ -1,0 +1,143 @@
+//! Offline images: built from the folders of `tests/images/` and Debian's packages, for machines
+//! that reach no registry.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use sha2::{Digest, Sha256};
+
+use crate::context::Context;
+use crate::docker::helper::LABEL;
+use crate::docker::image;
+use crate::plan::Plan;
+use crate::process::{Cmd, find};
+use crate::report::finding::Problem;
+use crate::stack::manifest::Service;
+
+/// The root file system under all of them.
+pub const BASE: &str = "case-interview-offline/base:bookworm";
+/// The label with the digest of the folder that an image was built from.
+const SOURCE: &str = "case-interview.source";
+/// Programs that a build runs on this machine.
+pub const PROGRAMS: [&str; 5] = ["debootstrap", "fakeroot", "python3", "pip3", "tar"];
+
+/// The folder with the sources of the image called `name`.
+pub fn folder(root: &Path, name: &str) -> PathBuf {
+    root.join("tests/images").join(name)
+}
+
+/// Whether the engine has `reference`, built from what the folder holds now.
+///
+/// # Errors
+/// When the folder cannot be read or the engine does not answer.
+pub fn is_current(cx: &Context, reference: &str, name: &str) -> Result<bool> {
+    Ok(image::label(reference, SOURCE)?.as_deref() == Some(&digest(cx, name)?))
+}
+
+/// The steps that build what is missing or older than its folder.
+///
+/// # Errors
+/// A prerequisite problem when a program for it is missing.
+pub fn plan(cx: &Context, services: &[Service]) -> Result<Plan> {
+    let mut plan = Plan::new();
+    let mut outdated = Vec::new();
+    for service in services {
+        if !is_current(cx, &service.offline_image, &service.name)? {
+            outdated.push(service);
+        }
+    }
+    if outdated.is_empty() {
+        return Ok(plan);
+    }
+    require_programs()?;
+    let scratch = cx.state_folder().join("images");
+    plan.run(format!("make {}", scratch.display()), Cmd::new("mkdir").arg("-p").arg(&scratch));
+    if !is_current(cx, BASE, "base")? {
+        let build = Cmd::new(folder(&cx.root, "base").join("build.sh"))
+            .arg(BASE)
+            .arg(&scratch)
+            .env("HELPER_LABEL", format!("{LABEL}=images"))
+            .env("SOURCE_LABEL", format!("{SOURCE}={}", digest(cx, "base")?));
+        plan.run(format!("build {BASE}"), build);
+    }
+    for service in outdated {
+        plan.append(build(cx, service, &scratch)?);
+    }
+    Ok(plan)
+}
+
+fn build(cx: &Context, service: &Service, scratch: &Path) -> Result<Plan> {
+    let mut plan = Plan::new();
+    let folder = folder(&cx.root, &service.name);
+    let mut context = Cmd::new("tar").args(["--create", "--directory"]).arg(&folder).arg(".");
+    let requirements = folder.join("requirements.txt");
+    if requirements.is_file() {
+        let packages = scratch.join(&service.name);
+        let wheels = packages.join("wheels");
+        let download = Cmd::new("python3")
+            .args([
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--no-deps",
+                "--only-binary",
+                ":all:",
+                "--dest",
+            ])
+            .arg(&wheels)
+            .arg("--requirement")
+            .arg(&requirements);
+        plan.run(format!("fetch the packages of {}", requirements.display()), download);
+        context = context.arg("--directory").arg(&packages).arg("wheels");
+    }
+    let build = Cmd::new("docker")
+        .args(["build", "--tag", &service.offline_image])
+        .args(["--label", &format!("{SOURCE}={}", digest(cx, &service.name)?)])
+        .args(["--force-rm", "-"])
+        // The builder that every engine from 20.10 on has without a plugin.
+        .env("DOCKER_BUILDKIT", "0")
+        .fed_by(context);
+    plan.run(format!("build {}", service.offline_image), build);
+    Ok(plan)
+}
+
+fn require_programs() -> Result<()> {
+    let missing: Vec<_> = PROGRAMS.into_iter().filter(|program| find(program).is_err()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::prerequisite(
+        "images.programs",
+        format!("to build offline images, these programs are missing: {}", missing.join(", ")),
+    )
+    .mend("on Debian and Ubuntu: apt-get install debootstrap fakeroot python3-pip (or the command again with --fix)")
+    .into())
+}
+
+/// Of the base's files and the folder's, with their names: a change of either makes another image.
+fn digest(cx: &Context, name: &str) -> Result<String> {
+    let mut hasher = Sha256::new();
+    let mut files = Vec::new();
+    for part in ["base", name] {
+        list(&folder(&cx.root, part), &mut files)?;
+    }
+    files.sort();
+    files.dedup();
+    for file in files {
+        let contents = fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
+        hasher.update(file.strip_prefix(&cx.root).unwrap_or(&file).as_os_str().as_encoded_bytes());
+        hasher.update(contents.len().to_le_bytes());
+        hasher.update(&contents);
+    }
+    Ok(hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
+        let path = entry.with_context(|| format!("reading {}", folder.display()))?.path();
+        if path.is_dir() { list(&path, files)? } else { files.push(path) }
+    }
+    Ok(())
+}
