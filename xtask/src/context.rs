@@ -109,14 +109,6 @@ impl Context {
         if self.dry_run { plan.print(&self.report) } else { plan.carry_out(&self.report) }
     }
 
-    /// As [`Context::execute`], but an empty plan prints nothing.
-    ///
-    /// # Errors
-    /// The first step's that fails.
-    pub fn execute_quietly(&self, plan: Plan) -> Result<()> {
-        if plan.is_empty() { Ok(()) } else { self.execute(plan) }
-    }
-
     /// The stack's containers.
     ///
     /// # Errors

@@ -56,7 +56,8 @@ pub fn plan(cx: &Context, services: &[Service]) -> Result<Plan> {
     if !is_current(cx, BASE, "base")? {
         let build = Cmd::new(folder(&cx.root, "base").join("build.sh"))
             .arg(BASE)
-            .arg(&scratch)
+            // debootstrap takes no path with a space, which the repository's may have.
+            .arg(std::env::temp_dir())
             .env("HELPER_LABEL", format!("{LABEL}=images"))
             .env("SOURCE_LABEL", format!("{SOURCE}={}", digest(cx, "base")?));
         plan.run(format!("build {BASE}"), build);

@@ -72,8 +72,12 @@ pub fn trace_with(trace: fn(&Cmd)) {
 /// # Errors
 /// [`Failure::NotFound`] as a [`ProcessError`].
 pub fn find(program: &str) -> Result<PathBuf> {
+    resolve(OsStr::new(program))
+}
+
+fn resolve(program: &OsStr) -> Result<PathBuf> {
     which::which(program).map_err(|_| {
-        let command = program.to_owned();
+        let command = program.to_string_lossy().into_owned();
         ProcessError { command, failure: Failure::NotFound, stderr: String::new() }.into()
     })
 }
@@ -256,7 +260,7 @@ impl Cmd {
     /// As [`Cmd::read`]; the error repeats the last lines.
     pub fn each_line(&self, mut take: impl FnMut(&str)) -> Result<()> {
         let program = self.prepare()?;
-        let reader = self.expression(&program).stderr_to_stdout().unchecked().reader();
+        let reader = self.expression(&program)?.stderr_to_stdout().unchecked().reader();
         let reader = Arc::new(reader.with_context(|| format!("starting `{self}`"))?);
         let (sender, lines) = mpsc::channel();
         let source = Arc::clone(&reader);
@@ -330,12 +334,7 @@ impl Cmd {
         if let Some(trace) = TRACE.get() {
             trace(self);
         }
-        which::which(&self.program).map_err(|_| self.name_error())
-    }
-
-    fn name_error(&self) -> anyhow::Error {
-        let command = self.program.to_string_lossy().into_owned();
-        ProcessError { command, failure: Failure::NotFound, stderr: String::new() }.into()
+        resolve(&self.program)
     }
 
     fn output_of_short(&self, program: &Path) -> Result<Output> {
@@ -361,7 +360,7 @@ impl Cmd {
     fn output_within(&self, program: &Path, limit: Duration) -> Result<Output> {
         // A group of its own, so that `docker compose` dies with its plugin.
         let expression =
-            self.expression(program).stdout_capture().stderr_capture().unchecked().before_spawn(
+            self.expression(program)?.stdout_capture().stderr_capture().unchecked().before_spawn(
                 |command| {
                     std::os::unix::process::CommandExt::process_group(command, 0);
                     Ok(())
@@ -388,7 +387,7 @@ impl Cmd {
         }
     }
 
-    fn expression(&self, program: &Path) -> duct::Expression {
+    fn expression(&self, program: &Path) -> Result<duct::Expression> {
         let mut expression = duct::cmd(program, &self.args);
         for (name, value) in &self.env {
             expression = expression.env(name, value);
@@ -399,11 +398,11 @@ impl Cmd {
         if let Some(dir) = &self.dir {
             expression = expression.dir(dir);
         }
-        match (&self.source, &self.stdin) {
-            (Some(source), _) => source.expression(Path::new(&source.program)).pipe(expression),
+        Ok(match (&self.source, &self.stdin) {
+            (Some(source), _) => source.expression(&resolve(&source.program)?)?.pipe(expression),
             (None, Some(bytes)) => expression.stdin_bytes(bytes.clone()),
             (None, None) => expression.stdin_null(),
-        }
+        })
     }
 
     fn error(&self, failure: Failure, said: &str) -> ProcessError {

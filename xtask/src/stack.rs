@@ -56,13 +56,9 @@ impl Stack {
             None => ".env".to_owned(),
         };
         let mut env = Env::load(folder.join(name), compose.defaults())?;
-        env.preset(
-            "COMPOSE_PROJECT_NAME",
-            match &overrides.project {
-                Some(project) => format!("{project}-{}", definition.name),
-                None => definition.project.clone(),
-            },
-        );
+        if let Some(project) = &overrides.project {
+            env.preset("COMPOSE_PROJECT_NAME", format!("{project}-{}", definition.name));
+        }
         let stack = Self {
             definition: definition.clone(),
             folder,
@@ -108,9 +104,10 @@ impl Stack {
         self.definition.aliases.first().unwrap_or(&self.definition.name)
     }
 
-    /// The compose project, under which the engine knows its containers.
+    /// The compose project, under which the engine knows its containers; without a name in `.env`
+    /// the folder's, as Compose has it.
     pub fn project(&self) -> String {
-        self.env.get("COMPOSE_PROJECT_NAME").unwrap_or_else(|| self.definition.project.clone())
+        self.env.get("COMPOSE_PROJECT_NAME").unwrap_or_else(|| self.definition.name.clone())
     }
 
     /// Where all data directories lie.

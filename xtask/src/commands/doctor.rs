@@ -1,10 +1,69 @@
-//! stub
-/// stub
+//! `cargo xtask doctor`.
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::context::Context;
+use crate::doctor::{self, Diagnosis, fix};
+use crate::report::Report;
+use crate::report::finding::{Problem, Severity};
+
+/// Is this machine fit? What would fail?
+///
+/// Reports every check with what was found, what is needed and the command that mends it. Ends
+/// with 3 when something would keep the stack from working.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The stack; every stack where it is left out
+    stack: Option<String>,
+    /// Mend what is safe to mend: packages, the engine, .env, directories, left-overs
+    #[arg(long)]
+    fix: bool,
+}
+
 impl Args {
-    /// x
-    pub fn run(self, _: &crate::context::Context) -> anyhow::Result<()> {
-        Ok(())
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// A prerequisite problem when a finding is an error.
+    pub fn run(self, cx: &Context) -> Result<()> {
+        let stack = self.stack.as_deref();
+        if self.fix {
+            fix::mend(cx, &cx.stacks(stack)?)?;
+            if cx.dry_run {
+                return Ok(());
+            }
+        }
+        let diagnosis = doctor::diagnose(cx, &cx.stacks(stack)?)?;
+        let fit = diagnosis.is_fit(stack.is_some());
+        print(&cx.report, &diagnosis, fit)?;
+        if fit {
+            return Ok(());
+        }
+        let errors = diagnosis.count(Severity::Error);
+        let message = format!("{errors} check(s) found what keeps the stack from working");
+        let problem = Problem::prerequisite("doctor.unfit", message);
+        Err(if self.fix {
+            problem.mend("follow the arrows above; the rest is mended")
+        } else {
+            problem.mend(
+                "follow the arrows above, or have done what is safe: cargo xtask doctor --fix",
+            )
+        }
+        .into())
     }
+}
+
+fn print(report: &Report, diagnosis: &Diagnosis, fit: bool) -> Result<()> {
+    let findings: Vec<_> = diagnosis.findings().collect();
+    for finding in &findings {
+        report.finding(finding);
+    }
+    report.line(format!(
+        "{} checks, {} warnings, {} errors",
+        findings.len(),
+        diagnosis.count(Severity::Warning),
+        diagnosis.count(Severity::Error)
+    ));
+    report.document("xtask.doctor/v1", &json!({ "findings": findings, "ok": fit }))
 }

@@ -5,6 +5,7 @@ use anyhow::Result;
 use crate::commands::up;
 use crate::context::Context;
 use crate::docker::engine;
+use crate::plan::Plan;
 use crate::setup::prepare;
 
 /// Make ready what a stack needs: .env with generated secrets, data directories
@@ -29,16 +30,16 @@ impl Args {
             engine::require()?;
             let _lock = cx.lock(&stack, "setup")?;
             cx.remove_leftovers(&stack)?;
-            let name = stack.short().to_owned();
-            let (plan, stack) = prepare(cx.reload(&stack)?, self.offline)?;
-            up::provide_images(cx, &stack, true)?;
-            if plan.is_empty() {
+            let (setup, stack) = prepare(cx.reload(&stack)?, self.offline)?;
+            let mut plan = if self.offline { up::images_plan(cx, &stack)? } else { Plan::new() };
+            plan.append(setup);
+            if plan.is_empty() && !cx.dry_run {
                 cx.report.done(format!("{} needs nothing", stack.name()));
                 continue;
             }
             cx.execute(plan)?;
             if !cx.dry_run {
-                cx.report.progress(format!("Next: cargo xtask up {name}"));
+                cx.report.progress(format!("Next: cargo xtask up {}", stack.short()));
             }
         }
         Ok(())

@@ -59,49 +59,42 @@ impl Args {
         }
         let stack = cx.reload(&stack)?;
         doctor::refuse_unfit(cx, &stack)?;
-        let (plan, stack) = prepare(stack, self.offline)?;
-        let stack = match provide_images(cx, &stack, false) {
-            Err(error) if !self.offline && error.is::<NoRegistry>() => {
+        match self.start(cx, &stack, self.offline) {
+            Err(error) if error.is::<NoRegistry>() => {
                 let question = "No registry can be reached. Build offline images instead (see tests/images/README.md)?";
-                if !cx.report.confirm(question) {
+                if self.offline || !cx.report.confirm(question) {
                     return Err(no_registry(&error, &self.stack).into());
                 }
-                return Self { stack: self.stack.clone(), offline: true, ..*self }
-                    .up_offline(cx, &stack);
+                self.start(cx, &stack, true)
             }
-            outcome => outcome.map(|()| stack)?,
-        };
-        self.start(cx, plan, &stack)
+            outcome => outcome,
+        }
     }
 
-    fn up_offline(&self, cx: &Context, stack: &Stack) -> Result<()> {
-        let (plan, stack) = prepare(cx.reload(stack)?, true)?;
-        provide_images(cx, &stack, false)?;
-        self.start(cx, plan, &stack)
-    }
-
-    fn start(&self, cx: &Context, mut plan: Plan, stack: &Stack) -> Result<()> {
-        plan.append(kind::plan(stack)?);
-        let containers = cx.containers(stack)?;
+    fn start(&self, cx: &Context, stack: &Stack, offline: bool) -> Result<()> {
+        let (setup, stack) = prepare(cx.reload(stack)?, offline)?;
+        let containers = cx.containers(&stack)?;
         let compose =
             Compose::choose(&Compose::discover(), &containers, &cx.manifest.requirements.compose)?;
-        // Steps so far write .env, which Compose reads to say what is outdated.
+        let mut plan = images_plan(cx, &stack)?;
+        plan.append(setup);
+        plan.append(kind::plan(&stack)?);
         if cx.dry_run {
-            plan.run(format!("start {}", stack.name()), compose.up(stack));
+            plan.run(format!("start {} with {compose}", stack.name()), compose.up(&stack));
             return plan.print(&cx.report);
         }
-        plan.carry_out(&cx.report)?;
+        provide(cx, plan)?;
+        // Only now is .env there, which Compose reads to say what is outdated.
         let mut plan = Plan::new();
-        let outdated = compose.outdated(stack, &containers)?;
-        for (what, cmd) in container::removal(&outdated) {
+        for (what, cmd) in container::removal(&compose.outdated(&stack, &containers)?) {
             plan.run(format!("{what} (configured otherwise)"), cmd);
         }
-        plan.run(format!("start {} with {compose}", stack.name()), compose.up(stack));
+        plan.run(format!("start {} with {compose}", stack.name()), compose.up(&stack));
         plan.carry_out(&cx.report)?;
         let services: Vec<_> = stack.definition.services.iter().collect();
-        until_ready(cx, stack, &services, Duration::from_secs(self.timeout))?;
-        warn_of_offline(cx, stack);
-        urls::print(cx, std::slice::from_ref(stack), urls::Form::default())
+        until_ready(cx, &stack, &services, Duration::from_secs(self.timeout))?;
+        warn_of_offline(cx, &stack);
+        urls::print(cx, std::slice::from_ref(&stack), urls::Form::default())
     }
 }
 
@@ -139,20 +132,14 @@ fn no_registry(error: &anyhow::Error, stack: &str) -> Problem {
         .mend(format!("connect to a network with a registry; or build images from Debian's packages: cargo xtask up {stack} --offline"))
 }
 
-/// Pulls the images that are missing, and builds the offline ones; `helper_only` where just the
-/// image of the helper containers is wanted, and only if a helper is.
+/// Pulls the images that are missing, and builds the offline ones.
 ///
 /// # Errors
-/// [`NoRegistry`], or what else the pull or build says.
-pub fn provide_images(cx: &Context, stack: &Stack, helper_only: bool) -> Result<()> {
+/// When the engine does not answer, or a program to build with is missing.
+pub fn images_plan(cx: &Context, stack: &Stack) -> Result<Plan> {
     let mut plan = Plan::new();
     let mut offline = Vec::new();
-    let services = stack
-        .definition
-        .services
-        .iter()
-        .filter(|service| !helper_only || service.name == stack.definition.helper);
-    for service in services {
+    for service in &stack.definition.services {
         let reference = stack.image(service)?;
         if stack.is_offline(service) {
             offline.push(service.clone());
@@ -160,10 +147,16 @@ pub fn provide_images(cx: &Context, stack: &Stack, helper_only: bool) -> Result<
             plan.run(format!("pull {reference}"), image::pull(&reference));
         }
     }
-    if !offline.is_empty() {
-        plan.append(offline::plan(cx, &offline)?);
-    }
-    cx.execute_quietly(plan).map_err(|error| match unreachable_registry(&error) {
+    plan.append(offline::plan(cx, &offline)?);
+    Ok(plan)
+}
+
+/// Carries out a plan that may pull images.
+///
+/// # Errors
+/// [`NoRegistry`] when that cannot be done, or the first step's that fails.
+pub fn provide(cx: &Context, plan: Plan) -> Result<()> {
+    cx.execute(plan).map_err(|error| match unreachable_registry(&error) {
         Some(found) => found.into(),
         None => error,
     })

@@ -1,26 +1,29 @@
 //! How the two Compose families read a `.env` file.
 //!
-//! docker-compose 1.x reads it with python-dotenv, Compose v2 with compose-go, and beyond plain values they
-//! disagree on quotes, escapes, `$`, comments and what is an error at all. Both are followed here statement by
-//! statement: python-dotenv 0.21 as docker-compose 1.29.2 calls it, compose-go 2.9.1 as in Compose 2.40.3.
-//! Older v2 differ, as far as is known, in this only: 2.22 (compose-go 1.19) keeps the backslash of `\'` between
-//! single quotes, ends `${A:-{x}}` at the first brace and fails on a last line that is a bare name without a line
-//! break; 2.29 (compose-go 2.2.0) refuses a name with `-`.
+//! docker-compose 1.x reads it with python-dotenv, Compose v2 with compose-go, and beyond plain
+//! values they disagree on quotes, escapes, `$`, comments and on what is an error at all. Both are
+//! followed here statement by statement: python-dotenv 0.21 as docker-compose 1.29.2 calls it,
+//! compose-go 2.9.1 as in Compose 2.40.3. Older v2 were seen to differ in this only: 2.22 keeps the
+//! backslash of `\'` between single quotes, and fails on a value without a name (which a bare name
+//! at the very end of the file is to it); 2.29 refuses a name with `-`.
 //!
 //! `tests/assets/dotenv-cases.txt` holds the cases that prove it, here and on the real programs.
 
-use std::collections::HashMap;
+mod v1;
+mod v2;
+
 use std::iter;
 use std::ops::Range;
 
-/// What one family makes of an assignment. No text in it ever comes from the value's neighbourhood: it may be shown.
+/// What one family makes of an assignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reading {
     /// The variable gets this value.
     Value(String),
-    /// Nothing is assigned: this family sees no statement here, or has given the file up on an earlier line.
+    /// Nothing is assigned: this family sees no statement here, or has given up on an earlier line.
     Absent,
-    /// Why the statement cannot be read. 1.x warns and skips the line, v2 refuses the whole file.
+    /// Why the statement cannot be read: 1.x warns and skips the line, v2 refuses the whole file.
+    /// The words quote nothing of the file. v2's own message does, passwords included.
     Problem(&'static str),
 }
 
@@ -37,21 +40,25 @@ impl Reading {
 /// One assignment as both families read it; of several to one key the last counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
+    /// From 1.
     pub line: usize,
     /// Empty where the statement has no readable name.
     pub key: String,
+    /// By docker-compose 1.x.
     pub v1: Reading,
+    /// By Compose v2.
     pub v2: Reading,
 }
 
-/// The process environment, which both families use to expand variables (and which overrides the file afterwards).
+/// The process environment, which both families use to expand variables (and which overrides the
+/// file afterwards).
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Reads `text` as both families do, in the order of the file.
 pub fn parse(text: &str, lookup: Lookup<'_>) -> Vec<Assignment> {
-    let mut second = read_v2(text, lookup).into_iter().peekable();
+    let mut second = v2::read(text, lookup).into_iter().peekable();
     let mut found = Vec::new();
-    for first in read_v1(text, lookup) {
+    for first in v1::read(text, lookup) {
         found.extend(iter::from_fn(|| second.next_if(|s| s.line < first.line)).map(only_v2));
         let same = second.next_if(|s| {
             s.line == first.line && (s.key == first.key || s.failed() || first.failed())
@@ -64,12 +71,12 @@ pub fn parse(text: &str, lookup: Lookup<'_>) -> Vec<Assignment> {
     found
 }
 
-/// `text` with the value of `key` replaced where it stands (the last time, if it stands there twice), or with a new
-/// line at the end. Everything else stays as it is, comments and line ends included. `None` if there is no spelling
-/// of the value that both families read alike, as for `${`.
+/// `text` with the value of `key` replaced where it stands (the last time, if it stands there
+/// twice), or with a new line at the end. Everything else stays as it is, comments and line ends
+/// included. `None` if no spelling of the value is read alike by both families, as for `${`.
 pub fn set(text: &str, key: &str, value: &str) -> Option<String> {
     let line_end = if text.contains("\r\n") { "\r\n" } else { "\n" };
-    let place = read_v1(text, &|_| None).into_iter().rfind(|s| s.key == key);
+    let place = v1::read(text, &|_| None).into_iter().rfind(|s| s.key == key);
     let (head, tail) =
         match place.and_then(|s| Some((text.get(..s.span.start)?, text.get(s.span.end..)?))) {
             Some((head, tail)) if head.trim_end().ends_with('=') => (head.to_owned(), tail),
@@ -95,8 +102,6 @@ pub fn set(text: &str, key: &str, value: &str) -> Option<String> {
 pub fn is_plain(value: &str) -> bool {
     value.chars().all(|c| c.is_ascii_alphanumeric() || "_-./:@%+,=".contains(c))
 }
-
-// --- The scanner that both readers share ---
 
 /// One statement as one family reads it; `span` is where the value stands, its quotes included.
 struct Statement {
@@ -166,131 +171,6 @@ impl<'t> Scanner<'t> {
     }
 }
 
-// --- docker-compose 1.x: python-dotenv ---
-
-fn is_line_end(c: char) -> bool {
-    c == '\r' || c == '\n'
-}
-
-/// What Python's `\s` matches.
-fn v1_space(c: char) -> bool {
-    c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
-}
-
-fn v1_blank(c: char) -> bool {
-    v1_space(c) && !is_line_end(c)
-}
-
-fn read_v1(text: &str, lookup: Lookup<'_>) -> Vec<Statement> {
-    let mut scanner = Scanner::new(text);
-    let mut known = HashMap::new();
-    let mut found = Vec::new();
-    loop {
-        scanner.take_while(v1_space);
-        if scanner.peek().is_none() {
-            return found;
-        }
-        scanner.skip_export(v1_blank);
-        scanner.take_while(v1_blank);
-        let line = scanner.line();
-        if scanner.peek() == Some('#') {
-            scanner.take_while(|c| !is_line_end(c));
-            continue;
-        }
-        found.push(match v1_statement(&mut scanner) {
-            Ok((key, span, raw)) => {
-                // Here an earlier line of the file goes before the process environment.
-                let value =
-                    v1_expand(&raw, &|name| known.get(name).cloned().or_else(|| lookup(name)));
-                known.insert(key.to_owned(), value.clone());
-                Statement { line, key: key.to_owned(), span, reading: Reading::Value(value) }
-            }
-            Err(why) => {
-                scanner.take_while(|c| !is_line_end(c));
-                Statement { line, key: String::new(), span: 0..0, reading: Reading::Problem(why) }
-            }
-        });
-    }
-}
-
-fn v1_statement<'t>(
-    scanner: &mut Scanner<'t>,
-) -> Result<(&'t str, Range<usize>, String), &'static str> {
-    let key = match scanner.peek() {
-        Some('\'') => v1_quoted_key(scanner)?,
-        _ => scanner.take_while(|c| c != '=' && c != '#' && !v1_space(c)),
-    };
-    if key.is_empty() {
-        return Err("no name before the value");
-    }
-    let mut start = scanner.at;
-    let mut value = String::new(); // also that of a name alone
-    scanner.take_while(v1_blank);
-    let mut end = start;
-    if scanner.skip('=') {
-        scanner.take_while(v1_blank);
-        start = scanner.at;
-        value = match scanner.peek() {
-            Some('\'') => unescape(v1_quoted(scanner, '\'')?, "\\'"),
-            Some('"') => unescape(v1_quoted(scanner, '"')?, "\\'\"abfnrtv"),
-            _ => v1_unquoted(scanner).to_owned(),
-        };
-        end = scanner.at;
-        scanner.take_while(v1_blank);
-    }
-    if scanner.peek() == Some('#') {
-        scanner.take_while(|c| !is_line_end(c));
-    }
-    if scanner.peek().is_none_or(is_line_end) {
-        Ok((key, start..end, value))
-    } else {
-        Err("text after the value")
-    }
-}
-
-/// Up to white space with a `#` behind it, of whatever kind, or the end of the line.
-fn v1_unquoted<'t>(scanner: &mut Scanner<'t>) -> &'t str {
-    let rest = scanner.rest();
-    let line = rest.split(is_line_end).next().unwrap_or_default();
-    let comment = line.match_indices('#').map(|(at, _)| line.get(..at).unwrap_or_default());
-    let value = comment.into_iter().find(|before| before.ends_with(v1_space)).unwrap_or(line);
-    scanner.take(value.trim_end_matches(v1_space).len())
-}
-
-fn v1_quoted_key<'t>(scanner: &mut Scanner<'t>) -> Result<&'t str, &'static str> {
-    let (key, _) = scanner
-        .rest()
-        .get(1..)
-        .unwrap_or_default()
-        .split_once('\'')
-        .ok_or("a quote without its end")?;
-    scanner.take(key.len() + 2);
-    Ok(key)
-}
-
-/// The text between quotes. A quote behind a backslash does not end it, unless no other one is left in the file.
-fn v1_quoted<'t>(scanner: &mut Scanner<'t>, quote: char) -> Result<&'t str, &'static str> {
-    let body = scanner.rest().get(1..).unwrap_or_default();
-    let escaped = |at: &usize| body.get(..*at).is_some_and(|before| before.ends_with('\\'));
-    let mut quotes = body.match_indices(quote).map(|(at, _)| at);
-    let end = quotes.clone().find(|at| !escaped(at)).or_else(|| quotes.next_back());
-    let length = end.ok_or("a quote without its end")?;
-    scanner.take(length + 2);
-    Ok(body.get(..length).unwrap_or_default())
-}
-
-/// Replaces a backslash and one of `known` behind it; line ends have become `\n` as Python reads the file.
-fn unescape(text: &str, known: &str) -> String {
-    let text = text.replace("\r\n", "\n").replace('\r', "\n");
-    let mut value = String::new();
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        let next = if c == '\\' { chars.next_if(|next| known.contains(*next)) } else { None };
-        value.push(next.map_or(c, control));
-    }
-    value
-}
-
 /// The character that a letter stands for behind a backslash.
 fn control(letter: char) -> char {
     match letter {
@@ -305,226 +185,118 @@ fn control(letter: char) -> char {
     }
 }
 
-/// Expands `${NAME}` and `${NAME:-default}`, between single quotes too; every other `$` stays.
-fn v1_expand(text: &str, get: Lookup<'_>) -> String {
-    let mut value = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("${") {
-        value.push_str(before);
-        let variable =
-            after.split_once('}').and_then(|(inner, tail)| match inner.split_once(':') {
-                None => Some((inner, "", tail)),
-                Some((name, default)) => Some((name, default.strip_prefix('-')?, tail)),
-            });
-        if let Some((name, default, tail)) = variable {
-            value.push_str(&get(name).unwrap_or_else(|| default.to_owned()));
-            rest = tail;
-        } else {
-            value.push_str("${");
-            rest = after;
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One table for this reader and for the real programs; it explains itself.
+    const CASES: &str = include_str!("../../../tests/assets/dotenv-cases.txt");
+
+    fn environment(name: &str) -> Option<String> {
+        (name == "E").then(|| "env".to_owned())
     }
-    value + rest
-}
 
-// --- Compose v2: compose-go ---
-
-/// White space that does not end the line.
-fn v2_blank(c: char) -> bool {
-    matches!(c, '\t' | '\x0b' | '\x0c' | '\r' | ' ' | '\u{85}' | '\u{a0}')
-}
-
-fn read_v2(text: &str, lookup: Lookup<'_>) -> Vec<Statement> {
-    let mut scanner = Scanner::new(text);
-    let mut known = HashMap::new();
-    let mut found = Vec::new();
-    loop {
-        scanner.take_while(char::is_whitespace);
-        if scanner.peek().is_none() {
-            return found;
+    /// What a family makes of the whole file, in the table's words: `A=value`, `A` or `!`.
+    fn read(file: &str, name: &str, reading: fn(&Assignment) -> &Reading) -> String {
+        let all = parse(file, &environment);
+        if name == "!" {
+            let failed = all.iter().any(|a| matches!(reading(a), Reading::Problem(_)));
+            return if failed { "!" } else { "no problem" }.to_owned();
         }
-        if scanner.peek() == Some('#') {
-            scanner.take_while(|c| c != '\n');
-            continue;
-        }
-        let line = scanner.line();
-        // Here the process environment goes before earlier lines of the file.
-        let get = |name: &str| lookup(name).or_else(|| known.get(name).cloned());
-        match v2_statement(&mut scanner, &get) {
-            Ok((key, value)) => {
-                known.extend(value.clone().map(|value| (key.to_owned(), value)));
-                let reading = value.map_or(Reading::Absent, Reading::Value);
-                found.push(Statement { line, key: key.to_owned(), span: 0..0, reading });
-            }
-            Err(why) => {
-                found.push(Statement {
-                    line,
-                    key: String::new(),
-                    span: 0..0,
-                    reading: Reading::Problem(why),
-                });
-                return found;
-            }
-        }
+        let values = all.iter().filter(|a| a.key == name).filter_map(|a| reading(a).value());
+        values.last().map_or(name.to_owned(), |value| format!("{name}={value}"))
     }
-}
 
-fn v2_statement<'t>(
-    scanner: &mut Scanner<'t>,
-    get: Lookup<'_>,
-) -> Result<(&'t str, Option<String>), &'static str> {
-    scanner.skip_export(|c| matches!(c, '\t' | '\n' | '\x0c' | '\r' | ' '));
-    scanner.take_while(v2_blank);
-    let name = scanner.take_while(|c| v2_blank(c) || c.is_alphanumeric() || "_.-[]".contains(c));
-    let key = name.trim_end();
-    match scanner.peek() {
-        // compose-go takes a bare name at the very end for the value of a variable without a name.
-        None => return Ok((key, None)),
-        Some('=' | ':' | '\n') if key.contains(' ') => return Err("a space in the name"),
-        Some('\n') => return Ok((key, get(key))),
-        Some('=' | ':') => scanner.take(1),
-        Some(_) => return Err("a character that no name may have"),
-    };
-    scanner.take_while(v2_blank);
-    let value = match scanner.peek() {
-        Some('\'') => v2_quoted(scanner, '\'')?,
-        Some('"') => v2_expand(&v2_unescape(&v2_quoted(scanner, '"')?), get)?,
-        _ => {
-            let line = scanner.take_while(|c| c != '\n');
-            let value = line.split_once(" #").map_or(line, |(value, _)| value);
-            v2_expand(value.trim_end(), get)?
-        }
-    };
-    Ok((key, Some(value)))
-}
-
-/// The text between quotes, with the backslash taken from every escaped quote.
-fn v2_quoted(scanner: &mut Scanner<'_>, quote: char) -> Result<String, &'static str> {
-    let mut value = String::new();
-    let mut escaped = false;
-    for (at, c) in scanner.rest().char_indices().skip(1) {
-        match c {
-            _ if c == quote && !escaped => {
-                scanner.take(at + 1);
-                return Ok(value);
-            }
-            '\\' if !escaped => {
-                escaped = true;
-                continue;
-            }
-            _ if escaped && c != quote => value.push('\\'),
-            _ => {}
-        }
-        escaped = false;
-        value.push(c);
-    }
-    Err("a quote without its end")
-}
-
-/// The escapes between double quotes: letters, `\0` with three octal digits (or else without the 0), and
-/// `\$`, which becomes `$$`.
-fn v2_unescape(text: &str) -> String {
-    let mut value = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('\\') {
-        value.push_str(before);
-        let mut chars = after.chars();
-        let octal = || u8::from_str_radix(after.strip_prefix('0')?.get(..3)?, 8).ok();
-        match chars.next() {
-            Some('$') => value.push_str("$$"),
-            Some(c) if "abfnrtv\"\\".contains(c) => value.push(control(c)),
-            Some('0') => match octal() {
-                Some(byte) => {
-                    value.push(char::from(byte));
-                    chars = after.get(4..).unwrap_or_default().chars();
+    #[test]
+    fn reads_as_the_table_says() {
+        const SIGNS: &str = "␍\r␤\n␉\t␠ ◇\u{a0}▣\u{feff}";
+        let meant = |c| SIGNS.chars().step_by(2).position(|sign| sign == c);
+        let visible = |text: &str| -> String {
+            let char = |c| meant(c).and_then(|at| SIGNS.chars().nth(2 * at + 1)).unwrap_or(c);
+            text.chars().map(char).collect()
+        };
+        let mut checked = 0;
+        for case in CASES.split("\n= ").skip(1) {
+            let lines = case.lines().filter_map(|line| line.strip_prefix('>'));
+            let file: String =
+                lines.map(|line| visible(line.strip_prefix(' ').unwrap_or(line)) + "\n").collect();
+            let file = file.strip_suffix("∎\n").unwrap_or(&file);
+            for (who, expected) in case.lines().skip(1).filter_map(|line| line.split_once(' ')) {
+                let expected = visible(expected);
+                let name = expected.split('=').next().unwrap_or_default();
+                if matches!(who, "1" | "*") {
+                    assert_eq!(read(file, name, |a| &a.v1), expected, "1.x: {case}");
+                    checked += 1;
                 }
-                None => value.push('\\'),
-            },
-            _ => {
-                value.push('\\');
-                chars = after.chars();
+                if matches!(who, "2" | "*") {
+                    assert_eq!(read(file, name, |a| &a.v2), expected, "v2: {case}");
+                    checked += 1;
+                }
             }
         }
-        rest = chars.as_str();
+        assert!(checked > 200, "only {checked} readings were found in the table");
     }
-    value + rest
-}
 
-/// Expands `$NAME`, `${NAME}` and `${NAME<operator>word}` with words that may nest; `$$` is a dollar.
-fn v2_expand(text: &str, get: Lookup<'_>) -> Result<String, &'static str> {
-    let mut value = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('$') {
-        value.push_str(before);
-        if let Some(tail) = after.strip_prefix('$') {
-            value.push('$');
-            rest = tail;
-        } else if after.starts_with('{') {
-            let (expanded, tail) = v2_braces(after, get)?;
-            value.push_str(&expanded);
-            rest = tail;
-        } else {
-            let (name, tail) = v2_name(after);
-            value.push_str(&if name.is_empty() {
-                "$".to_owned()
-            } else {
-                get(name).unwrap_or_default()
-            });
-            rest = tail;
-        }
-    }
-    Ok(value + rest)
-}
-
-fn v2_name(text: &str) -> (&str, &str) {
-    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
-    let end = if text.starts_with(|c: char| c.is_ascii_digit()) { 0 } else { end };
-    text.split_at_checked(end).unwrap_or(("", text))
-}
-
-/// The value of the `{…}` that `text` begins with, and what comes behind it.
-fn v2_braces<'t>(text: &'t str, get: Lookup<'_>) -> Result<(String, &'t str), &'static str> {
-    const INVALID: &str = "a `${` that begins no valid expression";
-    let (name, after) = v2_name(text.get(1..).unwrap_or_default());
-    if name.is_empty() {
-        return Err(INVALID);
-    }
-    if let Some(tail) = after.strip_prefix('}') {
-        return Ok((get(name).unwrap_or_default(), tail));
-    }
-    let (if_filled, after) = after.strip_prefix(':').map_or((false, after), |after| (true, after));
-    let operator = after.chars().next().filter(|c| "-+?".contains(*c)).ok_or(INVALID)?;
-    // The expression reaches to the brace that closes it; if none does, to the last one on the line.
-    let start = text.len() - after.len() + 1;
-    let line = text.split('\n').next().unwrap_or_default();
-    let last = line.rfind('}').filter(|last| *last >= start).ok_or(INVALID)?;
-    let end = closing_brace(line.get(..=last).unwrap_or_default()).unwrap_or(last);
-    let word = v2_expand(text.get(start..end).unwrap_or_default(), get)?;
-    let found = get(name);
-    let present = found.as_ref().is_some_and(|value| !if_filled || !value.is_empty());
-    let value = match operator {
-        '-' if !present => word,
-        '+' if present => word,
-        '?' if !present => return Err("a `${NAME:?…}` whose variable is missing"),
-        _ => found.unwrap_or_default(),
-    };
-    Ok((value, text.get(end + 1..).unwrap_or_default()))
-}
-
-/// compose-go counts every brace and never looks at the character behind an opening one.
-fn closing_brace(text: &str) -> Option<usize> {
-    let mut open = 0_usize;
-    let mut bytes = text.bytes().enumerate();
-    while let Some((at, byte)) = bytes.next() {
-        match byte {
-            b'{' => {
-                open += 1;
-                bytes.next();
+    #[test]
+    fn pairs_what_the_families_read_in_one_place() {
+        fn show(reading: Reading) -> String {
+            match reading {
+                Reading::Value(value) => value,
+                Reading::Absent => "-".to_owned(),
+                Reading::Problem(_) => "!".to_owned(),
             }
-            b'}' if open == 1 => return Some(at),
-            b'}' => open -= 1,
-            _ => {}
+        }
+        for (text, expected) in [
+            ("A=1\n\n# c\nB=a$X\n", "1 A:1:1, 4 B:a$X:a"),
+            ("A: 1\nB=2\n", "1 A:!:1, 2 B:2:2"),
+            ("A='x\ny'\nB=2\n", "1 A:x\ny:x\ny, 3 B:2:2"),
+            ("A=\"x\" B=2\nC=3\n", "1 A:!:x, 1 B:-:2, 2 C:3:3"),
+            ("A B=1\nC=3\n", "1 :!:!, 2 C:3:-"),
+        ] {
+            let one = |a: Assignment| format!("{} {}:{}:{}", a.line, a.key, show(a.v1), show(a.v2));
+            let all: Vec<String> = parse(text, &|_| None).into_iter().map(one).collect();
+            assert_eq!(all.join(", "), expected, "{text:?}");
         }
     }
-    None
+
+    #[test]
+    fn sets_one_value_and_touches_nothing_else() {
+        for (before, after) in [
+            ("", "A=new\n"),
+            ("B=1", "B=1\nA=new\n"),
+            ("B=1\r\n", "B=1\r\nA=new\r\n"),
+            ("A=\nB=2\n", "A=new\nB=2\n"),
+            ("A=old # why\r\nB=2\r\n", "A=new # why\r\nB=2\r\n"),
+            ("export A = 'o\nld' # why\nB=2", "export A = new # why\nB=2"),
+            ("A=old\t# why\n", "A='new'\t# why\n"),
+            ("A=1\nA=2\nB=3\n", "A=1\nA=new\nB=3\n"),
+            ("# A=1\nAA=2\n  A=3\n", "# A=1\nAA=2\n  A=new\n"),
+            ("A\nB=2\n", "A=new\nB=2\n"),
+            ("\u{feff}A=1\n", "\u{feff}A=new\n"),
+            ("A: 1\n", "A: 1\nA=new\n"),
+            ("A=1\nB='broken\n", "A=new\nB='broken\n"),
+        ] {
+            assert_eq!(set(before, "A", "new").as_deref(), Some(after), "{before:?}");
+        }
+    }
+
+    #[test]
+    fn quotes_where_needed_and_refuses_what_cannot_be_said() {
+        for (value, spelled) in [
+            ("", Some("A=\n")),
+            ("/srv/data", Some("A=/srv/data\n")),
+            ("/home/a b", Some("A='/home/a b'\n")),
+            (r#"a$b#"c\d"#, Some("A='a$b#\"c\\d'\n")),
+            ("it's", Some("A=\"it's\"\n")),
+            (r#"it's "a\b""#, Some("A=\"it's \\\"a\\\\b\\\"\"\n")),
+            ("two\nlines", Some("A='two\nlines'\n")),
+            ("${B}", None),
+            ("it's $5", Some("A=\"it's $5\"\n")),
+            ("it's $x", None),
+            (r"it's\", None),
+        ] {
+            assert_eq!(set("", "A", value).as_deref(), spelled, "{value:?}");
+            assert_eq!(is_plain(value), matches!(value, "" | "/srv/data"), "{value:?}");
+        }
+    }
 }

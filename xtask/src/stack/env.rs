@@ -19,19 +19,24 @@ pub struct Env {
 }
 
 impl Env {
-    /// Reads the file at `path`, which may be missing.
+    /// Reads the file at `path`; while it is missing, the values of the example beside it hold.
     ///
     /// # Errors
     /// When it is there but cannot be read.
     pub fn load(path: PathBuf, defaults: BTreeMap<String, String>) -> Result<Self> {
         let text = read_optional(&path)?;
+        let example = match &text {
+            Some(_) => None,
+            None => read_optional(&path.with_file_name(".env.example"))?,
+        };
         let assignments =
-            text.as_deref().map(|text| dotenv::parse(text, &shell)).unwrap_or_default();
+            text.as_ref().or(example.as_ref()).map(|text| dotenv::parse(text, &shell));
+        let assignments = assignments.unwrap_or_default();
         Ok(Self { path, text, assignments, presets: BTreeMap::new(), defaults })
     }
 
-    /// Gives `name` a value that holds unless the file or the shell has another, and that `setup`
-    /// writes into the file.
+    /// Gives `name` a value that holds unless a written file or the shell has another, and that
+    /// `setup` writes into the file.
     pub fn preset(&mut self, name: &str, value: String) {
         self.presets.insert(name.to_owned(), value);
     }
@@ -46,11 +51,16 @@ impl Env {
         shell(name)
             .or_else(|| self.in_file(name))
             .or_else(|| self.presets.get(name).cloned())
+            .or_else(|| self.assigned(name))
             .or_else(|| self.defaults.get(name).cloned())
     }
 
-    /// The value that the file gives `name`, unless it is empty.
+    /// The value that the written file gives `name`, unless it is empty.
     pub fn in_file(&self, name: &str) -> Option<String> {
+        self.text.as_ref().and_then(|_| self.assigned(name))
+    }
+
+    fn assigned(&self, name: &str) -> Option<String> {
         self.assignment(name).and_then(value).filter(|value| !value.is_empty())
     }
 

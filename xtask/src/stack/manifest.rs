@@ -43,8 +43,6 @@ pub struct Definition {
     pub name: String,
     /// Shorter words for it.
     pub aliases: Vec<String>,
-    /// The compose project, unless `.env` says another.
-    pub project: String,
     /// The service whose image runs the short-lived helper containers.
     pub helper: String,
     /// Directories that belong to whoever runs `setup`.
