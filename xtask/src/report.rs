@@ -7,6 +7,7 @@ pub mod table;
 pub mod units;
 
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result};
@@ -34,6 +35,9 @@ pub enum Verbosity {
     /// Every command that runs, and the ids of findings.
     Verbose,
 }
+
+/// Whether stdout has its one document, so that an error after it adds no second.
+static DOCUMENTED: AtomicBool = AtomicBool::new(false);
 
 /// Where output goes and how much of it there is.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +84,7 @@ impl Report {
     pub fn document(&self, schema: &str, value: &impl Serialize) -> Result<()> {
         if self.json {
             to_stdout(&mask(&document(schema, value)?));
+            DOCUMENTED.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -90,6 +95,7 @@ impl Report {
     /// When `value` has no JSON form.
     pub fn revealed_document(&self, schema: &str, value: &impl Serialize) -> Result<()> {
         to_stdout(&document(schema, value)?);
+        DOCUMENTED.store(true, Ordering::Relaxed);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::container::Container;
-use super::engine::parse_version;
+use super::engine::{Engine, parse_version};
 use crate::process::Cmd;
 use crate::report::finding::Problem;
 use crate::stack::Stack;
@@ -50,6 +50,22 @@ impl Compose {
                 [Call::Plugin, Call::Standalone].map(|call| scope.spawn(move || Self::find(call)));
             calls.into_iter().filter_map(|found| found.join().ok().flatten()).collect()
         })
+    }
+
+    /// As [`Compose::discover`], where `engine` has told already whether there is the plugin.
+    pub fn discover_beside<'a>(engine: impl FnOnce() -> Option<&'a Engine>) -> Vec<Self> {
+        let (standalone, engine) = std::thread::scope(|scope| {
+            let standalone = scope.spawn(|| Self::find(Call::Standalone));
+            let engine = engine();
+            (standalone.join().ok().flatten(), engine)
+        });
+        let plugin = match engine {
+            Some(engine) => {
+                engine.compose_plugin().map(|version| Self { call: Call::Plugin, version })
+            }
+            None => Self::find(Call::Plugin),
+        };
+        plugin.into_iter().chain(standalone).collect()
     }
 
     fn find(call: Call) -> Option<Self> {

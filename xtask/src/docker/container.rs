@@ -1,11 +1,13 @@
 //! Containers as the engine sees them.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use super::docker;
+use crate::host::ports::overlap;
 use crate::process::Cmd;
 
 /// The label with which both Composes mark what belongs to a project.
@@ -99,6 +101,9 @@ pub struct Mount {
     pub source: String,
     /// Path in the container.
     pub destination: String,
+    /// Whether the container may write there.
+    #[serde(rename = "RW", default)]
+    pub writable: bool,
 }
 
 /// A container's network.
@@ -112,6 +117,8 @@ pub struct NetworkSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Binding {
+    #[serde(default)]
+    host_ip: String,
     host_port: String,
 }
 
@@ -139,6 +146,21 @@ impl Container {
     /// Compose's digest of the configuration that it was made with.
     pub fn config_hash(&self) -> Option<&str> {
         self.label(CONFIG_HASH)
+    }
+
+    /// The project whose helper it is, if it is one.
+    pub fn helper_of(&self) -> Option<&str> {
+        self.label(super::helper::LABEL)
+    }
+
+    /// Whether it runs and holds `port` on `address`.
+    pub fn publishes(&self, address: IpAddr, port: u16) -> bool {
+        let bindings =
+            self.network_settings.ports.iter().flat_map(BTreeMap::values).flatten().flatten();
+        bindings.filter(|binding| binding.host_port.parse() == Ok(port)).any(|binding| {
+            // An empty address is every address.
+            binding.host_ip.parse().map_or(true, |bound| overlap(bound, address))
+        })
     }
 
     fn label(&self, name: &str) -> Option<&str> {

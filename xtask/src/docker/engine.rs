@@ -7,6 +7,9 @@ use super::docker;
 use crate::process::{Failure, ProcessError, find};
 use crate::report::finding::Problem;
 
+/// Where the client talks to by default.
+const DEFAULT: &str = "unix:///var/run/docker.sock";
+
 /// Where the client talks to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint(String);
@@ -20,7 +23,16 @@ impl Endpoint {
             context.read().ok().filter(|host| !host.is_empty())
         };
         let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-        Self(host.or_else(from_context).unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned()))
+        Self(host.or_else(from_context).unwrap_or_else(|| DEFAULT.to_owned()))
+    }
+
+    /// As [`Endpoint::current`], without asking again what `engine` has told already.
+    pub fn of(engine: &Engine) -> Self {
+        let is_chosen = std::env::var("DOCKER_HOST").is_ok_and(|host| !host.is_empty());
+        if engine.client_info.context == "default" && !is_chosen && cfg!(unix) {
+            return Self(DEFAULT.to_owned());
+        }
+        Self::current()
     }
 
     /// Whether the engine is on another machine, whose files and ports are not ours.
@@ -59,6 +71,27 @@ pub struct Engine {
     /// Errors of the server; set where there is none to ask.
     #[serde(default)]
     pub server_errors: Vec<String>,
+    /// What the client says of itself.
+    #[serde(default)]
+    client_info: ClientInfo,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ClientInfo {
+    #[serde(default)]
+    context: String,
+    #[serde(default)]
+    plugins: Option<Vec<Plugin>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Plugin {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    version: String,
 }
 
 impl Engine {
@@ -86,6 +119,7 @@ impl Engine {
             security_options: Vec::new(),
             operating_system: String::new(),
             server_errors: Vec::new(),
+            client_info: ClientInfo::default(),
         }
     }
 
@@ -97,6 +131,13 @@ impl Engine {
     /// Whether its files are not this machine's although its socket is.
     pub fn is_desktop(&self) -> bool {
         self.operating_system.contains("Docker Desktop")
+    }
+
+    /// The version of the client's Compose plugin, if it has one.
+    pub fn compose_plugin(&self) -> Option<semver::Version> {
+        let plugins = self.client_info.plugins.iter().flatten();
+        let compose = plugins.into_iter().find(|plugin| plugin.name == "compose")?;
+        parse_version(&compose.version).ok()
     }
 
     /// The version without what distributions add.

@@ -45,6 +45,18 @@ pub fn pull(reference: &str) -> Cmd {
     Cmd::new("docker").args(["pull", reference])
 }
 
+/// The value that the image `reference` gives the environment variable `name`; `None` where
+/// either is missing.
+///
+/// # Errors
+/// When the engine does not answer.
+pub fn variable(reference: &str, name: &str) -> Result<Option<String>> {
+    let format = "{{range .Config.Env}}{{println .}}{{end}}";
+    let output = docker().args(["image", "inspect", "--format", format, reference]).output()?;
+    let value = |line: &str| Some(line.strip_prefix(name)?.strip_prefix('=')?.to_owned());
+    Ok(output.stdout.lines().find_map(value))
+}
+
 /// The value of `label` on the image `reference`; `None` where either is missing.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 /// How a half-written file is named until it is renamed: `.<name>.<random>.partial`.
-const PARTIAL: &str = ".partial";
+pub const PARTIAL: &str = ".partial";
 
 /// Puts `contents` at `path` with `mode`. A crash leaves the old file or the new one, and at most
 /// a stray `.partial` beside, which the next write of the same file removes.

@@ -104,6 +104,15 @@ fn holder(file: &mut File) -> String {
     }
 }
 
+/// Who holds the lock at `path`, without taking it or making the file.
+pub fn held_by(path: &Path) -> Option<String> {
+    let mut file = File::open(path).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Some(holder(&mut file)),
+        _ => None,
+    }
+}
+
 /// Where the lock of `project` lies in `state`.
 pub fn path(state: &Path, project: &str) -> PathBuf {
     state.join(format!("{project}.lock"))
@@ -122,7 +131,9 @@ mod tests {
     fn a_second_taker_is_told_who_holds_it_and_succeeds_afterwards() {
         let folder = tempfile::tempdir().unwrap();
         let path = path(folder.path(), "project");
+        assert_eq!(held_by(&path), None);
         let first = take(&path).unwrap();
+        assert!(held_by(&path).unwrap().starts_with("`test`"));
         let error = take(&path).unwrap_err().to_string();
         assert!(error.starts_with(&format!("`test` (process {})", std::process::id())), "{error}");
         drop(first);

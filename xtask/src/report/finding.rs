@@ -1,6 +1,7 @@
 //! What checks find, and the errors that end a command: each an instruction with a stable id.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
@@ -72,6 +73,17 @@ impl Finding {
     /// Does not work.
     pub fn error(id: &'static str, found: impl Into<String>) -> Self {
         Self::new(id, Severity::Error, found)
+    }
+
+    /// The error that a check ended with: a problem keeps its own id and way out.
+    pub fn of_error(id: &'static str, error: &anyhow::Error) -> Self {
+        let Some(problem) = error.chain().find_map(|cause| cause.downcast_ref::<Problem>()) else {
+            return Self::error(id, format!("{error:#}"));
+        };
+        match problem.message.split_once(MEND) {
+            Some((found, mend)) => Self::error(problem.id, found).mend(mend),
+            None => Self::error(problem.id, problem.message.as_str()),
+        }
     }
 
     /// Says what it is about.
@@ -157,8 +169,10 @@ impl Report {
         };
         let message = format!("{error:#}");
         super::to_stderr(&format!("{BAD}error:{BAD:#} {message}"));
-        let _ =
-            self.document("xtask.error/v1", &serde_json::json!({ "id": id, "message": message }));
+        if !super::DOCUMENTED.load(Ordering::Relaxed) {
+            let document = serde_json::json!({ "id": id, "message": message });
+            let _ = self.document("xtask.error/v1", &document);
+        }
         std::process::ExitCode::from(exit as u8)
     }
 }
@@ -189,6 +203,9 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+/// Stands between what failed and what mends it.
+const MEND: &str = "\n  → ";
+
 /// An error that ends a command: an id for programs, a sentence and a way out for people.
 #[derive(Debug)]
 pub struct Problem {
@@ -218,7 +235,7 @@ impl Problem {
 
     /// Adds the command or sentence that mends it.
     pub fn mend(mut self, mend: impl fmt::Display) -> Self {
-        self.message = format!("{}\n  → {mend}", self.message);
+        self.message = format!("{}{MEND}{mend}", self.message);
         self
     }
 }
@@ -231,9 +248,33 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
+/// The finding as the error that ends the command.
+impl From<&Finding> for Problem {
+    fn from(finding: &Finding) -> Self {
+        let problem = Self::prerequisite(finding.id, finding.to_string());
+        match &finding.mend {
+            Some(mend) => problem.mend(mend),
+            None => problem,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_problem_becomes_a_finding_and_again_a_problem() {
+        let problem = Problem::prerequisite("engine.not-running", "no engine").mend("start it");
+        let message = problem.message.clone();
+        let error = anyhow::Error::from(problem).context("asking the engine");
+        let finding = Finding::of_error("engine.reachable", &error);
+        assert_eq!((finding.id, finding.found.as_str()), ("engine.not-running", "no engine"));
+        assert_eq!(finding.mend.as_deref(), Some("start it"));
+        assert_eq!(Problem::from(&finding).message, message);
+        let other = Finding::of_error("x.y", &anyhow::anyhow!("inner").context("outer"));
+        assert_eq!((other.id, other.found.as_str()), ("x.y", "outer: inner"));
+    }
 
     #[test]
     fn a_finding_reads_as_a_sentence_and_as_an_annotation() {

@@ -1,0 +1,75 @@
+//! Clients over the network: real ones from the images, and plain sockets.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+/// Runs `script` with `URL` set, in a container of `image` on the host's network, as a program on
+/// the host would connect. Panics with what it said when it fails.
+pub fn client(image: &str, url: &str, script: &str) -> String {
+    let output = Command::new("docker")
+        .args([
+            "run",
+            "--rm",
+            "--network",
+            "host",
+            "--env",
+            "URL",
+            "--entrypoint",
+            "sh",
+            image,
+            "-ec",
+            script,
+        ])
+        .env("URL", url)
+        .output()
+        .expect("docker runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    assert!(output.status.success(), "`{script}`: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Sends a mail from a@example.org to b@example.org with this subject.
+pub fn send_mail(port: u16, subject: &str) {
+    let stream = connect(port);
+    let mut lines = BufReader::new(stream);
+    let mut expect = |lines: &mut BufReader<TcpStream>, code: &str| loop {
+        let mut line = String::new();
+        lines.read_line(&mut line).expect("an SMTP answer");
+        assert!(line.starts_with(code), "wanted {code}, got `{line}`");
+        if !line.starts_with(&format!("{code}-")) {
+            break;
+        }
+    };
+    expect(&mut lines, "220");
+    let message = format!("Subject: {subject}\r\n\r\nHello\r\n.\r\n");
+    for (request, code) in [
+        ("EHLO test\r\n", "250"),
+        ("MAIL FROM:<a@example.org>\r\n", "250"),
+        ("RCPT TO:<b@example.org>\r\n", "250"),
+        ("DATA\r\n", "354"),
+        (message.as_str(), "250"),
+        ("QUIT\r\n", "221"),
+    ] {
+        lines.get_mut().write_all(request.as_bytes()).expect("an SMTP request");
+        expect(&mut lines, code);
+    }
+}
+
+/// The body of a GET on this machine.
+pub fn get(port: u16, path: &str) -> String {
+    let mut stream = connect(port);
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
+    assert!(head.contains(" 200 "), "{head}");
+    body.to_owned()
+}
+
+fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
+    stream
+}

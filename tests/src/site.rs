@@ -1,0 +1,355 @@
+//! A copy of the repository's files that a test may do anything to.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::composes::{Compose, on_path};
+use crate::{Permit, root, xtask};
+
+/// Programs that xtask may call, beside docker and a Compose.
+const PROGRAMS: [&str; 14] = [
+    "docker",
+    "sh",
+    "git",
+    "tar",
+    "mkdir",
+    "python3",
+    "pip3",
+    "debootstrap",
+    "fakeroot",
+    "cat",
+    "mv",
+    "rm",
+    "sleep",
+    "cargo",
+];
+
+/// A copy of the repository's files with a project, ports and data of its own.
+#[derive(Debug)]
+pub struct Site {
+    folder: TempDir,
+    project: String,
+    path: PathBuf,
+    docker_config: PathBuf,
+    as_user: Option<String>,
+    _permit: Permit,
+}
+
+/// How a command of xtask ended.
+#[derive(Debug)]
+pub struct Run {
+    line: String,
+    /// Its exit status.
+    pub status: i32,
+    /// What it wrote to stdout.
+    pub stdout: String,
+    /// What it wrote to stderr.
+    pub stderr: String,
+}
+
+impl Site {
+    /// A site that finds `composes` and no others.
+    pub fn new(name: &str, composes: &[Compose]) -> Self {
+        let permit = Permit::take();
+        // A space, since a user's path may have one.
+        let folder = tempfile::Builder::new()
+            .prefix(&format!("case {name} "))
+            .tempdir()
+            .expect("a temporary folder");
+        let project = format!("case-test-{name}-{}", std::process::id());
+        let site = Self {
+            path: folder.path().join("bin"),
+            docker_config: folder.path().join("docker"),
+            project,
+            folder,
+            as_user: None,
+            _permit: permit,
+        };
+        site.copy_files();
+        site.choose(composes);
+        site.configure();
+        site
+    }
+
+    fn copy_files(&self) {
+        let options = fs_extra::dir::CopyOptions::new().copy_inside(true);
+        for folder in ["infrastructure", "tests/images"] {
+            let target = self.root().join(folder);
+            fs::create_dir_all(target.parent().expect("a parent")).expect("a folder");
+            fs_extra::dir::copy(root().join(folder), &target, &options).expect("a copy");
+        }
+        let _ = fs::remove_dir_all(self.root().join("infrastructure/.state"));
+        let _ = fs::remove_file(self.env_file());
+    }
+
+    /// Puts `composes` where xtask finds them, instead of those it found before.
+    pub fn choose(&self, composes: &[Compose]) {
+        let plugins = self.docker_config.join("cli-plugins");
+        for folder in [&self.path, &plugins] {
+            let _ = fs::remove_dir_all(folder);
+            fs::create_dir_all(folder).expect("a folder");
+        }
+        for program in PROGRAMS {
+            if let Some(found) = on_path(program) {
+                symlink(found, self.path.join(program)).expect("a link");
+            }
+        }
+        for compose in composes {
+            let link = match compose {
+                Compose::V1 => self.path.join("docker-compose"),
+                Compose::V2(_) => plugins.join("docker-compose"),
+            };
+            symlink(compose.program(), link).expect("a link");
+        }
+    }
+
+    fn configure(&self) {
+        let path = self.folder().join(".env.example");
+        let mut text = fs::read_to_string(&path).expect("the example");
+        let data = self.data().display().to_string();
+        let ports = ["POSTGRES_PORT", "REDIS_PORT", "MAILHOG_SMTP_PORT", "MAILHOG_UI_PORT"]
+            .map(|name| (name, port().to_string()));
+        // Small, so that many may run at once.
+        let sizes =
+            [("REDIS_MAX_MEMORY", "64mb".to_owned()), ("REDIS_MEM_LIMIT", "128mb".to_owned())];
+        let names = [("COMPOSE_PROJECT_NAME", self.project.clone()), ("DATA_DIR", data)];
+        for (name, value) in names.into_iter().chain(ports).chain(sizes) {
+            text =
+                xtask::stack::dotenv::set(&text, name, &value).expect("a value for both Composes");
+        }
+        fs::write(path, text).expect("the example");
+    }
+
+    /// Has commands run as this numeric user and group, as `setpriv` arguments.
+    pub fn run_as(&mut self, uid: u32, docker_group: u32) {
+        let folder = self.folder.path().to_owned();
+        let status =
+            Command::new("chown").args(["-R", &format!("{uid}:{uid}")]).arg(&folder).status();
+        assert!(status.expect("chown runs").success());
+        self.as_user = Some(format!("--reuid={uid} --regid={uid} --groups={docker_group}"));
+    }
+
+    /// The copy of the repository.
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().join("repo")
+    }
+
+    /// The development stack's folder.
+    pub fn folder(&self) -> PathBuf {
+        self.root().join("infrastructure/docker/development")
+    }
+
+    /// Its `.env`.
+    pub fn env_file(&self) -> PathBuf {
+        self.folder().join(".env")
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The compose project.
+    pub fn project(&self) -> &str {
+        &self.project
+    }
+
+    /// A value of `.env`.
+    pub fn env(&self, name: &str) -> String {
+        let text = fs::read_to_string(self.env_file()).expect(".env");
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
+        line.unwrap_or_else(|| panic!("{name} in .env")).trim_matches('\'').to_owned()
+    }
+
+    /// Gives `name` a value in `.env`.
+    pub fn set_env(&self, name: &str, value: &str) {
+        let text = fs::read_to_string(self.env_file()).expect(".env");
+        let text =
+            xtask::stack::dotenv::set(&text, name, value).expect("a value for both Composes");
+        fs::write(self.env_file(), text).expect(".env");
+    }
+
+    /// A port as a number.
+    pub fn port(&self, name: &str) -> u16 {
+        self.env(name).parse().expect("a port")
+    }
+
+    /// Whether this run is on offline images.
+    pub fn is_offline() -> bool {
+        std::env::var("XTASK_TEST_IMAGES").as_deref() != Ok("upstream")
+    }
+
+    /// The words after `up dev` that choose the images of this run.
+    pub fn images() -> &'static [&'static str] {
+        if Self::is_offline() { &["--offline"] } else { &[] }
+    }
+
+    /// `cargo xtask` with these arguments, ready to be spawned.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = match &self.as_user {
+            Some(user) => {
+                let mut command = Command::new("setpriv");
+                command.args(user.split(' ')).arg(xtask());
+                command
+            }
+            None => Command::new(xtask()),
+        };
+        command.args(args).current_dir(self.root());
+        self.environment(&mut command);
+        command
+    }
+
+    /// Gives `command` this site's programs and no others.
+    pub fn environment(&self, command: &mut Command) {
+        command
+            .env("PATH", &self.path)
+            .env("DOCKER_CONFIG", &self.docker_config)
+            .env("HOME", self.folder.path())
+            .env_remove("GITHUB_ACTIONS")
+            .stdin(std::process::Stdio::null());
+    }
+
+    /// Runs `cargo xtask` with these arguments.
+    pub fn xtask(&self, args: &[&str]) -> Run {
+        let output = self.command(args).output().expect("xtask runs");
+        Run::new(format!("cargo xtask {}", args.join(" ")), &output)
+    }
+
+    /// Brings the stack up.
+    pub fn up(&self) -> Run {
+        self.xtask(&[&["up", "dev"], Self::images()].concat()).succeeds()
+    }
+
+    /// The URL of an endpoint by its variable, password and all.
+    pub fn url(&self, variable: &str) -> String {
+        let urls = self.xtask(&["urls", "dev", "--reveal", "--json"]).succeeds().json();
+        let endpoints = urls["endpoints"].as_array().expect("endpoints");
+        let found = endpoints.iter().find(|endpoint| endpoint["variable"] == variable);
+        found.and_then(|endpoint| endpoint["url"].as_str()).expect("the endpoint").to_owned()
+    }
+
+    /// The image of a service as configured.
+    pub fn image(&self, service: &str) -> String {
+        let status = self.xtask(&["status", "dev", "--json"]).succeeds().json();
+        let services = status["services"].as_array().expect("services");
+        let found = services.iter().find(|line| line["service"] == service);
+        found.and_then(|line| line["image"].as_str()).expect("the image").to_owned()
+    }
+
+    /// Names and ids of the project's containers.
+    pub fn containers(&self) -> Vec<String> {
+        let text = docker(&[
+            "ps",
+            "--all",
+            "--no-trunc",
+            "--format",
+            "{{.Names}} {{.ID}}",
+            "--filter",
+            &self.label(),
+        ]);
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
+    fn label(&self) -> String {
+        format!("label=com.docker.compose.project={}", self.project)
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let helper = format!("label=case-interview.helper={}", self.project);
+        for filter in [self.label(), helper] {
+            let ids = docker(&["ps", "--all", "--quiet", "--filter", &filter]);
+            let ids: Vec<_> = ids.split_whitespace().collect();
+            if !ids.is_empty() {
+                docker(&[&["rm", "--force", "--volumes"], ids.as_slice()].concat());
+            }
+        }
+        for network in
+            docker(&["network", "ls", "--quiet", "--filter", &self.label()]).split_whitespace()
+        {
+            docker(&["network", "rm", network]);
+        }
+    }
+}
+
+impl Run {
+    fn new(line: String, output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            line,
+            status: output.status.code().unwrap_or(-1),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
+    }
+
+    /// Fails the test unless the command succeeded.
+    #[track_caller]
+    pub fn succeeds(self) -> Self {
+        self.ends_with(0)
+    }
+
+    /// Fails the test unless the command ended with this status.
+    #[track_caller]
+    pub fn ends_with(self, status: i32) -> Self {
+        assert_eq!(
+            self.status, status,
+            "`{}`\n--- stdout\n{}\n--- stderr\n{}",
+            self.line, self.stdout, self.stderr
+        );
+        self
+    }
+
+    /// Fails the test unless stderr has these words.
+    #[track_caller]
+    pub fn says(self, words: &str) -> Self {
+        assert!(
+            self.stderr.contains(words),
+            "`{}` does not say `{words}`\n--- stderr\n{}",
+            self.line,
+            self.stderr
+        );
+        self
+    }
+
+    /// Stdout as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: `{}`\n{}", self.line, self.stdout))
+    }
+}
+
+/// What `docker` prints; for what tests look at and clean up.
+pub(crate) fn docker(args: &[&str]) -> String {
+    let output = Command::new("docker").args(args).output().expect("docker runs");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// A port that no other test of this run gets, below those that the kernel hands out.
+fn port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let port = 20_000
+            + (NEXT.fetch_add(1, Ordering::Relaxed) + (std::process::id() % 100) as u16 * 100)
+                % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// The path of a file below the repository's root, as a test sees it.
+pub fn asset(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join(name)
+}

@@ -1,0 +1,279 @@
+//! A stack's `.env`: there, complete, strong, private, and read alike by every Compose.
+
+use std::os::unix::fs::PermissionsExt;
+
+use anyhow::{Context, Result};
+
+use super::facts::Facts;
+use super::secrets::weak_secrets;
+use crate::context::Context as Invocation;
+use crate::report::finding::Finding;
+use crate::report::units::Bytes;
+use crate::stack::Stack;
+use crate::stack::dotenv::{Assignment, Reading};
+use crate::stack::env::shell;
+use crate::stack::manifest::MemoryPair;
+
+/// Every variable that holds a secret.
+pub(super) fn secrets(stack: &Stack) -> Vec<&str> {
+    let services = stack.definition.services.iter();
+    services.flat_map(|service| &service.secrets).map(String::as_str).collect()
+}
+
+/// What can be said of the file without an engine, for `env check`.
+pub fn check(cx: &Invocation, stack: &Stack) -> Vec<Finding> {
+    let facts = Facts::new(cx, std::slice::from_ref(stack));
+    let checks =
+        [missing, incomplete, weak_secrets, ambiguous, unknown, mode, memory_pairs, overridden];
+    let run = |check: fn(&Facts<'_>, &Stack) -> Result<Vec<Finding>>| {
+        check(&facts, stack)
+            .unwrap_or_else(|error| vec![Finding::of_error("env.unreadable", &error)])
+    };
+    checks.into_iter().flat_map(run).collect()
+}
+
+pub(super) fn missing(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    let file = facts.shown(stack.env.path());
+    Ok(vec![
+        if stack.env.text().is_some() {
+            Finding::ok("env.missing", format!("{file} is there"))
+        } else {
+            Finding::error("env.missing", format!("{file} is not there yet"))
+                .mend(format!("cargo xtask env init {}", stack.short()))
+        }
+        .about(stack.name()),
+    ])
+}
+
+pub(super) fn incomplete(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    if stack.env.text().is_none() {
+        return Ok(Vec::new());
+    }
+    let required = stack.compose.variables().iter().filter(|variable| variable.required);
+    let mut names: Vec<_> = required.map(|variable| variable.name.as_str()).collect();
+    names.extend(secrets(stack));
+    names.sort_unstable();
+    names.dedup();
+    let is_empty = |name: &&str| stack.env.get(name).is_none_or(|value| value.is_empty());
+    let mend = format!("cargo xtask env init {} (keeps every value that is there)", stack.short());
+    let mut findings: Vec<_> = names
+        .into_iter()
+        .filter(is_empty)
+        .map(|name| {
+            let state = if stack.env.assignment(name).is_some() { "empty" } else { "missing" };
+            let finding = Finding::error("env.incomplete", format!("{name} is {state}"));
+            facts.place(stack, name, finding.mend(&mend))
+        })
+        .collect();
+    for name in stack.env.presets().keys().filter(|name| stack.env.in_file(name).is_none()) {
+        let found = format!("{name} is missing; plain compose would take another value than xtask");
+        findings.push(facts.place(
+            stack,
+            name,
+            Finding::warning("env.incomplete", found).mend(&mend),
+        ));
+    }
+    if findings.is_empty() {
+        findings
+            .push(Finding::ok("env.incomplete", "every variable has a value").about(stack.name()));
+    }
+    Ok(findings)
+}
+
+pub(super) fn ambiguous(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    if stack.env.text().is_none() {
+        return Ok(Vec::new());
+    }
+    let secrets = secrets(stack);
+    let mut findings = Vec::new();
+    for assignment in stack.env.assignments() {
+        let is_secret = secrets.contains(&assignment.key.as_str());
+        let Some(difference) = difference(assignment, is_secret) else { continue };
+        let name = if assignment.key.is_empty() { "this line" } else { &assignment.key };
+        findings.push(
+            Finding::error("env.ambiguous", format!("{name}: {difference}"))
+                .mend("write the value in 'single quotes', or choose letters and digits only")
+                .at(facts.shown(stack.env.path()), Some(assignment.line)),
+        );
+    }
+    if findings.is_empty() {
+        let found = "every Compose reads the file alike";
+        findings.push(Finding::ok("env.ambiguous", found).about(stack.name()));
+    }
+    Ok(findings)
+}
+
+/// How the two families differ; the values are shown only where they are no secret.
+fn difference(assignment: &Assignment, is_secret: bool) -> Option<String> {
+    let (v1, v2) = ("docker-compose 1.x", "Compose v2");
+    match (&assignment.v1, &assignment.v2) {
+        (one, two) if one == two && !matches!(one, Reading::Problem(_)) => None,
+        (_, Reading::Problem(why)) => Some(format!("{v2} refuses the file: {why}")),
+        (Reading::Problem(why), _) => Some(format!("{v1} skips the line: {why}")),
+        (Reading::Absent, _) => Some(format!("{v1} sees no value here, {v2} does")),
+        (_, Reading::Absent) => Some(format!("{v2} sees no value here, {v1} does")),
+        (Reading::Value(one), Reading::Value(two)) if !is_secret => {
+            Some(format!("{v1} reads `{one}`, {v2} `{two}`"))
+        }
+        _ => Some(format!("{v1} and {v2} read different values")),
+    }
+}
+
+pub(super) fn unknown(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    if stack.env.text().is_none() {
+        return Ok(Vec::new());
+    }
+    let mut known: Vec<_> =
+        stack.compose.variables().iter().map(|variable| variable.name.as_str()).collect();
+    known.push("COMPOSE_PROJECT_NAME");
+    let of_tools = |key: &str| key.starts_with("COMPOSE_") || key.starts_with("DOCKER_");
+    let mut findings = Vec::new();
+    for assignment in stack.env.assignments() {
+        let key = assignment.key.as_str();
+        if key.is_empty() || known.contains(&key) || of_tools(key) {
+            continue;
+        }
+        let mend = match nearest(key, &known) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "remove the line, if nothing else reads it".to_owned(),
+        };
+        let found = format!("the {} stack uses no {key}", stack.name());
+        let finding = Finding::warning("env.unknown", found).mend(mend);
+        findings.push(finding.at(facts.shown(stack.env.path()), Some(assignment.line)));
+    }
+    Ok(findings)
+}
+
+/// The name that `key` is probably a misspelling of.
+fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+    let near = known.iter().map(|name| (distance(key, name), *name)).min()?;
+    (near.0 <= (key.len() / 4).max(2)).then_some(near.1)
+}
+
+/// How many letters must be added, removed or changed (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<_> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (above, to) in row.iter_mut().skip(1).zip(&b) {
+            let changed = diagonal + usize::from(from != *to);
+            diagonal = *above;
+            left = changed.min(*above + 1).min(left + 1);
+            *above = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+pub(super) fn mode(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    let path = stack.env.path();
+    if stack.env.text().is_none() {
+        return Ok(Vec::new());
+    }
+    let metadata = path.metadata().with_context(|| format!("looking at {}", path.display()))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    let finding = if mode & 0o077 == 0 {
+        Finding::ok("env.mode", format!("only its owner may read it ({mode:04o})"))
+    } else {
+        Finding::error("env.mode", format!("other users may read its passwords ({mode:04o})"))
+            .needs("0600")
+            .mend(format!("chmod 600 {}", crate::process::quote(&path.to_string_lossy())))
+    };
+    Ok(vec![finding.at(facts.shown(path), None)])
+}
+
+pub(super) fn memory_pairs(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    let judge = |pair: &MemoryPair| judge_pair(pair, &|name| stack.env.get(name));
+    let located = |pair: &MemoryPair| facts.place(stack, &pair.container, judge(pair));
+    Ok(stack.definition.memory_pairs.iter().map(located).collect())
+}
+
+fn judge_pair(pair: &MemoryPair, get: &dyn Fn(&str) -> Option<String>) -> Finding {
+    let id = "env.memory-pair";
+    let MemoryPair { server, container, ratio, reason } = pair;
+    let size = |name: &str| get(name).unwrap_or_default().parse::<Bytes>();
+    let unreadable = |name: &str, why: &str| {
+        Finding::error(id, format!("{name}: {why}")).mend(format!("write {name} as 512m or 2gb"))
+    };
+    let (inner, outer) = match (size(server), size(container)) {
+        (Ok(inner), Ok(outer)) => (inner, outer),
+        (Err(why), _) => return unreadable(server, &why),
+        (_, Err(why)) => return unreadable(container, &why),
+    };
+    let wanted = Bytes((inner.0 as f64 * ratio) as u64);
+    if outer >= wanted {
+        return Finding::ok(id, format!("{container} {outer} leaves room above {server} {inner}"));
+    }
+    Finding::error(id, format!("{container} is {outer} with {server} at {inner}: {reason}"))
+        .needs(format!("at least {ratio} times as much, {wanted}"))
+        .mend(format!("{container}={}m", wanted.0.div_ceil(1 << 20)))
+}
+
+pub(super) fn overridden(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    let names = stack.compose.variables().iter().map(|variable| variable.name.as_str());
+    let mut findings = Vec::new();
+    for name in names.chain(["COMPOSE_PROJECT_NAME"]) {
+        let (Some(exported), Some(written)) = (shell(name), stack.env.in_file(name)) else {
+            continue;
+        };
+        if exported != written {
+            let found = format!("the shell exports another {name}, which Compose prefers");
+            let finding = Finding::warning("env.overridden", found);
+            findings.push(facts.place(stack, name, finding.mend(format!("unset {name}"))));
+        }
+    }
+    Ok(findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_name_has_a_nearest_one() {
+        let known = ["POSTGRES_PASSWORD", "POSTGRES_PORT", "REDIS_PORT"];
+        assert_eq!(nearest("POSTGRES_PASWORD", &known), Some("POSTGRES_PASSWORD"));
+        assert_eq!(nearest("REDISPORT", &known), Some("REDIS_PORT"));
+        assert_eq!(nearest("EDITOR", &known), None);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+    }
+
+    #[test]
+    fn a_container_needs_more_than_its_server() {
+        let pair = MemoryPair {
+            server: "S".to_owned(),
+            container: "C".to_owned(),
+            ratio: 1.5,
+            reason: "a save".to_owned(),
+        };
+        let judge = |server: &'static str, container: &'static str| {
+            let get =
+                move |name: &str| Some(if name == "S" { server } else { container }.to_owned());
+            judge_pair(&pair, &get)
+        };
+        assert!(judge("2gb", "3gb").mend.is_none());
+        assert_eq!(judge("2gb", "2gb").mend.as_deref(), Some("C=3072m"));
+        assert_eq!(judge("lots", "2gb").mend.as_deref(), Some("write S as 512m or 2gb"));
+    }
+
+    #[test]
+    fn a_difference_never_shows_a_secret() {
+        let assignment = |v1, v2| Assignment { line: 1, key: "K".to_owned(), v1, v2 };
+        let value = |text: &str| Reading::Value(text.to_owned());
+        let both = assignment(value("a#b"), value("a"));
+        assert_eq!(
+            difference(&both, false).unwrap(),
+            "docker-compose 1.x reads `a#b`, Compose v2 `a`"
+        );
+        assert!(!difference(&both, true).unwrap().contains("a#b"));
+        assert_eq!(difference(&assignment(value("a"), value("a")), false), None);
+        let refused = assignment(value("a"), Reading::Problem("a quote is open"));
+        assert!(difference(&refused, true).unwrap().ends_with("a quote is open"));
+    }
+}

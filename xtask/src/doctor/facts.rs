@@ -1,0 +1,182 @@
+//! Facts that several checks need, each asked once, by whoever needs it first.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use anyhow::{Result, anyhow};
+
+use crate::context::Context;
+use crate::docker::compose::Compose;
+use crate::docker::container::{self, Container};
+use crate::docker::engine::{Endpoint, Engine};
+use crate::docker::image;
+use crate::report::finding::Finding;
+use crate::stack::Stack;
+use crate::stack::manifest::Requirements;
+
+/// Nothing can be asked, since no engine answers. A check that ends with it finds nothing:
+/// that there is no engine is said once.
+#[derive(Debug)]
+pub(super) struct NoEngine;
+
+impl fmt::Display for NoEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no Docker engine answers")
+    }
+}
+
+impl std::error::Error for NoEngine {}
+
+/// What the checks know.
+#[derive(Debug)]
+pub(super) struct Facts<'a> {
+    cx: &'a Context,
+    /// The stacks that are looked at.
+    pub(super) stacks: &'a [Stack],
+    endpoint: OnceLock<Endpoint>,
+    engine: OnceLock<Result<Engine>>,
+    composes: OnceLock<Vec<Compose>>,
+    containers: OnceLock<Result<Vec<Container>>>,
+    images: OnceLock<Result<BTreeSet<String>>>,
+}
+
+impl<'a> Facts<'a> {
+    /// Nothing is asked yet.
+    pub(super) fn new(cx: &'a Context, stacks: &'a [Stack]) -> Self {
+        Self {
+            cx,
+            stacks,
+            endpoint: OnceLock::new(),
+            engine: OnceLock::new(),
+            composes: OnceLock::new(),
+            containers: OnceLock::new(),
+            images: OnceLock::new(),
+        }
+    }
+
+    /// What stacks.toml requires of a machine.
+    pub(super) fn requirements(&self) -> &Requirements {
+        &self.cx.manifest.requirements
+    }
+
+    /// The context, for folders.
+    pub(super) fn context(&self) -> &Context {
+        self.cx
+    }
+
+    /// `path` from the repository's root, where it is below.
+    pub(super) fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(&self.cx.root).unwrap_or(path).display().to_string()
+    }
+
+    /// `finding` with the line of `.env` that gives `name` its value.
+    pub(super) fn place(&self, stack: &Stack, name: &str, finding: Finding) -> Finding {
+        // Without a file the values are the example's.
+        if stack.env.text().is_none() {
+            return if finding.subject.is_some() { finding } else { finding.about(stack.name()) };
+        }
+        let line = stack.env.assignment(name).map(|assignment| assignment.line);
+        finding.at(self.shown(stack.env.path()), line)
+    }
+
+    /// Where the client talks to.
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        self.endpoint.get_or_init(|| match self.engine_or_why() {
+            Ok(engine) => Endpoint::of(engine),
+            Err(_) => Endpoint::current(),
+        })
+    }
+
+    /// The engine, or why there is none.
+    pub(super) fn engine_or_why(&self) -> &Result<Engine> {
+        self.engine.get_or_init(Engine::ask)
+    }
+
+    /// The engine.
+    ///
+    /// # Errors
+    /// [`NoEngine`].
+    pub(super) fn engine(&self) -> Result<&Engine> {
+        self.engine_or_why().as_ref().map_err(|_| NoEngine.into())
+    }
+
+    /// Whether paths mean the same to the engine and to us. In doubt the same machine is meant.
+    pub(super) fn shares_paths(&self) -> bool {
+        let is_desktop = self.engine().is_ok_and(Engine::is_desktop);
+        !self.endpoint().is_remote() && !is_desktop
+    }
+
+    /// Whether paths, owners and modes mean the same to the engine and to us.
+    pub(super) fn shares_owners(&self) -> bool {
+        self.shares_paths() && !self.engine().is_ok_and(Engine::is_rootless)
+    }
+
+    /// Every Compose that was found.
+    pub(super) fn composes(&self) -> &[Compose] {
+        self.composes
+            .get_or_init(|| Compose::discover_beside(|| self.engine_or_why().as_ref().ok()))
+    }
+
+    /// Every container on the engine.
+    ///
+    /// # Errors
+    /// [`NoEngine`], or what else went wrong.
+    pub(super) fn containers(&self) -> Result<&[Container]> {
+        match self.containers.get_or_init(container::all) {
+            Ok(containers) => Ok(containers),
+            Err(error) => Err(self.why(error)),
+        }
+    }
+
+    /// The containers of `stack`.
+    ///
+    /// # Errors
+    /// As [`Facts::containers`].
+    pub(super) fn containers_of(&self, stack: &Stack) -> Result<Vec<Container>> {
+        let project = stack.project();
+        let is_its = |container: &&Container| container.project() == Some(&project);
+        Ok(self.containers()?.iter().filter(is_its).cloned().collect())
+    }
+
+    /// Whether a container of `stack` runs `service`.
+    ///
+    /// # Errors
+    /// As [`Facts::containers`].
+    pub(super) fn is_running(&self, stack: &Stack, service: &str) -> Result<bool> {
+        let runs =
+            |container: &Container| container.service() == Some(service) && container.is_running();
+        Ok(self.containers_of(stack)?.iter().any(runs))
+    }
+
+    /// Which images of the stacks the engine has.
+    ///
+    /// # Errors
+    /// [`NoEngine`], or what else went wrong.
+    pub(super) fn images(&self) -> Result<&BTreeSet<String>> {
+        let ask = || {
+            let wanted: Vec<_> = self.stacks.iter().flat_map(images_of).collect();
+            let present = image::present(wanted.iter().map(String::as_str))?;
+            Ok(present.into_iter().map(str::to_owned).collect())
+        };
+        match self.images.get_or_init(ask) {
+            // Without an engine all seem to be missing.
+            Ok(images) => self.engine().map(|_| images),
+            Err(error) => Err(self.why(error)),
+        }
+    }
+
+    fn why(&self, error: &anyhow::Error) -> anyhow::Error {
+        match self.engine() {
+            Ok(_) => anyhow!("{error:#}"),
+            Err(no_engine) => no_engine,
+        }
+    }
+}
+
+/// The images of `stack`; one whose variable makes no sense is left out.
+pub(super) fn images_of(stack: &Stack) -> Vec<String> {
+    let services = stack.definition.services.iter();
+    services.filter_map(|service| stack.image(service).ok()).collect()
+}

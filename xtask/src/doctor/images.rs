@@ -1,0 +1,54 @@
+//! Images: there, to be pulled, or stand-ins?
+
+use anyhow::Result;
+
+use super::facts::Facts;
+use crate::report::finding::Finding;
+use crate::stack::Stack;
+
+/// Nothing is pulled, and no registry asked: without one that would take a long time to find out.
+pub(super) fn present(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    let present = facts.images()?;
+    let (mut to_build, mut to_pull) = (Vec::new(), Vec::new());
+    for service in &stack.definition.services {
+        let image = stack.image(service)?;
+        if present.contains(&image) {
+            continue;
+        }
+        if stack.is_offline(service) { to_build.push(image) } else { to_pull.push(image) }
+    }
+    let short = stack.short();
+    let mut findings = Vec::new();
+    if !to_build.is_empty() {
+        let found = format!("offline images are not built yet: {}", to_build.join(", "));
+        findings.push(Finding::warning("images.present", found).mend("cargo xtask images build"));
+    }
+    if !to_pull.is_empty() {
+        let found = format!(
+            "{} image(s) are missing and will be pulled: {}",
+            to_pull.len(),
+            to_pull.join(", ")
+        );
+        findings.push(Finding::warning("images.present", found).mend(format!(
+            "nothing; where no registry can be reached: cargo xtask images build, then cargo xtask up {short} --offline"
+        )));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok("images.present", "every image is there"));
+    }
+    Ok(findings.into_iter().map(|finding| finding.about(stack.name())).collect())
+}
+
+pub(super) fn offline(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    let on_offline = stack.definition.services.iter().filter(|service| stack.is_offline(service));
+    let names: Vec<_> = on_offline.map(|service| service.name.as_str()).collect();
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = format!("{} on offline images, not on the real ones", names.join(", "));
+    let mend = format!(
+        "nothing, if it is meant so; else remove the *_IMAGE lines from {}",
+        facts.shown(stack.env.path())
+    );
+    Ok(vec![Finding::warning("images.offline", found).mend(mend).about(stack.name())])
+}

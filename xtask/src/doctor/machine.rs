@@ -1,0 +1,236 @@
+//! The machine: Docker, Compose, memory, disk, kernel.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::facts::{Facts, images_of};
+use crate::docker::compose::Compose;
+use crate::docker::engine;
+use crate::host::disk::{self, Space};
+use crate::host::memory;
+use crate::report::finding::Finding;
+use crate::report::units::Bytes;
+use crate::stack::Stack;
+
+/// A machine sold as 4 GB reports 3.7 to 3.9: firmware and kernel keep the rest.
+const MEMORY_TOLERANCE: f64 = 0.9;
+/// With less than this part of the required space, servers stop rather than slow down.
+const FULL: u64 = 10;
+
+pub(super) fn docker_command(_: &Facts<'_>) -> Result<Vec<Finding>> {
+    let path = engine::command()?;
+    Ok(vec![Finding::ok("docker.command", format!("docker is {}", path.display()))])
+}
+
+pub(super) fn engine_reachable(facts: &Facts<'_>) -> Result<Vec<Finding>> {
+    if engine::command().is_err() {
+        return Ok(Vec::new());
+    }
+    let finding = match facts.engine_or_why() {
+        Ok(_) => {
+            let found = format!("a Docker engine answers at {}", facts.endpoint());
+            Finding::ok("engine.reachable", found)
+        }
+        Err(error) => Finding::of_error("engine.reachable", error),
+    };
+    Ok(vec![finding])
+}
+
+pub(super) fn engine_version(facts: &Facts<'_>) -> Result<Vec<Finding>> {
+    let engine = facts.engine()?;
+    let oldest = &facts.requirements().engine;
+    let found = format!("Docker Engine {}", engine.server_version);
+    Ok(vec![if engine.version()? >= *oldest {
+        Finding::ok("engine.version", found)
+    } else {
+        Finding::error("engine.version", format!("{found} is too old"))
+            .needs(format!("{oldest} or later"))
+            .mend("upgrade it: docs.docker.com/engine/install")
+    }])
+}
+
+/// Where the engine is, if that means something for files and ports.
+pub(super) fn place(facts: &Facts<'_>) -> Result<Vec<Finding>> {
+    let engine = facts.engine()?;
+    let finding = if facts.endpoint().is_remote() {
+        Finding::warning("engine.remote", format!("the engine at {} is on another machine: data directories and published ports are there, and are not looked at here", facts.endpoint()))
+            .mend("nothing, if it is meant so; else: unset DOCKER_HOST; docker context use default")
+    } else if engine.is_rootless() {
+        Finding::warning("engine.rootless", "the engine runs without root: the servers' user ids are others on this machine, so owners are not looked at; ports below 1024 and memory limits may not work")
+            .mend("nothing, if it is meant so (docs.docker.com/engine/security/rootless)")
+    } else if engine.is_desktop() {
+        Finding::ok(
+            "engine.desktop",
+            "Docker Desktop: containers run in a virtual machine, so owners, disk and kernel settings are not looked at here; the data directory must be one that it shares, such as one in the home folder",
+        )
+    } else {
+        return Ok(Vec::new());
+    };
+    Ok(vec![finding])
+}
+
+pub(super) fn compose_found(facts: &Facts<'_>) -> Result<Vec<Finding>> {
+    let found = facts.composes();
+    Compose::choose(found, &[], &facts.requirements().compose)?;
+    let all: Vec<_> = found.iter().map(ToString::to_string).collect();
+    Ok(vec![Finding::ok("compose.found", all.join(" and "))])
+}
+
+/// Which Compose is used, and why.
+pub(super) fn compose_flavour(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    let (found, oldest) = (facts.composes(), &facts.requirements().compose);
+    let Ok(preferred) = Compose::choose(found, &[], oldest) else {
+        return Ok(Vec::new());
+    };
+    let containers = facts.containers_of(stack)?;
+    let chosen = match Compose::choose(found, &containers, oldest) {
+        Ok(chosen) => chosen,
+        Err(error) => {
+            return Ok(vec![Finding::of_error("compose.flavour", &error).about(stack.name())]);
+        }
+    };
+    let why = if chosen != preferred {
+        ", since it made the containers that are there; `down` frees the choice"
+    } else if found.len() > 1 {
+        ", the preferred one"
+    } else {
+        ""
+    };
+    Ok(vec![Finding::ok("compose.flavour", format!("{chosen} is used{why}")).about(stack.name())])
+}
+
+pub(super) fn memory(facts: &Facts<'_>) -> Result<Vec<Finding>> {
+    let engine = facts.engine()?;
+    Ok(vec![judge_memory(engine.mem_total, facts.requirements().memory)])
+}
+
+fn judge_memory(total: u64, required: Bytes) -> Finding {
+    let found = format!("the engine has {} of memory", Bytes(total));
+    if total == 0 {
+        Finding::ok("engine.memory", "how much memory the engine has is unknown")
+    } else if total as f64 >= required.0 as f64 * MEMORY_TOLERANCE {
+        Finding::ok("engine.memory", found)
+    } else {
+        Finding::error("engine.memory", found)
+            .needs(required.to_string())
+            .mend("give it more (Docker Desktop: Settings, Resources), or run fewer services")
+    }
+}
+
+pub(super) fn disk_of_docker(facts: &Facts<'_>) -> Result<Vec<Finding>> {
+    let root = &facts.engine()?.docker_root_dir;
+    if !facts.shares_paths() || root.is_empty() {
+        let found = "how much disk the engine has is unknown: it is not this machine's";
+        return Ok(vec![Finding::ok("disk.docker", found)]);
+    }
+    let space = disk::space(Path::new(root))?;
+    let wanted: Vec<_> = facts.stacks.iter().flat_map(images_of).collect();
+    // Images take most of the space, and are there already.
+    let is_new = !wanted.iter().all(|image| facts.images().is_ok_and(|all| all.contains(image)));
+    let mend = "docker system df; docker image prune";
+    Ok(vec![judge_disk("disk.docker", "Docker", &space, facts.requirements().disk, is_new, mend)])
+}
+
+pub(super) fn disk_of_data(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    let data = stack.data_dir();
+    if !facts.shares_paths() {
+        let found = "how much disk the data directory has is unknown: it is the engine's";
+        return Ok(vec![Finding::ok("disk.data", found).about(stack.name())]);
+    }
+    let space = disk::space(&data)?;
+    let what = format!("the data directory {}", data.display());
+    let is_new = space.at != data;
+    let mend = format!(
+        "make room, or choose another directory: DATA_DIR in {}",
+        facts.shown(stack.env.path())
+    );
+    let required = facts.requirements().disk;
+    Ok(vec![judge_disk("disk.data", &what, &space, required, is_new, &mend).about(stack.name())])
+}
+
+/// Less than required keeps nobody from starting again what has run before; a full disk does.
+fn judge_disk(
+    id: &'static str,
+    what: &str,
+    space: &Space,
+    required: Bytes,
+    is_new: bool,
+    mend: &str,
+) -> Finding {
+    let free = Bytes(space.available);
+    let found = format!("{free} free for {what}");
+    if space.read_only {
+        return Finding::error(
+            "disk.read-only",
+            format!("the disk for {what} is read-only (at {})", space.at.display()),
+        )
+        .mend(format!("mount it writable: sudo mount -o remount,rw …; {mend}"));
+    }
+    let finding = if free.0 >= required.0 {
+        return Finding::ok(id, found);
+    } else if free.0 < required.0 / FULL {
+        Finding::error("disk.full", format!("only {found}"))
+    } else if is_new {
+        Finding::error(id, format!("only {found}"))
+    } else {
+        Finding::warning(id, format!("only {found}"))
+    };
+    finding.needs(required.to_string()).mend(mend)
+}
+
+pub(super) fn overcommit(facts: &Facts<'_>) -> Result<Vec<Finding>> {
+    let setting = facts.shares_paths().then(memory::overcommits).flatten();
+    let id = "kernel.overcommit";
+    Ok(vec![match setting {
+        Some(true) => Finding::ok(id, "vm.overcommit_memory is 1"),
+        None => Finding::ok(id, "vm.overcommit_memory is unknown"),
+        Some(false) => Finding::warning(
+            id,
+            "vm.overcommit_memory is not 1: a background save of Redis fails when memory is short",
+        )
+        .mend("sudo sysctl vm.overcommit_memory=1; to keep it: echo vm.overcommit_memory=1 | sudo tee /etc/sysctl.d/90-redis.conf"),
+    }])
+}
+
+pub(super) fn huge_pages(facts: &Facts<'_>) -> Result<Vec<Finding>> {
+    let setting = facts.shares_paths().then(memory::always_huge_pages).flatten();
+    let id = "kernel.huge-pages";
+    Ok(vec![match setting {
+        Some(false) => Finding::ok(id, "transparent huge pages are not always on"),
+        None => Finding::ok(id, "whether transparent huge pages are on is unknown"),
+        Some(true) => Finding::warning(
+            id,
+            "transparent huge pages are always on: Redis answers late and takes more memory",
+        )
+        .mend("echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"),
+    }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::finding::Severity::{Error, Ok as Fine, Warning};
+
+    #[test]
+    fn a_machine_sold_as_4_gb_passes() {
+        let required = Bytes(4 << 30);
+        assert_eq!(judge_memory((37 << 30) / 10, required).severity, Fine);
+        assert_eq!(judge_memory(3 << 30, required).severity, Error);
+        assert_eq!(judge_memory(0, required).severity, Fine);
+    }
+
+    #[test]
+    fn a_disk_that_is_short_stops_newcomers_and_a_full_one_everybody() {
+        let judge = |available: u64, read_only, is_new| {
+            let space = Space { at: "/".into(), available: available << 20, read_only };
+            let finding = judge_disk("disk.data", "x", &space, Bytes(10 << 30), is_new, "mend");
+            (finding.id, finding.severity)
+        };
+        assert_eq!(judge(20_000, false, true), ("disk.data", Fine));
+        assert_eq!(judge(5_000, false, true), ("disk.data", Error));
+        assert_eq!(judge(5_000, false, false), ("disk.data", Warning));
+        assert_eq!(judge(500, false, false), ("disk.full", Error));
+        assert_eq!(judge(20_000, true, false), ("disk.read-only", Error));
+    }
+}

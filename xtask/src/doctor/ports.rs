@@ -1,0 +1,158 @@
+//! Published ports: free, this stack's own, or somebody else's?
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+
+use super::facts::Facts;
+use crate::docker::container::Container;
+use crate::host::ports::{self, Port};
+use crate::report::finding::{Finding, Severity};
+use crate::stack::Stack;
+use crate::stack::compose_file::PublishedPort;
+
+pub(super) fn in_use(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    let file = facts.shown(stack.env.path());
+    let published = match stack.compose.published_ports(&stack.env) {
+        Ok(published) => published,
+        Err(error) => {
+            let finding = Finding::error("port.invalid", format!("{error:#}")).about(stack.name());
+            return Ok(vec![finding.mend(format!("correct the port in {file}"))]);
+        }
+    };
+    if facts.endpoint().is_remote() {
+        let found = "whether ports are free is unknown: they are the engine's";
+        return Ok(vec![Finding::ok("port.in-use", found).about(stack.name())]);
+    }
+    if let Some(finding) = address(stack) {
+        return Ok(vec![facts.place(stack, "BIND_ADDRESS", finding)]);
+    }
+    // Without an engine, who listens is all that can be known.
+    let containers = facts.containers().unwrap_or_default();
+    let located = |port: &PublishedPort| {
+        let finding = judge(stack, port, containers, &file).about(port.service.as_str());
+        match &port.variable {
+            Some(name) if finding.severity > Severity::Ok => facts.place(stack, name, finding),
+            _ => finding,
+        }
+    };
+    Ok(published.iter().map(located).collect())
+}
+
+/// What is wrong with the address that ports are bound to.
+fn address(stack: &Stack) -> Option<Finding> {
+    let text = stack.env.get("BIND_ADDRESS").unwrap_or_default();
+    let mend = "127.0.0.1 is this machine alone, 0.0.0.0 everybody who reaches it";
+    if !text.is_empty() && text.parse::<IpAddr>().is_err() {
+        let found = format!("BIND_ADDRESS is `{text}`, which is no IP address");
+        return Some(Finding::error("port.address", found).mend(mend));
+    }
+    match ports::probe(stack.bind_address(), 0) {
+        Port::Unusable(why) => {
+            let found = format!("BIND_ADDRESS is `{text}`, which this machine cannot bind: {why}");
+            Some(Finding::error("port.address", found).mend(mend))
+        }
+        _ => None,
+    }
+}
+
+fn judge(stack: &Stack, port: &PublishedPort, containers: &[Container], file: &str) -> Finding {
+    let (address, number) = (stack.bind_address(), port.port);
+    let project = stack.project();
+    let what = format!("port {number}");
+    let holder = containers.iter().find(|container| container.publishes(address, number));
+    let by = match holder {
+        Some(own) if own.project() == Some(&project) => {
+            return Finding::ok("port.in-use", format!("{what} is this stack's own"));
+        }
+        Some(other) => match other.project() {
+            Some(of) => format!("the container {} of the project {of}", other.name()),
+            None => format!("the container {}", other.name()),
+        },
+        None => match ports::probe(address, number) {
+            Port::Free => {
+                return Finding::ok("port.in-use", format!("{what} is free"));
+            }
+            Port::Taken(Some(process)) => process,
+            Port::Taken(None) => "a process that only root may see".to_owned(),
+            Port::Unusable(why) => {
+                return Finding::error("port.in-use", format!("{what} cannot be bound: {why}"));
+            }
+        },
+    };
+    Finding::error("port.in-use", format!("{what} is taken by {by}"))
+        .mend(way_out(stack, port, holder, file))
+}
+
+fn way_out(stack: &Stack, port: &PublishedPort, holder: Option<&Container>, file: &str) -> String {
+    let stop = match holder {
+        Some(container) => format!("docker stop {}", container.name()),
+        None => format!("stop it (sudo ss -ltnp 'sport = :{}' shows it)", port.port),
+    };
+    let address = stack.bind_address();
+    let candidates = port.port.saturating_add(1)..=port.port.saturating_add(200);
+    let free = candidates.into_iter().find(|port| ports::probe(address, *port) == Port::Free);
+    match (&port.variable, free) {
+        (Some(variable), Some(free)) => format!("{stop}, or put {variable}={free} into {file}"),
+        (Some(variable), None) => format!("{stop}, or choose another {variable} in {file}"),
+        (None, _) => stop,
+    }
+}
+
+/// Two services cannot have one port.
+pub(super) fn twice(facts: &Facts<'_>) -> Result<Vec<Finding>> {
+    let mut all = Vec::new();
+    for stack in facts.stacks {
+        // A port that is none is the other check's finding.
+        for port in stack.compose.published_ports(&stack.env).unwrap_or_default() {
+            all.push((stack.bind_address(), port));
+        }
+    }
+    let mut findings: Vec<_> = clashes(&all)
+        .into_iter()
+        .map(|(one, other)| {
+            let name = |port: &PublishedPort| {
+                port.variable.clone().unwrap_or_else(|| port.service.clone())
+            };
+            let found = format!("{} and {} are both {}", name(one), name(other), one.port);
+            let mend = format!("choose another {} in the .env of its stack", name(other));
+            Finding::error("port.twice", found).mend(mend)
+        })
+        .collect();
+    if findings.is_empty() {
+        findings.push(Finding::ok("port.twice", "every service has a port of its own"));
+    }
+    Ok(findings)
+}
+
+fn clashes(all: &[(IpAddr, PublishedPort)]) -> Vec<(&PublishedPort, &PublishedPort)> {
+    let pairs = all
+        .iter()
+        .enumerate()
+        .flat_map(|(index, one)| all.iter().skip(index + 1).map(move |other| (one, other)));
+    let clashes =
+        pairs.filter(|(one, other)| one.1.port == other.1.port && ports::overlap(one.0, other.0));
+    clashes.map(|(one, other)| (&one.1, &other.1)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_port_on_two_addresses_is_no_clash() {
+        let port = |address: &str, service: &str, port| {
+            let service = service.to_owned();
+            (address.parse().unwrap(), PublishedPort { service, variable: None, port })
+        };
+        let all = [
+            port("127.0.0.1", "a", 80),
+            port("127.0.0.2", "b", 80),
+            port("0.0.0.0", "c", 81),
+            port("127.0.0.1", "d", 81),
+        ];
+        let found: Vec<_> =
+            clashes(&all).iter().map(|(a, b)| (a.service.clone(), b.service.clone())).collect();
+        assert_eq!(found, [("c".to_owned(), "d".to_owned())]);
+    }
+}
