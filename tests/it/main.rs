@@ -1,1 +1,11 @@
-//! End-to-end tests.
+//! End-to-end tests: what the README promises, on a real engine.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod by_hand;
+mod command_line;
+mod dotenv;
+mod killed;
+mod lifecycle;
+mod secrets;

@@ -34,7 +34,7 @@ pub fn client(image: &str, url: &str, script: &str) -> String {
 pub fn send_mail(port: u16, subject: &str) {
     let stream = connect(port);
     let mut lines = BufReader::new(stream);
-    let mut expect = |lines: &mut BufReader<TcpStream>, code: &str| loop {
+    let expect = |lines: &mut BufReader<TcpStream>, code: &str| loop {
         let mut line = String::new();
         lines.read_line(&mut line).expect("an SMTP answer");
         assert!(line.starts_with(code), "wanted {code}, got `{line}`");

@@ -127,6 +127,12 @@ impl Site {
         fs::write(path, text).expect("the example");
     }
 
+    /// Puts the shipped `.env.example` back, for checks that compare it.
+    pub fn restore_example(&self) {
+        let shipped = root().join("infrastructure/docker/development/.env.example");
+        fs::copy(shipped, self.folder().join(".env.example")).expect("the example");
+    }
+
     /// Has commands run as this numeric user and group, as `setpriv` arguments.
     pub fn run_as(&mut self, uid: u32, docker_group: u32) {
         let folder = self.folder.path().to_owned();

@@ -26,7 +26,6 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' HUP INT TERM
 
-# Sourced by both stages below.
 cat >"$scratch/first-stage" <<'EOF'
 set -eu
 debootstrap --foreign --force-check-gpg --variant=minbase bookworm "$1"
@@ -49,10 +48,6 @@ Dir::Cache::srcpkgcache "";
 DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb"; };
 CONF
 
-# No package may start its service while an image is built.
-printf '#!/bin/sh\nexit 101\n' >"$1/usr/sbin/policy-rc.d"
-chmod 755 "$1/usr/sbin/policy-rc.d"
-
 # debootstrap copies these from the host.
 rm -f "$1/etc/hostname" "$1/etc/resolv.conf"
 
@@ -72,6 +67,10 @@ deb $mirror bookworm-updates main
 deb $mirror-security bookworm-security main
 LIST
 
+# No package may start its service while an image is built.
+printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+chmod 755 /usr/sbin/policy-rc.d
+
 # What the first stage unpacked before path-exclude applied.
 find /usr/share/doc -type f ! -name copyright -delete
 find /usr/share/doc -type l -delete
@@ -80,7 +79,7 @@ rm -rf /usr/share/info/* /usr/share/locale/* /usr/share/man/*
 
 apt-get clean
 rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/lib/dpkg/*-old
-rm -f /var/log/*.log /var/log/apt/* /etc/machine-id
+rm -f /var/log/*.log /var/log/apt/* /etc/machine-id /.dockerenv
 EOF
 
 fakeroot sh "$scratch/first-stage" "$scratch/root"

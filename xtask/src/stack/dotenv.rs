@@ -75,6 +75,9 @@ pub fn parse(text: &str, lookup: Lookup<'_>) -> Vec<Assignment> {
 /// twice), or with a new line at the end. Everything else stays as it is, comments and line ends
 /// included. `None` if no spelling of the value is read alike by both families, as for `${`.
 pub fn set(text: &str, key: &str, value: &str) -> Option<String> {
+    if value.ends_with('\\') {
+        return None; // 1.x would take the closing quote for an escaped one
+    }
     let line_end = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let place = v1::read(text, &|_| None).into_iter().rfind(|s| s.key == key);
     let (head, tail) =

@@ -1,4 +1,7 @@
 //! Compose v2, which reads the file with compose-go.
+//!
+//! It reads the file a second time on top of what it found. That is not followed here: only a
+//! `${NAME:?…}` above an emptied `NAME=` can tell.
 
 use std::collections::HashMap;
 

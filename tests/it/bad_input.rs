@@ -1,0 +1,175 @@
+//! Bad input: its own sentence, its own exit status, and nothing changed.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use tests::Site;
+use tests::composes::FULL;
+
+#[test]
+fn what_is_wrong_is_named_and_nothing_is_started() {
+    let site = Site::new("bad", &[FULL[1]]);
+    site.xtask(&["up", "nowhere"])
+        .ends_with(2)
+        .says("there is no stack `nowhere`")
+        .says("one of: dev");
+    site.xtask(&["logs", "dev", "nothing"])
+        .ends_with(2)
+        .says("has no service `nothing`")
+        .says("postgres, redis, mailhog");
+    site.xtask(&["shell", "dev", "redis"])
+        .ends_with(1)
+        .says("redis does not run")
+        .says("cargo xtask up dev");
+    site.xtask(&["frobnicate"]).ends_with(2).says("unrecognized subcommand");
+    site.xtask(&["up", "dev", "--project", "Not A Name"]).ends_with(2).says("lower-case letters");
+
+    site.xtask(&["env", "init", "dev"]).succeeds();
+    let good = fs::read_to_string(site.env_file()).unwrap();
+    let password = site.env("POSTGRES_PASSWORD");
+    for (from, to, status, words) in [
+        (password.as_str(), "postgres", 3, "POSTGRES_PASSWORD"),
+        (password.as_str(), "pass$word-that-differs", 3, "POSTGRES_PASSWORD"),
+        ("REDIS_MEM_LIMIT=128mb", "REDIS_MEM_LIMIT=65mb", 3, "REDIS_MEM_LIMIT"),
+        ("POSTGRES_USER=postgres", "POSTGRES_PORT=0", 3, "POSTGRES_PORT"),
+        ("BIND_ADDRESS=127.0.0.1", "BIND_ADDRESS=192.0.2.1", 3, "192.0.2.1"),
+    ] {
+        assert!(good.contains(from), "{from}");
+        let bad = good.replacen(from, to, 1);
+        fs::write(site.env_file(), &bad).unwrap();
+        let run =
+            site.xtask(&[&["up", "dev"], Site::images()].concat()).ends_with(status).says(words);
+        assert!(!run.stderr.contains("pass$word"), "{}", run.stderr);
+        assert_eq!(fs::read_to_string(site.env_file()).unwrap(), bad, "nothing is changed: {to}");
+        assert!(site.containers().is_empty(), "{to}");
+    }
+    fs::write(site.env_file(), &good).unwrap();
+
+    let taken = TcpListener::bind(("127.0.0.1", site.port("REDIS_PORT"))).unwrap();
+    let up = || site.xtask(&[&["up", "dev"], Site::images()].concat());
+    up().ends_with(3)
+        .says(&site.env("REDIS_PORT"))
+        .says(&format!("process {}", std::process::id()));
+    assert!(site.containers().is_empty());
+    drop(taken);
+
+    let manifest = site.root().join("infrastructure/stacks.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replacen("mode = \"0700\"", "mode = \"private\"", 1)).unwrap();
+    site.xtask(&["status"]).ends_with(1).says("`private` is no octal mode").says("line ");
+    fs::write(&manifest, text).unwrap();
+}
+
+#[test]
+fn an_empty_password_is_generated_and_a_crlf_file_stays_one() {
+    let site = Site::new("crlf", &[FULL[1]]);
+    let example = fs::read_to_string(site.folder().join(".env.example")).unwrap();
+    fs::write(site.env_file(), example.replace('\n', "\r\n")).unwrap();
+    site.xtask(&["setup", "dev"]).succeeds();
+    let text = fs::read_to_string(site.env_file()).unwrap();
+    assert!(text.lines().count() == text.matches("\r\n").count(), "{text}");
+    assert_eq!(site.env("POSTGRES_PASSWORD").trim().len(), 32);
+    assert_eq!(fs::metadata(site.env_file()).unwrap().permissions().mode() & 0o777, 0o600);
+    let again = site.xtask(&["setup", "dev"]).succeeds();
+    assert!(again.stderr.contains("needs nothing"), "{}", again.stderr);
+    assert_eq!(fs::read_to_string(site.env_file()).unwrap(), text);
+}
+
+#[test]
+fn an_engine_that_does_not_answer_is_told_from_one_that_is_far_away() {
+    let site = Site::new("engine", &[FULL[1]]);
+    let run = |host: &str| {
+        let output = site.command(&["up", "dev"]).env("DOCKER_HOST", host).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (status, said) = run("unix:///no/such/docker.sock");
+    assert_eq!(status, Some(3), "{said}");
+    assert!(
+        said.contains("no Docker engine answers") && said.contains("systemctl start docker"),
+        "{said}"
+    );
+    let (status, said) = run("tcp://127.0.0.1:9");
+    assert_eq!(status, Some(3), "{said}");
+    assert!(said.contains("remote Docker engine") && said.contains("DOCKER_HOST"), "{said}");
+    assert!(!site.env_file().exists(), "nothing is changed");
+}
+
+#[test]
+fn data_that_does_not_fit_is_refused_and_left_alone() {
+    let site = Site::new("data", &[FULL[1]]);
+    site.xtask(&[&["setup", "dev"], Site::images()].concat()).succeeds();
+    let postgres = site.data().join("postgres");
+    fs::write(postgres.join("left"), "half a cluster").unwrap();
+    site.xtask(&["up", "dev"]).ends_with(3).says("half");
+    fs::remove_file(postgres.join("left")).unwrap();
+    fs::create_dir(postgres.join("global")).unwrap();
+    fs::write(postgres.join("global/pg_control"), "").unwrap();
+    fs::write(postgres.join("PG_VERSION"), "9\n").unwrap();
+    site.xtask(&["up", "dev"]).ends_with(3).says("9");
+    assert_eq!(fs::read_to_string(postgres.join("PG_VERSION")).unwrap(), "9\n");
+    assert!(site.containers().is_empty());
+}
+
+#[test]
+fn a_new_env_over_old_data_is_recognised_and_the_password_can_be_set_anew() {
+    let site = Site::new("oldpw", &[FULL[1]]);
+    site.up();
+    site.xtask(&["down", "dev"]).succeeds();
+    site.set_env("POSTGRES_PASSWORD", "another-password-for-old-data");
+    let run = site.xtask(&["up", "dev"]).ends_with(1).says("refuses the credentials");
+    assert!(run.stderr.contains("cargo xtask env set-password dev postgres"), "{}", run.stderr);
+    assert!(!run.stderr.contains("another-password"), "{}", run.stderr);
+    site.xtask(&["env", "set-password", "dev", "postgres"]).succeeds();
+    site.xtask(&["up", "dev"]).succeeds();
+}
+
+#[test]
+fn a_stand_in_never_starts_on_the_data_of_another_kind() {
+    if !Site::is_offline() {
+        return;
+    }
+    let site = Site::new("kind", &[FULL[1]]);
+    site.up();
+    site.xtask(&["down", "dev"]).succeeds();
+    site.set_env("REDIS_IMAGE", "case-interview-offline/mailhog:double");
+    site.xtask(&["up", "dev"]).ends_with(3).says("case-interview-offline/redis:6.2");
+    assert!(site.containers().is_empty());
+}
+
+#[test]
+fn of_two_at_the_same_moment_one_is_told_who_is_at_work() {
+    let site = Site::new("twice", &[FULL[1]]);
+    let args = [&["up", "dev"], Site::images()].concat();
+    let spawn =
+        || site.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let outputs = [spawn(), spawn()].map(|child| child.wait_with_output().unwrap());
+    let (good, bad): (Vec<_>, Vec<_>) = outputs.iter().partition(|output| output.status.success());
+    assert_eq!((good.len(), bad.len()), (1, 1));
+    let said = String::from_utf8_lossy(&bad[0].stderr);
+    assert!(
+        said.contains("`cargo xtask up dev` (process ") && said.contains("is at work"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_full_or_read_only_disk_is_found_before_anything_is_started() {
+    let site = Site::new("disk", &[FULL[1]]);
+    site.xtask(&["env", "init", "dev"]).succeeds();
+    let mount = site.data();
+    fs::create_dir_all(&mount).unwrap();
+    let run = |program: &str, args: &[&str]| {
+        assert!(Command::new(program).args(args).status().unwrap().success(), "{program} {args:?}")
+    };
+    let path = mount.to_str().unwrap();
+    run("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs", path]);
+    let full = site.xtask(&[&["up", "dev"], Site::images()].concat());
+    run("mount", &["-o", "remount,ro", path]);
+    let read_only = site.xtask(&[&["up", "dev"], Site::images()].concat());
+    run("umount", &[path]);
+    full.ends_with(3).says("free");
+    read_only.ends_with(3).says("read-only");
+    assert!(site.containers().is_empty());
+}
