@@ -201,7 +201,7 @@ impl Site {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = match &self.as_user {
             Some(user) => {
-                let mut command = Command::new("setpriv");
+                let mut command = Command::new(on_path("setpriv").expect("setpriv is on the PATH"));
                 command.args(user.split(' ')).arg(xtask());
                 command
             }

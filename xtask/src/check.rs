@@ -1,4 +1,4 @@
-//! What can be checked without starting a stack. A new check is an entry of [`CHECKS`].
+//! What can be checked without starting a stack. A new check is an entry of `CHECKS`.
 
 mod committed;
 mod compose;

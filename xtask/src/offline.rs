@@ -76,17 +76,12 @@ fn build(cx: &Context, service: &Service, scratch: &Path) -> Result<Plan> {
     if requirements.is_file() {
         let packages = scratch.join(&service.name);
         let wheels = packages.join("wheels");
+        plan.run(format!("clear {}", wheels.display()), Cmd::new("rm").arg("-rf").arg(&wheels));
         let download = Cmd::new("python3")
-            .args([
-                "-m",
-                "pip",
-                "download",
-                "--quiet",
-                "--no-deps",
-                "--only-binary",
-                ":all:",
-                "--dest",
-            ])
+            .args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"])
+            // For the image's Python, not this machine's.
+            .args(["--python-version", "3.11", "--platform", "manylinux_2_28_x86_64"])
+            .arg("--dest")
             .arg(&wheels)
             .arg("--requirement")
             .arg(&requirements);

@@ -18,6 +18,7 @@ use self::manifest::{DataDirectory, Definition, Service};
 use self::url::Url;
 use crate::host::user::{self, Owner};
 use crate::report::finding::Problem;
+use crate::secret::Secret;
 
 /// Everything known of a stack without asking the engine.
 #[derive(Debug)]
@@ -66,7 +67,15 @@ impl Stack {
             env,
             is_copy: overrides.project.is_some(),
         };
+        stack.hide_secrets();
         stack.with_data_dir(overrides)
+    }
+
+    /// From now on no output shows them.
+    fn hide_secrets(&self) {
+        for name in self.definition.services.iter().flat_map(|service| &service.secrets) {
+            let _ = self.env.get(name).map(Secret::new);
+        }
     }
 
     fn with_data_dir(mut self, overrides: &Overrides) -> Result<Self> {

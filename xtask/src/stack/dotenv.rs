@@ -206,8 +206,8 @@ mod tests {
             let failed = all.iter().any(|a| matches!(reading(a), Reading::Problem(_)));
             return if failed { "!" } else { "no problem" }.to_owned();
         }
-        let values = all.iter().filter(|a| a.key == name).filter_map(|a| reading(a).value());
-        values.last().map_or(name.to_owned(), |value| format!("{name}={value}"))
+        let mut values = all.iter().filter(|a| a.key == name).filter_map(|a| reading(a).value());
+        values.next_back().map_or(name.to_owned(), |value| format!("{name}={value}"))
     }
 
     #[test]
