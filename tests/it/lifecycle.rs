@@ -12,11 +12,8 @@ fn write_and_read(site: &Site, word: &str) {
         "psql \"$URL\" -qc \"create table if not exists words (word text); insert into words values ('{word}')\""
     );
     net::client(&site.image("postgres"), &site.url("DATABASE_URL"), &set);
-    net::client(
-        &site.image("redis"),
-        &site.url("REDIS_URL"),
-        &format!("redis-cli --no-auth-warning -u \"$URL\" rpush words {word}"),
-    );
+    let push = format!("redis-cli --no-auth-warning -u \"$URL\" rpush words {word}");
+    assert_eq!(net::client(&site.image("redis"), &site.url("REDIS_URL"), &push), "1");
     net::send_mail(site.port("MAILHOG_SMTP_PORT"), word);
     let inbox = net::get(site.port("MAILHOG_UI_PORT"), "/api/v2/messages");
     assert!(inbox.contains(word), "{inbox}");

@@ -10,12 +10,13 @@ pub mod url;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use self::compose_file::ComposeFile;
 use self::env::Env;
 use self::manifest::{DataDirectory, Definition, Service};
 use self::url::Url;
+use crate::host::ports;
 use crate::host::user::{self, Owner};
 use crate::report::finding::Problem;
 use crate::secret::Secret;
@@ -31,8 +32,8 @@ pub struct Stack {
     pub compose: ComposeFile,
     /// What its `.env` says.
     pub env: Env,
-    /// Whether it is another copy beside the usual one (`--project`).
-    pub is_copy: bool,
+    /// The name of a copy beside the usual one (`--project`).
+    copy: Option<String>,
 }
 
 /// How the command line changes what is loaded.
@@ -59,13 +60,16 @@ impl Stack {
         let mut env = Env::load(folder.join(name), compose.defaults())?;
         if let Some(project) = &overrides.project {
             env.preset("COMPOSE_PROJECT_NAME", format!("{project}-{}", definition.name));
+            if env.text().is_none() {
+                preset_ports(&compose, &mut env)?;
+            }
         }
         let stack = Self {
             definition: definition.clone(),
             folder,
             compose,
             env,
-            is_copy: overrides.project.is_some(),
+            copy: overrides.project.clone(),
         };
         stack.hide_secrets();
         stack.with_data_dir(overrides)
@@ -108,9 +112,13 @@ impl Stack {
         &self.definition.name
     }
 
-    /// The word that a user types for it, such as `dev`.
-    pub fn short(&self) -> &str {
-        self.definition.aliases.first().unwrap_or(&self.definition.name)
+    /// The words that a user types for it after a command: `dev`, or `dev --project NAME`.
+    pub fn short(&self) -> String {
+        let word = self.definition.aliases.first().unwrap_or(&self.definition.name);
+        match &self.copy {
+            Some(copy) => format!("{word} --project {copy}"),
+            None => word.clone(),
+        }
     }
 
     /// The compose project, under which the engine knows its containers; without a name in `.env`
@@ -195,4 +203,16 @@ impl Stack {
     pub fn owner(directory: &DataDirectory) -> Owner {
         directory.owner.unwrap_or_else(user::owner)
     }
+}
+
+/// A copy that has no env file yet gets ports that are free.
+fn preset_ports(compose: &ComposeFile, env: &mut Env) -> Result<()> {
+    let published = compose.published_ports(env)?;
+    let free = ports::free(published.len()).context("looking for free ports")?;
+    for (published, port) in published.into_iter().zip(free) {
+        if let Some(variable) = published.variable {
+            env.preset(&variable, port.to_string());
+        }
+    }
+    Ok(())
 }

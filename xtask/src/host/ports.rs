@@ -33,9 +33,15 @@ pub fn overlap(one: IpAddr, other: IpAddr) -> bool {
     one == other || covers(one, other) || covers(other, one)
 }
 
-/// A port that is free on the loopback address now.
-pub fn free() -> std::io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+/// Different ports that are free on the loopback address now.
+///
+/// # Errors
+/// When the system has none left.
+pub fn free(count: usize) -> std::io::Result<Vec<u16>> {
+    let listeners: Vec<_> = (0..count)
+        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+        .collect::<Result<_, _>>()?;
+    listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
 /// `name (process N)` of the listener, from Linux' `/proc`; `None` elsewhere or without the right.

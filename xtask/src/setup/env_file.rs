@@ -5,7 +5,6 @@ use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context as _, Result};
 
-use crate::host::ports;
 use crate::plan::Plan;
 use crate::secret::Secret;
 use crate::stack::Stack;
@@ -42,7 +41,6 @@ pub fn plan(stack: &mut Stack, offline: bool) -> Result<Plan> {
 
 /// The text with everything that was missing, and what that was.
 fn completed(stack: &Stack, offline: bool) -> Result<(String, Vec<String>)> {
-    let is_new = stack.env.text().is_none();
     let mut text = match stack.env.text() {
         Some(text) => text.to_owned(),
         None => {
@@ -65,14 +63,6 @@ fn completed(stack: &Stack, offline: bool) -> Result<(String, Vec<String>)> {
     for (name, value) in stack.env.presets() {
         if stack.env.in_file(name).is_none() {
             set(name, value, format!("{name}={value}"))?;
-        }
-    }
-    if is_new && stack.is_copy {
-        for published in stack.compose.published_ports(&stack.env)? {
-            if let Some(variable) = published.variable {
-                let port = ports::free().context("looking for a free port")?.to_string();
-                set(&variable, &port, format!("{variable}={port}"))?;
-            }
         }
     }
     for service in &stack.definition.services {
