@@ -105,10 +105,12 @@ fn data_that_does_not_fit_is_refused_and_left_alone() {
     fs::write(postgres.join("left"), "half a cluster").unwrap();
     site.xtask(&["up", "dev"]).ends_with(3).says("no PG_VERSION");
     fs::remove_file(postgres.join("left")).unwrap();
-    fs::create_dir(postgres.join("global")).unwrap();
+    for folder in ["global", "base/1", "base/4", "base/5"] {
+        fs::create_dir_all(postgres.join(folder)).unwrap();
+    }
     fs::write(postgres.join("global/pg_control"), "").unwrap();
     fs::write(postgres.join("PG_VERSION"), "9\n").unwrap();
-    site.xtask(&["up", "dev"]).ends_with(3).says("9");
+    site.xtask(&["up", "dev"]).ends_with(3).says("PostgreSQL 9");
     assert_eq!(fs::read_to_string(postgres.join("PG_VERSION")).unwrap(), "9\n");
     assert!(site.containers().is_empty());
 }

@@ -130,12 +130,12 @@ impl ComposeFile {
                 let text = interpolate(template, &|name| env.get(name))?;
                 // [address:]host:container; an IPv6 address has colons of its own.
                 let host = text.rsplit(':').nth(1).unwrap_or_default();
-                let port =
-                    host.parse().ok().filter(|port| *port > 0).with_context(|| {
-                        format!("`{host}` is no port for `{name}` (1 to 65535)")
-                    })?;
                 let variable =
                     template::references(template)?.last().map(|last| last.name.to_owned());
+                let port = host.parse().ok().filter(|port| *port > 0).with_context(|| {
+                    let what = variable.clone().unwrap_or_else(|| format!("the port of {name}"));
+                    format!("{what} is `{host}`, which is no port (1 to 65535)")
+                })?;
                 published.push(PublishedPort { service: name.clone(), variable, port });
             }
         }
