@@ -1,5 +1,7 @@
 //! `kill -9` at any moment, then the same command again: it ends well.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -19,7 +21,10 @@ fn setup_and_up_survive_being_killed_at_any_moment() {
     for round in 0..rounds {
         // From nothing, from a stack that is down, and from one that is up.
         match random.below(3) {
-            0 => drop(site.xtask(&["down", "dev", "--purge", "--yes"]).succeeds()),
+            0 => {
+                site.xtask(&["down", "dev", "--purge", "--yes"]).succeeds();
+                fs::remove_file(site.env_file()).unwrap();
+            }
             1 => drop(site.xtask(&["down", "dev"]).succeeds()),
             _ => {}
         }
@@ -30,6 +35,7 @@ fn setup_and_up_survive_being_killed_at_any_moment() {
         child.kill().unwrap();
         child.wait().unwrap();
         println!("round {round}: killed after {} ms", after.as_millis());
+        assert_env_is_whole_or_absent(&site);
         // What xtask had started may still hold the lock for a moment.
         let deadline = Instant::now() + Duration::from_secs(90);
         let run = loop {
@@ -46,6 +52,16 @@ fn setup_and_up_survive_being_killed_at_any_moment() {
         );
         net::client(&site.image("postgres"), &site.url("DATABASE_URL"), &script);
     }
+}
+
+/// A killed writer leaves the old file or the new one, never a part, never one for other eyes.
+fn assert_env_is_whole_or_absent(site: &Site) {
+    let Ok(facts) = fs::metadata(site.env_file()) else { return };
+    assert_eq!(facts.permissions().mode() & 0o777, 0o600);
+    for secret in ["POSTGRES_PASSWORD", "REDIS_PASSWORD"] {
+        assert_eq!(site.env(secret).len(), 32, "{secret}");
+    }
+    assert!(fs::read_to_string(site.env_file()).unwrap().ends_with('\n'));
 }
 
 #[test]

@@ -3,17 +3,21 @@
 //! A [`Cmd`] is a plain value: a plan can print it before anything runs it. Short local programs
 //! run through xshell; whatever needs a time limit or is read line by line runs through duct.
 
+mod interrupt;
+mod outcome;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+pub use self::interrupt::{Interrupted, check_interrupted, watch_signals};
+pub use self::outcome::{Failure, Output, ProcessError};
 use crate::secret::mask;
 
 /// How often a wait looks whether the user has interrupted.
@@ -21,46 +25,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// Lines of output that an error repeats.
 const TAIL: usize = 15;
 
-static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 static TRACE: OnceLock<fn(&Cmd)> = OnceLock::new();
-
-/// The user pressed Ctrl-C, or the process was asked to terminate. Ends with exit status 130.
-#[derive(Debug)]
-pub struct Interrupted;
-
-impl fmt::Display for Interrupted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("interrupted")
-    }
-}
-
-impl std::error::Error for Interrupted {}
-
-/// Has SIGINT and SIGTERM noted instead of ending the process. A second one ends it at once.
-///
-/// # Errors
-/// When the handlers cannot be installed.
-pub fn watch_signals() -> Result<()> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let flag = INTERRUPTED.get_or_init(Arc::default);
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(flag))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(flag)))
-            .context("installing signal handlers")?;
-    }
-    Ok(())
-}
-
-/// Fails with [`Interrupted`] once the user has asked to stop. Long loops call it each round.
-///
-/// # Errors
-/// [`Interrupted`].
-pub fn check_interrupted() -> Result<()> {
-    match INTERRUPTED.get() {
-        Some(flag) if flag.load(Ordering::Relaxed) => Err(Interrupted.into()),
-        _ => Ok(()),
-    }
-}
 
 /// Calls `trace` with every command before it runs (`--verbose`).
 pub fn trace_with(trace: fn(&Cmd)) {
@@ -80,66 +45,6 @@ fn resolve(program: &OsStr) -> Result<PathBuf> {
         let command = program.to_string_lossy().into_owned();
         ProcessError { command, failure: Failure::NotFound, stderr: String::new() }.into()
     })
-}
-
-/// Why a command failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
-    /// No such program on the PATH.
-    NotFound,
-    /// It ran longer than this and was killed.
-    TimedOut(Duration),
-    /// It ended with this exit status; `None` when a signal ended it.
-    Status(Option<i32>),
-}
-
-/// A command that failed, with what it said. Secrets are masked.
-#[derive(Debug)]
-pub struct ProcessError {
-    /// The command line, as a shell would take it.
-    pub command: String,
-    /// What went wrong.
-    pub failure: Failure,
-    /// The end of what it wrote to stderr.
-    pub stderr: String,
-}
-
-impl fmt::Display for ProcessError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { command, failure, stderr } = self;
-        match failure {
-            Failure::NotFound => write!(f, "no program `{command}` on the PATH")?,
-            Failure::TimedOut(limit) => {
-                write!(f, "`{command}` gave no answer within {} s", limit.as_secs())?;
-            }
-            Failure::Status(Some(status)) => write!(f, "`{command}` failed with status {status}")?,
-            Failure::Status(None) => write!(f, "`{command}` was ended by a signal")?,
-        }
-        if !stderr.is_empty() {
-            write!(f, "\n--- stderr\n{stderr}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for ProcessError {}
-
-/// What a command left when it ended.
-#[derive(Debug)]
-pub struct Output {
-    /// Exit status; `None` when a signal ended it.
-    pub status: Option<i32>,
-    /// Everything written to stdout.
-    pub stdout: String,
-    /// Everything written to stderr.
-    pub stderr: String,
-}
-
-impl Output {
-    /// Whether it ended with status 0.
-    pub fn success(&self) -> bool {
-        self.status == Some(0)
-    }
 }
 
 /// A program with its arguments. Secrets go through [`Cmd::env`] or [`Cmd::stdin`], never through
@@ -409,16 +314,6 @@ impl Cmd {
         let lines: Vec<_> = said.trim_end().lines().collect();
         let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n");
         ProcessError { command: mask(&self.to_string()), failure, stderr: mask(&tail) }
-    }
-}
-
-impl From<&std::process::Output> for Output {
-    fn from(output: &std::process::Output) -> Self {
-        Self {
-            status: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
     }
 }
 
