@@ -63,8 +63,8 @@ fn a_secret_under_version_control_is_found_with_file_and_line() {
         assert!(status.unwrap().success());
     };
     git(&["init", "--quiet"]);
-    std::fs::write(site.root().join("key.pem"), "first\n-----BEGIN RSA PRIVATE KEY-----\n")
-        .unwrap();
+    let key = ["first\n-----BEGIN RSA ", "PRIVATE KEY-----\n"].concat();
+    std::fs::write(site.root().join("key.pem"), key).unwrap();
     std::fs::write(site.env_file(), "POSTGRES_PASSWORD=x\n").unwrap();
     git(&["add", "--force", "."]);
     let run = site.xtask(&["check"]).ends_with(1);

@@ -40,10 +40,7 @@ pub(super) fn no_secrets(cx: &Context) -> Result<Vec<Finding>> {
         }
         let Ok(text) = fs::read_to_string(cx.root.join(file)) else { continue };
         for (index, line) in text.lines().enumerate() {
-            // A key's first line may name its kind between the two halves.
-            let is_sign = |(head, tail, _): &&(&str, &str, &str)| {
-                line.find(head).is_some_and(|at| line[at + head.len()..].contains(tail))
-            };
+            let is_sign = |(head, tail, _): &&(&str, &str, &str)| stands_in(line, head, tail);
             if let Some((_, _, what)) = SIGNS.iter().find(is_sign) {
                 findings.push(
                     Finding::error("secret.committed", *what)
@@ -57,4 +54,11 @@ pub(super) fn no_secrets(cx: &Context) -> Result<Vec<Finding>> {
         findings.push(Finding::ok("secret.committed", "no secret is under version control"));
     }
     Ok(findings)
+}
+
+/// Whether `head` and `tail` stand in the line with nothing between but a key's kind (`RSA `).
+fn stands_in(line: &str, head: &str, tail: &str) -> bool {
+    let after = line.find(head).map(|at| &line[at + head.len()..]);
+    let between = after.and_then(|after| after.split_once(tail)).map(|(between, _)| between);
+    between.is_some_and(|between| between.chars().all(|c| c.is_ascii_uppercase() || c == ' '))
 }
