@@ -79,6 +79,8 @@ fn helper_containers_of_a_killed_run_are_removed_by_the_next() {
     let left = || docker(&["ps", "--all", "--quiet", "--filter", &format!("label={label}")]);
     assert!(!left().is_empty());
     site.xtask(&["doctor", "dev"]).says("interrupted");
+    site.xtask(&["setup", "dev", "--dry-run"]).succeeds();
+    assert!(!left().is_empty(), "a dry run changes nothing");
     site.xtask(&["setup", "dev"]).succeeds().says("helper container");
     assert!(left().is_empty());
 }

@@ -83,12 +83,15 @@ impl Context {
         })
     }
 
-    /// Removes what a killed run has left. Only for the holder of the project's lock.
+    /// Removes what a killed run has left, unless nothing is to be changed. Only for the holder of the project's lock.
     ///
     /// # Errors
     /// When the engine does not answer.
-    pub fn remove_leftovers(&self, stack: &Stack) -> Result<()> {
-        let removed = helper::remove_leftovers(&stack.project())?;
+    pub fn remove_leftovers(&self, project: &str) -> Result<()> {
+        if self.dry_run {
+            return Ok(());
+        }
+        let removed = helper::remove_leftovers(project)?;
         if removed > 0 {
             self.report
                 .progress(format!("removed {removed} helper container(s) of an interrupted run"));

@@ -39,9 +39,7 @@ impl Args {
             if self.purge && !cx.dry_run {
                 confirm(cx, stack)?;
             }
-            if !cx.dry_run {
-                cx.remove_leftovers(stack)?;
-            }
+            cx.remove_leftovers(&stack.project())?;
             let mut plan = take_down(cx, stack)?;
             if self.purge {
                 plan.append(purge(stack)?);

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::docker::{docker, engine, helper, image};
+use crate::docker::{docker, engine, image};
 use crate::host::lock::{self, IfHeld, Lock};
 use crate::offline;
 use crate::plan::Plan;
@@ -68,7 +68,7 @@ pub fn build(cx: &Context) -> Result<()> {
     let path = lock::path(&cx.state_folder(), "images");
     let waiting = |holder: &str| cx.report.progress(format!("waiting for {holder}"));
     let _lock = Lock::take(&path, "cargo xtask images build", IfHeld::Wait, waiting)?;
-    helper::remove_leftovers("images")?;
+    cx.remove_leftovers("images")?;
     let plan = offline::plan(cx, &services(cx))?;
     if plan.is_empty() && !cx.dry_run {
         cx.report.done("the offline images are there");

@@ -29,7 +29,7 @@ impl Args {
         for stack in cx.stacks(self.stack.as_deref())? {
             engine::require()?;
             let _lock = cx.lock(&stack, "setup")?;
-            cx.remove_leftovers(&stack)?;
+            cx.remove_leftovers(&stack.project())?;
             let (setup, stack) = prepare(cx.reload(&stack)?, self.offline)?;
             let mut plan = if self.offline { up::images_plan(cx, &stack)? } else { Plan::new() };
             plan.append(setup);

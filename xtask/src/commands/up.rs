@@ -54,9 +54,7 @@ impl Args {
 
     fn up(&self, cx: &Context, stack: Stack) -> Result<()> {
         let _lock = cx.lock(&stack, &format!("up {}", self.stack))?;
-        if !cx.dry_run {
-            cx.remove_leftovers(&stack)?;
-        }
+        cx.remove_leftovers(&stack.project())?;
         let stack = cx.reload(&stack)?;
         doctor::refuse_unfit(cx, &stack)?;
         match self.start(cx, &stack, self.offline) {
@@ -114,7 +112,7 @@ fn warn_of_offline(cx: &Context, stack: &Stack) {
 
 /// No registry can be reached to pull an image.
 #[derive(Debug)]
-pub struct NoRegistry {
+struct NoRegistry {
     image: String,
     said: String,
 }
@@ -155,7 +153,7 @@ pub fn images_plan(cx: &Context, stack: &Stack) -> Result<Plan> {
 ///
 /// # Errors
 /// [`NoRegistry`] when that cannot be done, or the first step's that fails.
-pub fn provide(cx: &Context, plan: Plan) -> Result<()> {
+fn provide(cx: &Context, plan: Plan) -> Result<()> {
     cx.execute(plan).map_err(|error| match unreachable_registry(&error) {
         Some(found) => found.into(),
         None => error,
