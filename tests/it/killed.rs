@@ -1,6 +1,7 @@
 //! `kill -9` at any moment, then the same command again: it ends well.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -89,13 +90,15 @@ fn helper_containers_of_a_killed_run_are_removed_by_the_next() {
 fn an_interrupted_up_says_so_and_goes_on_afterwards() {
     let site = Site::new("ctrlc", &[FULL[1]]);
     let args = [&["up", "dev"], Site::images()].concat();
-    let child = site.command(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(700));
+    let mut child =
+        site.command(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    while !said.contains("✓ start") && lines.read_line(&mut said).unwrap() > 0 {}
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(130), "{said}");
+    lines.read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
     assert!(said.contains("interrupted"), "{said}");
     site.xtask(&["status", "dev"]).succeeds();
     site.xtask(&args).succeeds();

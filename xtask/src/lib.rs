@@ -10,6 +10,7 @@ pub mod context;
 pub mod docker;
 pub mod doctor;
 pub mod host;
+pub mod images;
 pub mod offline;
 pub mod plan;
 pub mod process;

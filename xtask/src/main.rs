@@ -14,7 +14,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let report = report(&cli.global);
     match run(cli, report) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            report.finish();
+            ExitCode::SUCCESS
+        }
         Err(error) => report.failure(&error),
     }
 }

@@ -1,6 +1,7 @@
 //! Offline images: built from the folders of `tests/images/` and Debian's packages, for machines
 //! that reach no registry.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -27,12 +28,24 @@ pub fn folder(root: &Path, name: &str) -> PathBuf {
     root.join("tests/images").join(name)
 }
 
-/// Whether the engine has `reference`, built from what the folder holds now.
+/// Which of these references the engine has, built from what the folder of that name holds now.
 ///
 /// # Errors
-/// When the folder cannot be read or the engine does not answer.
-pub fn is_current(cx: &Context, reference: &str, name: &str) -> Result<bool> {
-    Ok(image::label(reference, SOURCE)?.as_deref() == Some(&digest(cx, name)?))
+/// When a folder cannot be read or the engine does not answer.
+pub fn current<'a>(
+    cx: &Context,
+    images: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<BTreeSet<&'a str>> {
+    let images: Vec<_> = images.into_iter().collect();
+    let references: Vec<_> = images.iter().map(|(reference, _)| *reference).collect();
+    let built_from = image::labels(&references, SOURCE)?;
+    let mut current = BTreeSet::new();
+    for (reference, name) in images {
+        if built_from.get(reference) == Some(&digest(cx, name)?) {
+            current.insert(reference);
+        }
+    }
+    Ok(current)
 }
 
 /// The steps that build what is missing or older than its folder.
@@ -41,19 +54,18 @@ pub fn is_current(cx: &Context, reference: &str, name: &str) -> Result<bool> {
 /// A prerequisite problem when a program for it is missing.
 pub fn plan(cx: &Context, services: &[Service]) -> Result<Plan> {
     let mut plan = Plan::new();
-    let mut outdated = Vec::new();
-    for service in services {
-        if !is_current(cx, &service.offline_image, &service.name)? {
-            outdated.push(service);
-        }
-    }
+    let current = current(cx, with_folders(services).chain([(BASE, "base")]))?;
+    let outdated: Vec<_> = services
+        .iter()
+        .filter(|service| !current.contains(service.offline_image.as_str()))
+        .collect();
     if outdated.is_empty() {
         return Ok(plan);
     }
     require_programs()?;
     let scratch = cx.state_folder().join("images");
     plan.run(format!("make {}", scratch.display()), Cmd::new("mkdir").arg("-p").arg(&scratch));
-    if !is_current(cx, BASE, "base")? {
+    if !current.contains(BASE) {
         let build = Cmd::new(folder(&cx.root, "base").join("build.sh"))
             .arg(BASE)
             // debootstrap takes no path with a space, which the repository's may have.
@@ -97,6 +109,11 @@ fn build(cx: &Context, service: &Service, scratch: &Path) -> Result<Plan> {
         .fed_by(context);
     plan.run(format!("build {}", service.offline_image), build);
     Ok(plan)
+}
+
+/// The offline image of each service, with the name of its folder.
+pub fn with_folders(services: &[Service]) -> impl Iterator<Item = (&str, &str)> {
+    services.iter().map(|service| (service.offline_image.as_str(), service.name.as_str()))
 }
 
 fn require_programs() -> Result<()> {

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 pub use self::interrupt::{Interrupted, check_interrupted, watch_signals};
+use self::interrupt::{kill_group, terminate};
 pub use self::outcome::{Failure, Output, ProcessError};
 use crate::secret::mask;
 
@@ -194,7 +195,7 @@ impl Cmd {
                 Err(RecvTimeoutError::Timeout) => {
                     if let Err(interrupted) = check_interrupted() {
                         for pid in reader.pids() {
-                            signal(pid, rustix::process::Signal::TERM);
+                            terminate(pid);
                         }
                         break Err(interrupted);
                     }
@@ -338,18 +339,6 @@ pub fn quote(word: &str) -> String {
         word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-fn kill_group(pid: u32) {
-    if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
-        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
-    }
-}
-
-fn signal(pid: u32, signal: rustix::process::Signal) {
-    if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
-        let _ = rustix::process::kill_process(pid, signal);
     }
 }
 

@@ -7,11 +7,12 @@ pub mod table;
 pub mod units;
 
 use std::io::{IsTerminal, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::process::Cmd;
 use crate::secret::mask;
@@ -36,8 +37,14 @@ pub enum Verbosity {
     Verbose,
 }
 
-/// Whether stdout has its one document, so that an error after it adds no second.
-static DOCUMENTED: AtomicBool = AtomicBool::new(false);
+/// The one document that stdout is going to carry.
+static DOCUMENT: Mutex<Option<Document>> = Mutex::new(None);
+
+struct Document {
+    schema: String,
+    value: Value,
+    revealed: bool,
+}
 
 /// Where output goes and how much of it there is.
 #[derive(Debug, Clone, Copy)]
@@ -77,16 +84,13 @@ impl Report {
         to_stdout(text.as_ref());
     }
 
-    /// The result as one JSON document with `schema`, such as `xtask.status/v1`.
+    /// The result as one JSON document with `schema`, such as `xtask.status/v1`. A second one of
+    /// the same schema, of another stack perhaps, adds to the lists of the first.
     ///
     /// # Errors
     /// When `value` has no JSON form.
     pub fn document(&self, schema: &str, value: &impl Serialize) -> Result<()> {
-        if self.json {
-            to_stdout(&mask(&document(schema, value)?));
-            DOCUMENTED.store(true, Ordering::Relaxed);
-        }
-        Ok(())
+        if self.json { add_document(schema, value, false) } else { Ok(()) }
     }
 
     /// As [`Report::document`], with the secrets that the user asked to see.
@@ -94,9 +98,16 @@ impl Report {
     /// # Errors
     /// When `value` has no JSON form.
     pub fn revealed_document(&self, schema: &str, value: &impl Serialize) -> Result<()> {
-        to_stdout(&document(schema, value)?);
-        DOCUMENTED.store(true, Ordering::Relaxed);
-        Ok(())
+        if self.json { add_document(schema, value, true) } else { Ok(()) }
+    }
+
+    /// Prints the document, if there is one. Says whether there was.
+    pub fn finish(&self) -> bool {
+        let document = DOCUMENT.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Document { value, revealed, .. }) = document else { return false };
+        let text = format!("{value:#}");
+        to_stdout(&if revealed { text } else { mask(&text) });
+        true
     }
 
     /// What is being done, on stderr.
@@ -135,12 +146,27 @@ impl Report {
     }
 }
 
-fn document(schema: &str, value: &impl Serialize) -> Result<String> {
+fn add_document(schema: &str, value: &impl Serialize, revealed: bool) -> Result<()> {
     let mut value = serde_json::to_value(value).context("writing the JSON document")?;
     if let Some(object) = value.as_object_mut() {
         object.insert("schema".to_owned(), schema.into());
     }
-    serde_json::to_string_pretty(&value).context("writing the JSON document")
+    let mut document = DOCUMENT.lock().unwrap_or_else(PoisonError::into_inner);
+    match document.as_mut().filter(|document| document.schema == schema) {
+        Some(document) => extend(&mut document.value, value),
+        None => *document = Some(Document { schema: schema.to_owned(), value, revealed }),
+    }
+    Ok(())
+}
+
+fn extend(document: &mut Value, more: Value) {
+    let (Value::Object(document), Value::Object(more)) = (document, more) else { return };
+    for (key, value) in more {
+        match (document.get_mut(&key), value) {
+            (Some(Value::Array(list)), Value::Array(more)) => list.extend(more),
+            (_, value) => drop(document.insert(key, value)),
+        }
+    }
 }
 
 fn trace(cmd: &Cmd) {
@@ -154,4 +180,16 @@ fn to_stdout(text: &str) {
 
 pub(crate) fn to_stderr(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{}", mask(text));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    #[test]
+    fn documents_of_two_stacks_become_one() {
+        let mut document = json!({ "schema": "a/v1", "services": [1], "ok": true });
+        super::extend(&mut document, json!({ "schema": "a/v1", "services": [2], "ok": false }));
+        assert_eq!(document, json!({ "schema": "a/v1", "services": [1, 2], "ok": false }));
+    }
 }

@@ -30,6 +30,7 @@ impl Args {
         let stack = self.stack.as_deref();
         if self.fix {
             fix::mend(cx, &cx.stacks(stack)?)?;
+            // What the plan would mend is still wrong.
             if cx.dry_run {
                 return Ok(());
             }

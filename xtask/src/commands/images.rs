@@ -79,6 +79,8 @@ pub fn build(cx: &Context) -> Result<()> {
 
 fn list(cx: &Context) -> Result<()> {
     let mut lines = Vec::new();
+    let services = services(cx);
+    let current = offline::current(cx, offline::with_folders(&services))?;
     for stack in cx.stacks(None)? {
         for service in &stack.definition.services {
             let reference = service.offline_image.as_str();
@@ -88,7 +90,7 @@ fn list(cx: &Context) -> Result<()> {
                 image: reference.to_owned(),
                 instead_of: stack.compose.default_image(&service.name)?,
                 present: size.success(),
-                current: offline::is_current(cx, reference, &service.name)?,
+                current: current.contains(reference),
                 bytes: size.stdout.trim().parse().ok(),
             });
         }

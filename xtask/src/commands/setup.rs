@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use crate::commands::up;
 use crate::context::Context;
 use crate::docker::engine;
+use crate::images;
 use crate::plan::Plan;
 use crate::setup::prepare;
 
@@ -31,7 +31,7 @@ impl Args {
             let _lock = cx.lock(&stack, "setup")?;
             cx.remove_leftovers(&stack.project())?;
             let (setup, stack) = prepare(cx.reload(&stack)?, self.offline)?;
-            let mut plan = if self.offline { up::images_plan(cx, &stack)? } else { Plan::new() };
+            let mut plan = if self.offline { images::plan(cx, &stack)? } else { Plan::new() };
             plan.append(setup);
             if plan.is_empty() && !cx.dry_run {
                 cx.report.done(format!("{} needs nothing", stack.name()));

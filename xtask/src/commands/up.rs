@@ -7,13 +7,12 @@ use anyhow::Result;
 use crate::commands::urls;
 use crate::context::Context;
 use crate::docker::compose::Compose;
-use crate::docker::{container, engine, image};
+use crate::docker::container;
+use crate::docker::engine::Engine;
 use crate::doctor;
-use crate::offline;
+use crate::images::{self, NoRegistry};
 use crate::plan::Plan;
-use crate::process::ProcessError;
 use crate::ready::wait::until_ready;
-use crate::report::finding::Problem;
 use crate::setup::{kind, prepare};
 use crate::stack::Stack;
 
@@ -45,7 +44,7 @@ impl Args {
         if self.fix {
             doctor::fix::mend_machine(cx, self.offline)?;
         }
-        engine::require()?;
+        Engine::ask()?;
         for stack in stacks {
             self.up(cx, stack)?;
         }
@@ -58,10 +57,11 @@ impl Args {
         let stack = cx.reload(&stack)?;
         doctor::refuse_unfit(cx, &stack)?;
         match self.start(cx, &stack, self.offline) {
-            Err(error) if error.is::<NoRegistry>() => {
+            Err(error) => {
+                let no_registry = error.downcast::<NoRegistry>()?;
                 let question = "No registry can be reached. Build offline images instead (see tests/images/README.md)?";
                 if self.offline || !cx.report.confirm(question) {
-                    return Err(no_registry(&error, &self.stack).into());
+                    return Err(no_registry.problem(&self.stack).into());
                 }
                 self.start(cx, &stack, true)
             }
@@ -72,16 +72,15 @@ impl Args {
     fn start(&self, cx: &Context, stack: &Stack, offline: bool) -> Result<()> {
         let (setup, stack) = prepare(cx.reload(stack)?, offline)?;
         let containers = cx.containers(&stack)?;
-        let compose =
-            Compose::choose(&Compose::discover(), &containers, &cx.manifest.requirements.compose)?;
-        let mut plan = images_plan(cx, &stack)?;
+        let compose = Compose::to_use(&containers, &cx.manifest.requirements.compose)?;
+        let mut plan = images::plan(cx, &stack)?;
         plan.append(setup);
         plan.append(kind::plan(&stack)?);
         if cx.dry_run {
             plan.run(format!("start {} with {compose}", stack.name()), compose.up(&stack));
             return plan.print(&cx.report);
         }
-        provide(cx, plan)?;
+        images::provide(cx, plan)?;
         // Only now is .env there, which Compose reads to say what is outdated.
         let mut plan = Plan::new();
         for (what, cmd) in container::removal(&compose.outdated(&stack, &containers)?) {
@@ -108,71 +107,4 @@ fn warn_of_offline(cx: &Context, stack: &Stack) {
         cx.report
             .warning(format!("on offline images, not the pinned ones: {}", offline.join(", ")));
     }
-}
-
-/// No registry can be reached to pull an image.
-#[derive(Debug)]
-struct NoRegistry {
-    image: String,
-    said: String,
-}
-
-impl std::fmt::Display for NoRegistry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} is missing here and cannot be pulled: {}", self.image, self.said)
-    }
-}
-
-impl std::error::Error for NoRegistry {}
-
-fn no_registry(error: &anyhow::Error, stack: &str) -> Problem {
-    Problem::prerequisite("images.no-registry", error.to_string())
-        .mend(format!("connect to a network with a registry; or build images from Debian's packages: cargo xtask up {stack} --offline"))
-}
-
-/// Pulls the images that are missing, and builds the offline ones.
-///
-/// # Errors
-/// When the engine does not answer, or a program to build with is missing.
-pub fn images_plan(cx: &Context, stack: &Stack) -> Result<Plan> {
-    let mut plan = Plan::new();
-    let mut offline = Vec::new();
-    for service in &stack.definition.services {
-        let reference = stack.image(service)?;
-        if stack.is_offline(service) {
-            offline.push(service.clone());
-        } else if image::present([reference.as_str()])?.is_empty() {
-            plan.run(format!("pull {reference}"), image::pull(&reference));
-        }
-    }
-    plan.append(offline::plan(cx, &offline)?);
-    Ok(plan)
-}
-
-/// Carries out a plan that may pull images.
-///
-/// # Errors
-/// [`NoRegistry`] when that cannot be done, or the first step's that fails.
-fn provide(cx: &Context, plan: Plan) -> Result<()> {
-    cx.execute(plan).map_err(|error| match unreachable_registry(&error) {
-        Some(found) => found.into(),
-        None => error,
-    })
-}
-
-fn unreachable_registry(error: &anyhow::Error) -> Option<NoRegistry> {
-    const SIGNS: [&str; 8] = [
-        "no such host",
-        "dial tcp",
-        "Client.Timeout",
-        "connection refused",
-        "network is unreachable",
-        "TLS handshake timeout",
-        "proxyconnect",
-        "i/o timeout",
-    ];
-    let failed = error.chain().find_map(|cause| cause.downcast_ref::<ProcessError>())?;
-    let image = failed.command.strip_prefix("docker pull ")?.to_owned();
-    let said = failed.stderr.lines().last()?.to_owned();
-    SIGNS.iter().any(|sign| said.contains(sign)).then_some(NoRegistry { image, said })
 }

@@ -68,6 +68,22 @@ impl Compose {
         plugin.into_iter().chain(standalone).collect()
     }
 
+    /// The one to use for a stack with these containers; looks for no more than it needs to know
+    /// that.
+    ///
+    /// # Errors
+    /// As [`Compose::choose`], and when the engine does not answer.
+    pub fn to_use(containers: &[Container], oldest: &semver::Version) -> Result<Self> {
+        if let Some(version) = Engine::ask()?.compose_plugin() {
+            let plugin = Self { call: Call::Plugin, version };
+            let made_by = made_by(containers);
+            if plugin.version >= *oldest && made_by.is_none_or(|other| other == plugin.version) {
+                return Ok(plugin);
+            }
+        }
+        Self::choose(&Self::discover(), containers, oldest)
+    }
+
     fn find(call: Call) -> Option<Self> {
         let version = base(call).args(["version", "--short"]).time_limit(ANSWER).output().ok()?;
         // Without the plugin, `docker compose version` fails or prints docker's own help.
@@ -89,10 +105,7 @@ impl Compose {
         let Some(preferred) = fit.first() else {
             return Err(none_fit(found, oldest).into());
         };
-        let made_by = containers
-            .iter()
-            .find_map(|container| parse_version(container.compose_version()?).ok());
-        let Some(made_by) = made_by else { return Ok((*preferred).clone()) };
+        let Some(made_by) = made_by(containers) else { return Ok((*preferred).clone()) };
         let same_family = |compose: &&&Self| compose.is_v1() == (made_by.major < 2);
         let same =
             fit.iter().filter(|compose| compose.version == made_by).chain(&fit).find(same_family);
@@ -170,6 +183,10 @@ impl Compose {
         };
         Ok(containers.iter().filter(is_outdated).collect())
     }
+}
+
+fn made_by(containers: &[Container]) -> Option<semver::Version> {
+    containers.iter().find_map(|container| parse_version(container.compose_version()?).ok())
 }
 
 fn same_image(reference: &str, container: &Container) -> bool {

@@ -1,5 +1,7 @@
 //! The engine itself: is it there, which is it, what does it have?
 
+use std::sync::OnceLock;
+
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
@@ -95,11 +97,19 @@ struct Plugin {
 }
 
 impl Engine {
-    /// Asks the engine.
+    /// Asks the engine, once it has answered never again.
     ///
     /// # Errors
     /// A prerequisite problem: no docker command, no daemon, no permission, remote unreachable.
-    pub fn ask() -> Result<Self> {
+    pub fn ask() -> Result<&'static Self> {
+        static ANSWER: OnceLock<Engine> = OnceLock::new();
+        match ANSWER.get() {
+            Some(engine) => Ok(engine),
+            None => Self::ask_anew().map(|engine| ANSWER.get_or_init(|| engine)),
+        }
+    }
+
+    fn ask_anew() -> Result<Self> {
         let output =
             docker().args(["info", "--format", "{{json .}}"]).output().map_err(classify)?;
         let engine: Self =
@@ -230,7 +240,7 @@ pub fn command() -> Result<std::path::PathBuf> {
 /// As [`Engine::ask`].
 pub fn shares_files() -> Result<bool> {
     let engine = Engine::ask().context("asking the engine where it runs")?;
-    Ok(!Endpoint::current().is_remote() && !engine.is_rootless() && !engine.is_desktop())
+    Ok(!Endpoint::of(engine).is_remote() && !engine.is_rootless() && !engine.is_desktop())
 }
 
 #[cfg(test)]

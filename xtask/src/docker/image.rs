@@ -1,6 +1,6 @@
 //! Images on the engine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
@@ -57,12 +57,25 @@ pub fn variable(reference: &str, name: &str) -> Result<Option<String>> {
     Ok(output.stdout.lines().find_map(value))
 }
 
-/// The value of `label` on the image `reference`; `None` where either is missing.
+/// The value of `label` on each of `references`; what is missing or has none is left out.
 ///
 /// # Errors
 /// When the engine does not answer.
-pub fn label(reference: &str, label: &str) -> Result<Option<String>> {
-    let format = format!("{{{{index .Config.Labels {label:?}}}}}");
-    let output = docker().args(["image", "inspect", "--format", &format, reference]).output()?;
-    Ok(output.success().then(|| output.stdout.trim().to_owned()).filter(|value| !value.is_empty()))
+pub fn labels(references: &[&str], label: &str) -> Result<BTreeMap<String, String>> {
+    if references.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    // Exits with 1 when one is missing, and still lists the others.
+    let format = format!("{{{{index .Config.Labels {label:?}}}}} {{{{json .RepoTags}}}}");
+    let output =
+        docker().args(["image", "inspect", "--format", &format]).args(references).output()?;
+    let mut found = BTreeMap::new();
+    for line in output.stdout.lines() {
+        let Some((value, tags)) = line.split_once(' ') else { continue };
+        let tags: Vec<String> = serde_json::from_str(tags).unwrap_or_default();
+        if !value.is_empty() {
+            found.extend(tags.into_iter().map(|tag| (tag, value.to_owned())));
+        }
+    }
+    Ok(found)
 }

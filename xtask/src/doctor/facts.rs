@@ -36,7 +36,7 @@ pub(super) struct Facts<'a> {
     /// The stacks that are looked at.
     pub(super) stacks: &'a [Stack],
     endpoint: OnceLock<Endpoint>,
-    engine: OnceLock<Result<Engine>>,
+    engine: OnceLock<Result<&'static Engine>>,
     composes: OnceLock<Vec<Compose>>,
     containers: OnceLock<Result<Vec<Container>>>,
     images: OnceLock<Result<BTreeSet<String>>>,
@@ -90,7 +90,7 @@ impl<'a> Facts<'a> {
     }
 
     /// The engine, or why there is none.
-    pub(super) fn engine_or_why(&self) -> &Result<Engine> {
+    pub(super) fn engine_or_why(&self) -> &Result<&'static Engine> {
         self.engine.get_or_init(Engine::ask)
     }
 
@@ -98,8 +98,8 @@ impl<'a> Facts<'a> {
     ///
     /// # Errors
     /// [`NoEngine`].
-    pub(super) fn engine(&self) -> Result<&Engine> {
-        self.engine_or_why().as_ref().map_err(|_| NoEngine.into())
+    pub(super) fn engine(&self) -> Result<&'static Engine> {
+        self.engine_or_why().as_ref().map(|engine| *engine).map_err(|_| NoEngine.into())
     }
 
     /// Whether paths mean the same to the engine and to us. In doubt the same machine is meant.
@@ -115,8 +115,7 @@ impl<'a> Facts<'a> {
 
     /// Every Compose that was found.
     pub(super) fn composes(&self) -> &[Compose] {
-        self.composes
-            .get_or_init(|| Compose::discover_beside(|| self.engine_or_why().as_ref().ok()))
+        self.composes.get_or_init(|| Compose::discover_beside(|| self.engine().ok()))
     }
 
     /// Every container on the engine.

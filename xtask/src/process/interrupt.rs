@@ -1,10 +1,11 @@
-//! Ctrl-C: noted, and acted on between steps.
+//! Ctrl-C: noted, and acted on between steps. How what we started is told to end.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
@@ -44,4 +45,22 @@ pub fn check_interrupted() -> Result<()> {
         Some(flag) if flag.load(Ordering::Relaxed) => Err(Interrupted.into()),
         _ => Ok(()),
     }
+}
+
+/// Asks a program to end.
+pub(super) fn terminate(pid: u32) {
+    if let Some(pid) = pid_of(pid) {
+        let _ = kill_process(pid, Signal::TERM);
+    }
+}
+
+/// Ends a program with all that is in its process group.
+pub(super) fn kill_group(pid: u32) {
+    if let Some(pid) = pid_of(pid) {
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
+}
+
+fn pid_of(pid: u32) -> Option<Pid> {
+    i32::try_from(pid).ok().and_then(Pid::from_raw)
 }

@@ -1,7 +1,6 @@
 //! What checks find, and the errors that end a command: each an instruction with a stable id.
 
 use std::fmt;
-use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
@@ -169,9 +168,10 @@ impl Report {
         };
         let message = format!("{error:#}");
         super::to_stderr(&format!("{BAD}error:{BAD:#} {message}"));
-        if !super::DOCUMENTED.load(Ordering::Relaxed) {
+        if !self.finish() {
             let document = serde_json::json!({ "id": id, "message": message });
             let _ = self.document("xtask.error/v1", &document);
+            self.finish();
         }
         std::process::ExitCode::from(exit as u8)
     }

@@ -1,0 +1,81 @@
+//! The images that a stack needs: pulled, or built where the offline ones were chosen.
+
+use anyhow::Result;
+
+use crate::context::Context;
+use crate::docker::image;
+use crate::offline;
+use crate::plan::Plan;
+use crate::process::ProcessError;
+use crate::report::finding::Problem;
+use crate::stack::Stack;
+
+/// No registry can be reached to pull an image.
+#[derive(Debug)]
+pub struct NoRegistry {
+    image: String,
+    said: String,
+}
+
+impl std::fmt::Display for NoRegistry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is missing here and cannot be pulled: {}", self.image, self.said)
+    }
+}
+
+impl std::error::Error for NoRegistry {}
+
+impl NoRegistry {
+    /// What ends `up` of `stack`, as its user called it.
+    pub fn problem(&self, stack: &str) -> Problem {
+        Problem::prerequisite("images.no-registry", self.to_string())
+            .mend(format!("connect to a network with a registry; or build images from Debian's packages: cargo xtask up {stack} --offline"))
+    }
+}
+
+/// Pulls the images that are missing, and builds the offline ones.
+///
+/// # Errors
+/// When the engine does not answer, or a program to build with is missing.
+pub fn plan(cx: &Context, stack: &Stack) -> Result<Plan> {
+    let mut plan = Plan::new();
+    let mut offline = Vec::new();
+    for service in &stack.definition.services {
+        let reference = stack.image(service)?;
+        if stack.is_offline(service) {
+            offline.push(service.clone());
+        } else if image::present([reference.as_str()])?.is_empty() {
+            plan.run(format!("pull {reference}"), image::pull(&reference));
+        }
+    }
+    plan.append(offline::plan(cx, &offline)?);
+    Ok(plan)
+}
+
+/// Carries out a plan that may pull images.
+///
+/// # Errors
+/// [`NoRegistry`] when that cannot be done, or the first step's that fails.
+pub fn provide(cx: &Context, plan: Plan) -> Result<()> {
+    cx.execute(plan).map_err(|error| match unreachable_registry(&error) {
+        Some(found) => found.into(),
+        None => error,
+    })
+}
+
+fn unreachable_registry(error: &anyhow::Error) -> Option<NoRegistry> {
+    const SIGNS: [&str; 8] = [
+        "no such host",
+        "dial tcp",
+        "Client.Timeout",
+        "connection refused",
+        "network is unreachable",
+        "TLS handshake timeout",
+        "proxyconnect",
+        "i/o timeout",
+    ];
+    let failed = error.chain().find_map(|cause| cause.downcast_ref::<ProcessError>())?;
+    let image = failed.command.strip_prefix("docker pull ")?.to_owned();
+    let said = failed.stderr.lines().last()?.to_owned();
+    SIGNS.iter().any(|sign| said.contains(sign)).then_some(NoRegistry { image, said })
+}
