@@ -40,7 +40,7 @@ impl NoRegistry {
 pub fn plan(cx: &Context, stack: &Stack) -> Result<Plan> {
     let mut plan = Plan::new();
     let mut offline = Vec::new();
-    for service in &stack.definition.services {
+    for service in stack.active() {
         let reference = stack.image(service)?;
         if stack.is_offline(service) {
             offline.push(service.clone());

@@ -26,7 +26,7 @@ pub(super) fn variables_agree(cx: &Context) -> Result<Vec<Finding>> {
                 .any(|line| line.trim_start_matches(['#', ' ']).starts_with(&format!("{name}=")))
         };
         for variable in stack.compose.variables().iter().filter(|variable| !named(&variable.name)) {
-            let at = format!("{}:{}", relative(cx, stack.compose.path()), variable.line);
+            let at = format!("{}:{}", relative(cx, &variable.path), variable.line);
             findings.push(wrong(None, format!("{} of {at} is missing", variable.name)));
         }
         for assignment in dotenv::parse(&example, &|_| None) {
@@ -37,8 +37,8 @@ pub(super) fn variables_agree(cx: &Context) -> Result<Vec<Finding>> {
             let is_secret =
                 stack.definition.services.iter().any(|service| service.secrets.contains(name));
             match variable {
-                None if name != "COMPOSE_PROJECT_NAME" => {
-                    findings.push(wrong(line, format!("no compose file uses {name}")));
+                None if stack.other_variables().all(|other| other != name) => {
+                    findings.push(wrong(line, format!("nothing uses {name}")));
                 }
                 _ if is_secret && !value.is_empty() => {
                     findings
@@ -81,22 +81,25 @@ pub(super) fn valid_for_every_compose(cx: &Context) -> Result<Vec<Finding>> {
             tempfile::Builder::new().prefix("env").tempfile().context("making a temporary .env")?;
         fs::write(env.path(), filled)
             .with_context(|| format!("writing {}", env.path().display()))?;
+        let paths = stack.compose.paths();
         for compose in &found {
-            let output = compose
-                .on_with(&stack, env.path())
-                .args(["config", "--quiet"])
-                .time_limit(Duration::from_secs(60))
-                .output()?;
-            let said = output.stderr.trim();
-            let about = format!("{} by {compose}", stack.name());
-            findings.push(match (output.success(), said) {
-                (true, "") => {
-                    Finding::ok("compose.valid", "is read without a warning").about(about)
-                }
-                (_, said) => Finding::error("compose.valid", said)
-                    .about(about)
-                    .at(relative(cx, stack.compose.path()), None),
-            });
+            // By hand the base file is read alone.
+            for files in (1..=paths.len()).filter_map(|count| paths.get(..count)) {
+                let output = compose
+                    .on_with(&stack, files, env.path())
+                    .args(["config", "--quiet"])
+                    .time_limit(Duration::from_secs(60))
+                    .output()?;
+                let said = output.stderr.trim();
+                let last = files.last().map(|file| relative(cx, file)).unwrap_or_default();
+                let about = format!("{last} by {compose}");
+                findings.push(match (output.success(), said) {
+                    (true, "") => {
+                        Finding::ok("compose.valid", "is read without a warning").about(about)
+                    }
+                    (_, said) => Finding::error("compose.valid", said).about(about).at(last, None),
+                });
+            }
         }
     }
     Ok(findings)

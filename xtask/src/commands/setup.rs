@@ -6,9 +6,9 @@ use crate::context::Context;
 use crate::docker::engine;
 use crate::images;
 use crate::plan::Plan;
-use crate::setup::prepare;
+use crate::setup::{accounts, complete, network, prepare};
 
-/// Make ready what a stack needs: .env with generated secrets, data directories
+/// Make ready what a stack needs: .env with generated secrets, directories, accounts, a network
 ///
 /// Changes nothing that is right already and never overwrites a value.
 #[derive(Debug, clap::Args)]
@@ -33,6 +33,9 @@ impl Args {
             let (setup, stack) = prepare(cx.reload(&stack)?, self.offline)?;
             let mut plan = if self.offline { images::plan(cx, &stack)? } else { Plan::new() };
             plan.append(setup);
+            let _network = network::lock(cx, &stack)?;
+            plan.append(complete(&stack)?);
+            plan.append(accounts::plan(&stack, &cx.containers(&stack)?)?);
             if plan.is_empty() && !cx.dry_run {
                 cx.report.done(format!("{} needs nothing", stack.name()));
                 continue;

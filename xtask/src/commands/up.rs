@@ -5,15 +5,16 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::commands::urls;
+use crate::configuration;
 use crate::context::Context;
 use crate::docker::compose::Compose;
-use crate::docker::container;
+use crate::docker::container::{self, Container};
 use crate::docker::engine::Engine;
 use crate::doctor;
 use crate::images::{self, NoRegistry};
 use crate::plan::Plan;
 use crate::ready::wait::until_ready;
-use crate::setup::{kind, prepare};
+use crate::setup::{accounts, complete, kind, network, prepare};
 use crate::stack::Stack;
 
 /// Set up if needed, start, wait until every service answers, print the endpoints
@@ -75,31 +76,63 @@ impl Args {
         let compose = Compose::to_use(&containers, &cx.manifest.requirements.compose)?;
         let mut plan = images::plan(cx, &stack)?;
         plan.append(setup);
-        plan.append(kind::plan(&stack)?);
         if cx.dry_run {
-            plan.run(format!("start {} with {compose}", stack.name()), compose.up(&stack));
+            plan.append(start_plan(&stack, &compose, &[])?);
             return plan.print(&cx.report);
         }
         images::provide(cx, plan)?;
+        configuration::refuse_broken(cx, &stack, &containers)?;
+        let network = network::lock(cx, &stack)?;
         // Only now is .env there, which Compose reads to say what is outdated.
-        let mut plan = Plan::new();
-        for (what, cmd) in container::removal(&compose.outdated(&stack, &containers)?) {
-            plan.run(format!("{what} (configured otherwise)"), cmd);
-        }
-        plan.run(format!("start {} with {compose}", stack.name()), compose.up(&stack));
-        plan.carry_out(&cx.report)?;
-        let services: Vec<_> = stack.definition.services.iter().collect();
-        until_ready(cx, &stack, &services, Duration::from_secs(self.timeout))?;
+        let mut unwanted = inactive(&stack, &containers);
+        unwanted.extend(compose.outdated(&stack, &containers)?);
+        unwanted.sort_by_key(|container| container.name());
+        unwanted.dedup_by_key(|container| container.name());
+        start_plan(&stack, &compose, &unwanted)?.carry_out(&cx.report)?;
+        drop(network);
+        configuration::load(cx, &stack)?;
+        self.wait(cx, &stack)?;
         warn_of_offline(cx, &stack);
         urls::print(cx, std::slice::from_ref(&stack), urls::Form::default())
     }
+
+    /// What can be asked from outside comes first: the rest may need accounts in it.
+    fn wait(&self, cx: &Context, stack: &Stack) -> Result<()> {
+        let limit = Duration::from_secs(self.timeout);
+        let (outside, inside): (Vec<_>, Vec<_>) =
+            stack.active().into_iter().partition(|service| !service.endpoints.is_empty());
+        let (accounts, rest): (Vec<_>, Vec<_>) =
+            outside.into_iter().partition(|service| !service.accounts.is_empty());
+        until_ready(cx, stack, &accounts, limit)?;
+        accounts::plan(stack, &cx.containers(stack)?)?.carry_out(&cx.report)?;
+        until_ready(cx, stack, &[rest, inside].concat(), limit)
+    }
+}
+
+fn start_plan(stack: &Stack, compose: &Compose, unwanted: &[&Container]) -> Result<Plan> {
+    let mut plan = complete(stack)?;
+    plan.append(kind::plan(stack)?);
+    for (what, cmd) in container::removal(unwanted) {
+        plan.run(format!("{what} (configured otherwise)"), cmd);
+    }
+    plan.run(format!("start {} with {compose}", stack.name()), compose.up(stack));
+    Ok(plan)
+}
+
+/// Those whose profile is no longer wanted; newer Composes would leave them.
+fn inactive<'a>(stack: &Stack, containers: &'a [Container]) -> Vec<&'a Container> {
+    let active = stack.active();
+    let is_inactive = |container: &&Container| {
+        let service = container.service().and_then(|name| stack.service(name).ok());
+        service.is_some_and(|service| active.iter().all(|active| active.name != service.name))
+    };
+    containers.iter().filter(is_inactive).collect()
 }
 
 fn warn_of_offline(cx: &Context, stack: &Stack) {
     let offline: Vec<_> = stack
-        .definition
-        .services
-        .iter()
+        .active()
+        .into_iter()
         .filter(|service| stack.is_offline(service))
         .map(|service| service.name.as_str())
         .collect();

@@ -28,10 +28,10 @@ pub(super) fn directories(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Findin
     let setup = format!("cargo xtask setup {}", stack.short());
     let (mut missing, mut findings) = (Vec::new(), Vec::new());
     for directory in wanted::wanted(stack) {
-        let path = stack.data_path(directory);
+        let path = stack.data_path(&directory);
         match wanted::inspect(&path)? {
-            None => missing.push(directory.path.as_str()),
-            Some(facts) => findings.extend(judge(&path, directory, facts, &setup)),
+            Some(facts) => findings.extend(judge(&path, &directory, facts, &setup)),
+            None => missing.push(directory.path),
         }
     }
     if !missing.is_empty() {
@@ -158,14 +158,16 @@ pub(super) fn credentials(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Findin
         }
         for endpoint in &service.endpoints {
             // A port that is none is another check's finding.
-            let Ok(url) = stack.url(&endpoint.url) else { continue };
-            let finding = match ready::ask(&url, endpoint.probe_path.as_deref()) {
+            if stack.url(&endpoint.url).is_err() {
+                continue;
+            }
+            let finding = match ready::ask(stack, service, endpoint) {
                 Ok(()) => Finding::ok("data.credentials", "the password in .env opens it"),
                 Err(Unanswered::NotYet(why)) => {
                     Finding::warning("data.credentials", format!("it does not answer yet: {why}"))
                         .mend(format!("cargo xtask status {}", stack.short()))
                 }
-                Err(Unanswered::Refused(why)) => refused(facts, stack, service, &why, &url.scheme),
+                Err(Unanswered::Refused(why)) => refused(facts, stack, service, &why),
             };
             findings.push(finding.about(service.name.as_str()));
         }
@@ -173,20 +175,14 @@ pub(super) fn credentials(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Findin
     Ok(findings)
 }
 
-fn refused(
-    facts: &Facts<'_>,
-    stack: &Stack,
-    service: &Service,
-    why: &str,
-    scheme: &str,
-) -> Finding {
+fn refused(facts: &Facts<'_>, stack: &Stack, service: &Service, why: &str) -> Finding {
     let (short, name) = (stack.short(), &service.name);
     let file = facts.shown(stack.env.path());
     let finding = Finding::error(
         "data.credentials",
         format!("{file} does not open it, though it runs: {why}"),
     );
-    if scheme == "postgresql" {
+    if service.set_password.is_some() {
         // It took its password when the directory was first filled.
         finding.mend(format!("have it take the password of {file}: cargo xtask env set-password {short} {name}; or put the old password back; or start anew, losing the data: cargo xtask down {short} --purge"))
     } else {

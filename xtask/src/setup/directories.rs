@@ -10,13 +10,22 @@ use crate::docker::engine;
 use crate::docker::helper::Helper;
 use crate::host::user::{self, Owner};
 use crate::plan::Plan;
+use crate::setup::generated;
 use crate::stack::Stack;
 use crate::stack::manifest::DataDirectory;
 
 /// Every directory that `stack` wants.
-pub fn wanted(stack: &Stack) -> impl Iterator<Item = &DataDirectory> {
-    let of_services = stack.definition.services.iter().filter_map(|service| service.data.as_ref());
-    stack.definition.own_directories.iter().chain(of_services)
+pub fn wanted(stack: &Stack) -> Vec<DataDirectory> {
+    let mut wanted = stack.definition.own_directories.clone();
+    for service in &stack.definition.services {
+        wanted.extend(service.data.clone());
+        wanted.extend(service.generated.as_ref().map(|generated| DataDirectory {
+            path: generated::folder(service),
+            owner: Some(generated.owner),
+            mode: 0o700,
+        }));
+    }
+    wanted
 }
 
 /// What a directory is like; `None` where it is missing.
@@ -44,12 +53,12 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
     // Elsewhere the host shows other owners than the containers see, or other files altogether.
     let visible = engine::shares_files()?;
     for directory in wanted(stack) {
-        let path = stack.data_path(directory);
+        let path = stack.data_path(&directory);
         let is_own = directory.owner.is_none();
         let right = match inspect(&path)? {
             // An own directory stays with the user who made it, whoever runs this.
             Some((owner, mode)) => {
-                mode == directory.mode && (is_own || owner == Stack::owner(directory))
+                mode == directory.mode && (is_own || owner == Stack::owner(&directory))
             }
             None => false,
         };
@@ -61,7 +70,7 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
         return Ok(plan);
     }
     if visible && user::is_root() {
-        for directory in wrong {
+        for directory in &wrong {
             let path = stack.data_path(directory);
             let owner = match (directory.owner, inspect(&path)?) {
                 (None, Some((owner, _))) => owner,
@@ -87,7 +96,7 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
 /// Takes triples of path, owner and mode.
 const SCRIPT: &str = r#"while [ $# -gt 0 ]; do mkdir -p "/data/$1"; chown "$2" "/data/$1"; chmod "$3" "/data/$1"; shift 3; done"#;
 
-fn arguments(directories: &[&DataDirectory]) -> Vec<String> {
+fn arguments(directories: &[DataDirectory]) -> Vec<String> {
     directories
         .iter()
         .flat_map(|directory| {
