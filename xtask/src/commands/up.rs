@@ -84,7 +84,7 @@ impl Args {
         configuration::refuse_broken(cx, &stack, &containers)?;
         let network = network::lock(cx, &stack)?;
         // Only now is .env there, which Compose reads to say what is outdated.
-        let mut unwanted = inactive(&stack, &containers);
+        let mut unwanted = stale(&stack, &containers);
         unwanted.extend(compose.outdated(&stack, &containers)?);
         unwanted.sort_by_key(|container| container.name());
         unwanted.dedup_by_key(|container| container.name());
@@ -119,14 +119,16 @@ fn start_plan(stack: &Stack, compose: &Compose, unwanted: &[&Container]) -> Resu
     Ok(plan)
 }
 
-/// Those whose profile is no longer wanted; newer Composes would leave them.
-fn inactive<'a>(stack: &Stack, containers: &'a [Container]) -> Vec<&'a Container> {
+/// Those that newer Composes would leave as they are: of a profile that is no longer wanted, or
+/// made by a run that was cut off, perhaps before the container was on each of its networks.
+fn stale<'a>(stack: &Stack, containers: &'a [Container]) -> Vec<&'a Container> {
     let active = stack.active();
-    let is_inactive = |container: &&Container| {
+    let is_stale = |container: &&Container| {
         let service = container.service().and_then(|name| stack.service(name).ok());
-        service.is_some_and(|service| active.iter().all(|active| active.name != service.name))
+        container.state.status == "created"
+            || service.is_some_and(|service| active.iter().all(|one| one.name != service.name))
     };
-    containers.iter().filter(is_inactive).collect()
+    containers.iter().filter(is_stale).collect()
 }
 
 fn warn_of_offline(cx: &Context, stack: &Stack) {

@@ -98,11 +98,9 @@ fn missing_rule(wanted: &[Group], loaded: &[Group]) -> Result<(), Unanswered> {
 /// to watch, not what it needs.
 fn own_targets_up(stack: &Stack, targets: &[Target]) -> Result<(), Unanswered> {
     let is_own = |target: &&Target| {
-        ["__address__", "__meta_dns_name"].into_iter().any(|label| {
-            let host = target.discovered_labels.get(label).map(String::as_str).unwrap_or_default();
-            let host = host.split(':').next().unwrap_or_default();
-            stack.definition.services.iter().any(|service| service.name == host)
-        })
+        let address = target.discovered_labels.get("__address__");
+        let host = address.and_then(|address| address.split(':').next());
+        stack.definition.services.iter().any(|service| Some(service.name.as_str()) == host)
     };
     let mut own = targets.iter().filter(is_own).peekable();
     if own.peek().is_none() {

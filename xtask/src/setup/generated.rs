@@ -175,7 +175,10 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn template(stack: &Stack, file: &GeneratedFile) -> Result<String> {
+    let is_absent =
+        |name: &String| stack.active().iter().all(|service| service.name != *name);
     match (&file.contents, &file.copy) {
+        _ if file.about.as_ref().is_some_and(is_absent) => Ok("[]\n".to_owned()),
         (Some(contents), _) => Ok(contents.clone()),
         (None, Some(source)) => read(&stack.folder.join(source)),
         (None, None) => anyhow::bail!("stacks.toml says not what `{}` holds", file.name),

@@ -148,6 +148,9 @@ pub struct GeneratedFile {
     /// The text; `{plain}`, `{json}`, `{sha256}` and `{bcrypt}` are the password in that form.
     #[serde(default)]
     pub contents: Option<String>,
+    /// The service that the contents are about: without its profile they are an empty list.
+    #[serde(default)]
+    pub about: Option<String>,
     /// The file below the stack's folder that it is a copy of.
     #[serde(default)]
     pub copy: Option<String>,
