@@ -1,9 +1,12 @@
 //! The compose files, for every Compose on this machine and against `.env.example`.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use serde::Deserialize;
 
 use super::relative;
 use crate::context::Context;
@@ -103,6 +106,52 @@ pub(super) fn valid_for_every_compose(cx: &Context) -> Result<Vec<Finding>> {
         }
     }
     Ok(findings)
+}
+
+/// A command in an overlay takes the place of the base file's, so it must repeat it.
+pub(super) fn overlays_keep_flags(cx: &Context) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for stack in cx.stacks(None)? {
+        let [base, overlay] = stack.compose.paths() else { continue };
+        let (base, file) = (commands(base)?, relative(cx, overlay));
+        for (service, command) in commands(overlay)? {
+            let lost = base.get(&service).into_iter().flatten().filter(|flag| {
+                // A path may be another one.
+                let name = flag.split('=').next().unwrap_or(flag);
+                let is_path = name.ends_with(".file");
+                command.iter().all(|own| own != *flag && !(is_path && own.starts_with(name)))
+            });
+            findings.extend(lost.map(|flag| {
+                Finding::error("compose.overlay", format!("{service} has lost its flag {flag}"))
+                    .at(file.as_str(), None)
+                    .mend("repeat it: an overlay's command takes the place of the base file's")
+            }));
+        }
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok("compose.overlay", "overlays repeat the commands they extend"));
+    }
+    Ok(findings)
+}
+
+/// The commands of a compose file that are lists, by service.
+fn commands(path: &Path) -> Result<BTreeMap<String, Vec<String>>> {
+    #[derive(Deserialize)]
+    struct File {
+        services: BTreeMap<String, Service>,
+    }
+    #[derive(Deserialize)]
+    struct Service {
+        #[serde(default)]
+        command: Vec<String>,
+    }
+    let reading = || format!("reading {}", path.display());
+    let text = fs::read_to_string(path).with_context(reading)?;
+    let file: File = yaml_serde::from_str(&text).with_context(reading)?;
+    let with_command = |(name, service): (String, Service)| {
+        (!service.command.is_empty()).then_some((name, service.command))
+    };
+    Ok(file.services.into_iter().filter_map(with_command).collect())
 }
 
 fn example(stack: &Stack) -> Result<String> {

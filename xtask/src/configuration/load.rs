@@ -54,7 +54,8 @@ impl<'a> Change<'a> {
             changed.is_some_and(|changed| loaded.is_none_or(|loaded| changed > loaded))
         };
         let generated = generated_changed_at(stack, service)?;
-        if service.generated.as_ref().is_some_and(|files| files.restart) && after(generated, started)
+        if service.generated.as_ref().is_some_and(|files| files.restart)
+            && after(generated, started)
         {
             return change(How::Restart);
         }

@@ -82,9 +82,9 @@ fn rules_in(folder: &Path) -> Result<Vec<Group>, Unanswered> {
 
 fn missing_rule(wanted: &[Group], loaded: &[Group]) -> Result<(), Unanswered> {
     let has = |wanted: &Group| {
-        loaded.iter().any(|group| {
-            group.name == wanted.name && group.rules.len() == wanted.rules.len()
-        })
+        loaded
+            .iter()
+            .any(|group| group.name == wanted.name && group.rules.len() == wanted.rules.len())
     };
     match wanted.iter().find(|group| !has(group)) {
         Some(group) => {

@@ -56,8 +56,7 @@ impl<'a> Pending<'a> {
 
 /// Asks what the container's health check asks, which comes round too seldom to wait for.
 fn ask_inside(service: &Service, containers: &[Container]) -> Result<(), Unanswered> {
-    let container =
-        containers.iter().find(|container| container.service() == Some(&service.name));
+    let container = containers.iter().find(|container| container.service() == Some(&service.name));
     let Some(container) = container else {
         return Err(Unanswered::NotYet("it has no container".to_owned()));
     };
@@ -156,9 +155,19 @@ fn hopeless(container: &Container) -> Option<String> {
 
 fn refused(stack: &Stack, service: &Service, why: &str) -> Problem {
     let short = stack.short();
-    let problem = Problem::failed("credentials.refused", format!("{} answers, but refuses the credentials of {}: {why}", service.name, stack.env.path().display()));
+    let problem = Problem::failed(
+        "credentials.refused",
+        format!(
+            "{} answers, but refuses the credentials of {}: {why}",
+            service.name,
+            stack.env.path().display()
+        ),
+    );
     if service.set_password.is_none() {
-        return problem.mend(format!("it has been started with others: cargo xtask restart {short} {}", service.name));
+        return problem.mend(format!(
+            "it has been started with others: cargo xtask restart {short} {}",
+            service.name
+        ));
     }
     problem.mend(format!(
             "the data directory was probably made with another password, user or database. Put the old values back into .env; or set the new password in the data: cargo xtask env set-password {short} {}; or start anew and lose the data: cargo xtask down {short} --purge",

@@ -43,9 +43,7 @@ fn is_in_use(stack: &Stack, containers: &[Container], secret: &str) -> bool {
         .iter()
         .find(|service| service.secrets.iter().any(|own| own == secret));
     let container = user.and_then(|user| {
-        containers
-            .iter()
-            .find(|one| one.is_running() && one.service() == Some(user.name.as_str()))
+        containers.iter().find(|one| one.is_running() && one.service() == Some(user.name.as_str()))
     });
     let question = container.and_then(Container::health_question);
     question.is_some_and(|question| question.output().is_ok_and(|output| output.success()))

@@ -175,8 +175,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn template(stack: &Stack, file: &GeneratedFile) -> Result<String> {
-    let is_absent =
-        |name: &String| stack.active().iter().all(|service| service.name != *name);
+    let is_absent = |name: &String| stack.active().iter().all(|service| service.name != *name);
     match (&file.contents, &file.copy) {
         _ if file.about.as_ref().is_some_and(is_absent) => Ok("[]\n".to_owned()),
         (Some(contents), _) => Ok(contents.clone()),

@@ -75,6 +75,23 @@ pub enum Disk {
     },
 }
 
+impl Disk {
+    /// How much that is with the values that `get` knows.
+    ///
+    /// # Errors
+    /// The words for a variable that is missing or no size.
+    pub fn required(&self, get: &dyn Fn(&str) -> Option<String>) -> Result<Bytes, String> {
+        match self {
+            Self::Fixed(bytes) => Ok(*bytes),
+            Self::Of { variable, times } => {
+                let size: Result<Bytes, _> = get(variable).unwrap_or_default().parse();
+                let Bytes(bytes) = size.map_err(|why| format!("{variable}: {why}"))?;
+                Ok(Bytes((bytes as f64 * times) as u64))
+            }
+        }
+    }
+}
+
 /// One service of a stack.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
