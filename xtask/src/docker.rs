@@ -5,6 +5,7 @@ pub mod container;
 pub mod engine;
 pub mod helper;
 pub mod image;
+pub mod network;
 
 use std::time::Duration;
 

@@ -39,9 +39,9 @@ impl NoRegistry {
 /// [`NoRegistry`] when they cannot be pulled; when the engine does not answer, or a program to
 /// build with is missing.
 pub fn provide(cx: &Context, stack: &Stack) -> Result<()> {
-    let services = stack.definition.services.iter();
+    let services = stack.active().into_iter().cloned();
     let (offline, pinned): (Vec<_>, Vec<_>) =
-        services.cloned().partition(|service| stack.is_offline(service));
+        services.partition(|service| stack.is_offline(service));
     let mut plan = Plan::new();
     for service in pinned {
         let reference = stack.image(&service)?;

@@ -23,12 +23,19 @@ pub const BASE: &str = "case-interview-offline/base:bookworm";
 const PROJECT: &str = ".images";
 /// The label with the digest of the folder that an image was built from.
 const SOURCE: &str = "case-interview.source";
+/// The Debian packages of an image that starts from nothing, one a line.
+const PACKAGES: &str = "packages.txt";
 /// Programs that a build runs on this machine.
 pub const PROGRAMS: [&str; 5] = ["debootstrap", "fakeroot", "python3", "pip3", "tar"];
 
 /// The folder with the sources of the image called `name`.
 pub fn folder(root: &Path, name: &str) -> PathBuf {
     root.join("tests/images").join(name)
+}
+
+/// The script that fetches and unpacks what the [`PACKAGES`] list.
+fn unpacker(cx: &Context) -> PathBuf {
+    cx.root.join("tests/images/packages.sh")
 }
 
 /// Which of these references the engine has, built from what the folder of that name holds now.
@@ -95,20 +102,55 @@ fn plan(cx: &Context, services: &[Service]) -> Result<Plan> {
         plan.run(format!("build {BASE}"), build);
         plan.run(format!("remove {shown}"), Cmd::new("rmdir").arg(&below));
     }
+    let packages = scratch.join("packages");
+    let clear = || Cmd::new("rm").arg("-rf").arg(&packages);
+    plan.run(format!("clear {}", packages.display()), clear());
+    plan.append(fetch_packages(cx, &outdated, &packages)?);
     for service in outdated {
-        plan.append(build_one(cx, service, &scratch)?);
+        plan.append(build_one(cx, service, &scratch, &packages)?);
     }
+    plan.run(format!("clear {}", packages.display()), clear());
     Ok(plan)
 }
 
-fn build_one(cx: &Context, service: &Service, scratch: &Path) -> Result<Plan> {
+/// Unpacks the Debian packages that the services' folders list, of all of them at once: reading
+/// Debian's lists takes longer than the rest.
+fn fetch_packages(cx: &Context, services: &[&Service], target: &Path) -> Result<Plan> {
+    let mut plan = Plan::new();
+    let mut wanted = Vec::new();
+    for service in services {
+        let list = folder(&cx.root, &service.name).join(PACKAGES);
+        if list.is_file() {
+            let names = read(&list)?.split_whitespace().collect::<Vec<_>>().join(",");
+            wanted.push(format!("{}={names}", service.name));
+        }
+    }
+    if wanted.is_empty() {
+        return Ok(plan);
+    }
+    let fetch = Cmd::new("docker")
+        .args(["run", "--rm", "--interactive", "--label", &format!("{LABEL}={PROJECT}")])
+        .args([BASE, "sh", "-s", "--"])
+        .args(wanted)
+        .stdin(read(&unpacker(cx))?);
+    let unpack = Cmd::new("tar")
+        // Not less than what a narrow umask would leave, since images keep the modes.
+        .args(["--extract", "--preserve-permissions", "--directory"])
+        .arg(target)
+        .fed_by(fetch);
+    plan.run(format!("make {}", target.display()), Cmd::new("mkdir").arg(target));
+    plan.run("fetch and unpack Debian's packages", unpack);
+    Ok(plan)
+}
+
+fn build_one(cx: &Context, service: &Service, scratch: &Path, packages: &Path) -> Result<Plan> {
     let mut plan = Plan::new();
     let folder = folder(&cx.root, &service.name);
     let mut context = Cmd::new("tar").args(["--create", "--directory"]).arg(&folder).arg(".");
     let requirements = folder.join("requirements.txt");
     if requirements.is_file() {
-        let packages = scratch.join(&service.name);
-        let wheels = packages.join("wheels");
+        let python = scratch.join(&service.name);
+        let wheels = python.join("wheels");
         plan.run(format!("clear {}", wheels.display()), Cmd::new("rm").arg("-rf").arg(&wheels));
         let download = Cmd::new("python3")
             .args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"])
@@ -119,7 +161,11 @@ fn build_one(cx: &Context, service: &Service, scratch: &Path) -> Result<Plan> {
             .arg("--requirement")
             .arg(&requirements);
         plan.run(format!("fetch the packages of {}", requirements.display()), download);
-        context = context.arg("--directory").arg(&packages).arg("wheels");
+        context = context.arg("--directory").arg(&python).arg("wheels");
+    }
+    if folder.join(PACKAGES).is_file() {
+        context = context.arg("--directory").arg(packages).args(["busybox", "libc"]);
+        context = context.arg("--directory").arg(packages.join(&service.name)).arg("packages");
     }
     let build = Cmd::new("docker")
         .args(["build", "--tag", &service.offline_image])
@@ -159,12 +205,15 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Of the base's files and the folder's, with their names: a change of either makes another image.
+/// Of the files that make the image, with their names: a change of any makes another image.
 fn digest(cx: &Context, name: &str) -> Result<String> {
     let mut hasher = Sha256::new();
     let mut files = Vec::new();
     for part in ["base", name] {
         list(&folder(&cx.root, part), &mut files)?;
+    }
+    if files.iter().any(|file| file.ends_with(PACKAGES)) {
+        files.push(unpacker(cx));
     }
     files.sort();
     files.dedup();
@@ -175,6 +224,10 @@ fn digest(cx: &Context, name: &str) -> Result<String> {
         hasher.update(&contents);
     }
     Ok(hex(&hasher.finalize()[..16]))
+}
+
+fn read(file: &Path) -> Result<String> {
+    fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))
 }
 
 fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {

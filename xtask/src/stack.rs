@@ -53,7 +53,7 @@ impl Stack {
     /// When the compose file or `.env` cannot be read or makes no sense.
     pub fn load(root: &Path, definition: &Definition, overrides: &Overrides) -> Result<Self> {
         let folder = root.join("infrastructure/docker").join(&definition.name);
-        let compose = ComposeFile::load(&folder.join("docker-compose.yml"))?;
+        let compose = ComposeFile::load(&folder)?;
         let name = match &overrides.project {
             Some(project) => format!(".env.{project}"),
             None => ".env".to_owned(),
@@ -61,6 +61,7 @@ impl Stack {
         let mut env = Env::load(folder.join(name), compose.defaults())?;
         if let Some(project) = &overrides.project {
             env.preset("COMPOSE_PROJECT_NAME", format!("{project}-{}", definition.name));
+            env.preset(&definition.network, format!("{project}-metrics"));
             if env.text().is_none() {
                 preset_ports(&compose, &mut env)?;
             }
@@ -155,6 +156,30 @@ impl Stack {
             .mend(format!("one of: {}", known.join(", ")))
             .into()
         })
+    }
+
+    /// The services that start with the profiles of `.env`.
+    pub fn active(&self) -> Vec<&Service> {
+        let profiles = self.env.in_file("COMPOSE_PROFILES").unwrap_or_default();
+        let profiles: Vec<_> = profiles.split(',').map(str::trim).collect();
+        let is_active = |service: &&Service| self.compose.is_active(&service.name, &profiles);
+        self.definition.services.iter().filter(is_active).collect()
+    }
+
+    /// The network that it shares with other stacks.
+    ///
+    /// # Errors
+    /// When its variable has no value.
+    pub fn network(&self) -> Result<String> {
+        let variable = &self.definition.network;
+        self.env.get(variable).with_context(|| format!("{variable} has no value"))
+    }
+
+    /// The variables of `.env` that xtask reads, beside those of the compose files.
+    pub fn other_variables(&self) -> impl Iterator<Item = &str> {
+        let services = self.definition.services.iter();
+        let secrets = services.flat_map(|service| &service.secrets).map(String::as_str);
+        secrets.chain(["COMPOSE_PROJECT_NAME"])
     }
 
     /// The image that `service` runs on.

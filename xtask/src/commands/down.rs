@@ -7,14 +7,14 @@ use anyhow::Result;
 use crate::context::Context;
 use crate::docker::container::{self, PROJECT};
 use crate::docker::helper::Helper;
-use crate::docker::{docker, engine};
+use crate::docker::{self, docker, engine};
 use crate::doctor::{self, Intent};
 use crate::host::user;
 use crate::plan::Plan;
 use crate::process::Cmd;
 use crate::report::finding::Problem;
 use crate::setup::directories::{Found, inspect, of_services as wanted_by_services};
-use crate::setup::origin;
+use crate::setup::{network, origin};
 use crate::stack::Stack;
 
 /// Stop a stack and remove its containers and network; the data stays
@@ -48,6 +48,7 @@ impl Args {
                 confirm(cx, stack)?;
             }
             cx.remove_leftovers(&stack.project())?;
+            let _network = network::lock(cx, stack)?;
             let mut plan = take_down(cx, stack)?;
             if self.purge {
                 plan.append(purge(stack)?);
@@ -71,12 +72,10 @@ fn take_down(cx: &Context, stack: &Stack) -> Result<Plan> {
     let filter = format!("label={PROJECT}={}", stack.project());
     let networks =
         docker().args(["network", "ls", "--format", "{{.Name}}", "--filter", &filter]).read()?;
-    for network in networks.lines() {
-        plan.run(
-            format!("remove the network {network}"),
-            Cmd::new("docker").args(["network", "rm", network]),
-        );
+    for name in networks.lines() {
+        plan.run(format!("remove the network {name}"), docker::network::remove(name));
     }
+    plan.append(network::removal(stack)?);
     Ok(plan)
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::commands::urls;
+use crate::configuration;
 use crate::context::Context;
 use crate::docker::compose::Compose;
 use crate::docker::container::{self, Container};
@@ -13,7 +14,7 @@ use crate::doctor::{self, Intent};
 use crate::images::{self, NoRegistry};
 use crate::plan::Plan;
 use crate::ready::wait::until_ready;
-use crate::setup::{origin, prepare};
+use crate::setup::{accounts, complete, network, origin, prepare};
 use crate::stack::Stack;
 
 /// Set up if needed, start, wait until every service answers, print the endpoints
@@ -77,37 +78,77 @@ impl Args {
         plan.append(origin::plan(&stack, &containers)?);
         if cx.dry_run {
             // Without .env, Compose cannot say what is outdated.
-            if stack.env.path().exists() {
-                plan.append(removal(&compose.outdated(&stack, &containers)?));
-            }
-            plan.run(format!("start {} with {compose}", stack.name()), compose.up(&stack));
+            let unwanted = match stack.env.path().exists() {
+                true => unwanted(&stack, &compose, &containers)?,
+                false => Vec::new(),
+            };
+            plan.append(start_plan(&stack, &compose, &unwanted)?);
             return plan.print(&cx.report);
         }
         plan.carry_out(&cx.report)?;
-        let mut plan = removal(&compose.outdated(&stack, &containers)?);
-        plan.run(format!("start {} with {compose}", stack.name()), compose.up(&stack));
-        plan.carry_out(&cx.report)?;
-        let services: Vec<_> = stack.definition.services.iter().collect();
-        until_ready(cx, &stack, &services, Duration::from_secs(self.timeout))?;
+        configuration::refuse_broken(cx, &stack, &containers)?;
+        let network = network::lock(cx, &stack)?;
+        let unwanted = unwanted(&stack, &compose, &containers)?;
+        start_plan(&stack, &compose, &unwanted)?.carry_out(&cx.report)?;
+        drop(network);
+        configuration::load(cx, &stack)?;
+        self.wait(cx, &stack)?;
         origin::answered(&stack)?.carry_out(&cx.report)?;
         warn_of_offline(cx, &stack);
         urls::print(cx, std::slice::from_ref(&stack), urls::Form::default())
     }
+
+    /// What can be asked from outside comes first: the rest may need accounts in it.
+    fn wait(&self, cx: &Context, stack: &Stack) -> Result<()> {
+        let limit = Duration::from_secs(self.timeout);
+        let (outside, inside): (Vec<_>, Vec<_>) =
+            stack.active().into_iter().partition(|service| !service.endpoints.is_empty());
+        let (accounts, rest): (Vec<_>, Vec<_>) =
+            outside.into_iter().partition(|service| !service.accounts.is_empty());
+        until_ready(cx, stack, &accounts, limit)?;
+        accounts::plan(stack, &cx.containers(stack)?)?.carry_out(&cx.report)?;
+        until_ready(cx, stack, &[rest, inside].concat(), limit)
+    }
 }
 
-fn removal(outdated: &[&Container]) -> Plan {
-    let mut plan = Plan::new();
-    for (what, cmd) in container::removal(outdated) {
+fn start_plan(stack: &Stack, compose: &Compose, unwanted: &[&Container]) -> Result<Plan> {
+    let mut plan = complete(stack)?;
+    for (what, cmd) in container::removal(unwanted) {
         plan.run(format!("{what} (configured otherwise)"), cmd);
     }
-    plan
+    plan.run(format!("start {} with {compose}", stack.name()), compose.up(stack));
+    Ok(plan)
+}
+
+/// Containers that Compose cannot make over, or would leave as they are.
+fn unwanted<'a>(
+    stack: &Stack,
+    compose: &Compose,
+    containers: &'a [Container],
+) -> Result<Vec<&'a Container>> {
+    let mut unwanted = stale(stack, containers);
+    unwanted.extend(compose.outdated(stack, containers)?);
+    unwanted.sort_by_key(|container| container.name());
+    unwanted.dedup_by_key(|container| container.name());
+    Ok(unwanted)
+}
+
+/// Those that newer Composes would leave as they are: of a profile that is no longer wanted, or
+/// made by a run that was cut off, perhaps before the container was on each of its networks.
+fn stale<'a>(stack: &Stack, containers: &'a [Container]) -> Vec<&'a Container> {
+    let active = stack.active();
+    let is_stale = |container: &&Container| {
+        let service = container.service().and_then(|name| stack.service(name).ok());
+        container.state.status == "created"
+            || service.is_some_and(|service| active.iter().all(|one| one.name != service.name))
+    };
+    containers.iter().filter(is_stale).collect()
 }
 
 fn warn_of_offline(cx: &Context, stack: &Stack) {
     let offline: Vec<_> = stack
-        .definition
-        .services
-        .iter()
+        .active()
+        .into_iter()
         .filter(|service| stack.is_offline(service))
         .map(|service| service.name.as_str())
         .collect();

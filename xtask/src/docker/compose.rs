@@ -1,7 +1,7 @@
 //! Compose, either family: `docker compose` (v2 and later) and `docker-compose` (1.x or 2.x).
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -123,19 +123,19 @@ impl Compose {
 
     /// A command on `stack`, before its sub-command.
     pub fn on(&self, stack: &Stack) -> Cmd {
-        self.on_with(stack, stack.env.path())
+        self.on_with(stack, stack.compose.paths(), stack.env.path())
     }
 
-    /// A command on `stack` with the values of another env file.
-    pub fn on_with(&self, stack: &Stack, env_file: &Path) -> Cmd {
+    /// A command on these compose files of `stack` with the values of another env file.
+    pub fn on_with(&self, stack: &Stack, files: &[PathBuf], env_file: &Path) -> Cmd {
         let mut cmd = base(self.call)
             .args(["--project-name", &stack.project()])
             .arg("--project-directory")
-            .arg(&stack.folder)
-            .arg("--file")
-            .arg(stack.compose.path())
-            .arg("--env-file")
-            .arg(env_file);
+            .arg(&stack.folder);
+        for file in files {
+            cmd = cmd.arg("--file").arg(file);
+        }
+        cmd = cmd.arg("--env-file").arg(env_file);
         // The user's would add files, profiles or another project.
         for (name, _) in std::env::vars() {
             if name.starts_with("COMPOSE_") && !stack.env.presets().contains_key(&name) {

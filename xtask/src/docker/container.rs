@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -79,6 +80,15 @@ pub struct Config {
     pub image: String,
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    healthcheck: Option<HealthCheck>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct HealthCheck {
+    #[serde(default)]
+    test: Vec<String>,
 }
 
 /// A container's limits.
@@ -113,6 +123,8 @@ pub struct Mount {
 pub struct NetworkSettings {
     #[serde(default)]
     ports: Option<BTreeMap<String, Option<Vec<Binding>>>>,
+    #[serde(default)]
+    networks: BTreeMap<String, serde_json::Value>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -178,6 +190,30 @@ impl Container {
         self.state.status == "running"
     }
 
+    /// When it was last started; `None` where it never was.
+    pub fn started_at(&self) -> Option<SystemTime> {
+        let started: jiff::Timestamp = self.state.started_at.parse().ok()?;
+        // The engine's word for never is the year 1.
+        (started > jiff::Timestamp::UNIX_EPOCH).then(|| started.into())
+    }
+
+    /// Whether it has ever been connected to the network called `name` and still would be when it
+    /// is started.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.network_settings.networks.contains_key(name)
+    }
+
+    /// What its health check asks, to be asked now; `None` where it has none.
+    pub fn health_question(&self) -> Option<Cmd> {
+        let test = self.config.healthcheck.as_ref()?.test.as_slice();
+        let exec = docker().args(["exec", &self.id]);
+        match test {
+            [kind, script] if kind == "CMD-SHELL" => Some(exec.args(["sh", "-c", script])),
+            [kind, args @ ..] if kind == "CMD" => Some(exec.args(args)),
+            _ => None,
+        }
+    }
+
     /// The ports that it has on the host, without doubles for IPv6.
     pub fn host_ports(&self) -> Vec<u16> {
         let bindings =
@@ -224,6 +260,12 @@ pub fn removal(containers: &[&Container]) -> Vec<(String, Cmd)> {
             Cmd::new("docker").args(["rm", "--force", "--volumes"]).args(ids()),
         ),
     ]
+}
+
+/// The command that tells `containers` to read their configuration anew.
+pub fn hang_up(containers: &[&Container]) -> Cmd {
+    let ids = containers.iter().map(|container| container.id.as_str());
+    Cmd::new("docker").args(["kill", "--signal", "HUP"]).args(ids)
 }
 
 /// The command that restarts `containers`.

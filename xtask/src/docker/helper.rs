@@ -49,6 +49,7 @@ impl Helper {
             .args([
                 "run",
                 "--rm",
+                "--interactive",
                 "--pull",
                 "never",
                 "--label",

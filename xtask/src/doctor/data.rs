@@ -144,8 +144,10 @@ pub(super) fn credentials(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Findin
         }
         for endpoint in &service.endpoints {
             // A port that is none is another check's finding.
-            let Ok(url) = stack.url(&endpoint.url) else { continue };
-            let finding = match ready::ask(&url, endpoint.probe_path.as_deref()) {
+            if stack.url(&endpoint.url).is_err() {
+                continue;
+            }
+            let finding = match ready::ask(stack, service, endpoint) {
                 Ok(()) => Finding::ok("data.credentials", "the password in .env opens it"),
                 Err(Unanswered::NotYet(why)) => {
                     Finding::warning("data.credentials", format!("it does not answer yet: {why}"))

@@ -65,7 +65,8 @@ pub(super) fn owners(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
         return Ok(vec![Finding::ok(id, found).about(stack.name())]);
     }
     let (mut missing, mut findings) = (Vec::new(), Vec::new());
-    for directory in wanted(stack) {
+    let wanted = wanted(stack);
+    for directory in &wanted {
         let path = stack.data_path(directory);
         match inspect(&path)? {
             Found::Nothing => missing.push(directory.path.as_str()),

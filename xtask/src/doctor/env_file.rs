@@ -125,7 +125,7 @@ pub(super) fn unknown(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> 
     }
     let mut known: Vec<_> =
         stack.compose.variables().iter().map(|variable| variable.name.as_str()).collect();
-    known.push("COMPOSE_PROJECT_NAME");
+    known.extend(stack.other_variables());
     let of_tools = |key: &str| key.starts_with("COMPOSE_") || key.starts_with("DOCKER_");
     let mut findings = Vec::new();
     for assignment in stack.env.assignments() {

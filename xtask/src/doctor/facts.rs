@@ -176,6 +176,6 @@ impl<'a> Facts<'a> {
 
 /// The images of `stack`; one whose variable makes no sense is left out.
 pub(super) fn images_of(stack: &Stack) -> Vec<String> {
-    let services = stack.definition.services.iter();
+    let services = stack.active().into_iter();
     services.filter_map(|service| stack.image(service).ok()).collect()
 }

@@ -4,8 +4,11 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+
+use super::user::Owner;
 
 /// How a half-written file is named until it is renamed: `.<name>.<random>.partial`.
 pub const PARTIAL: &str = ".partial";
@@ -18,7 +21,18 @@ pub const PARTIAL: &str = ".partial";
 pub fn write_atomically(path: &Path, contents: &[u8], mode: u32) -> Result<()> {
     // A link stays one: the file that it points to is replaced.
     let real = path.canonicalize();
-    let path = real.as_deref().unwrap_or(path);
+    replace(real.as_deref().unwrap_or(path), contents, mode, None)
+}
+
+/// As [`write_atomically`], for another user to own; only for root.
+///
+/// # Errors
+/// As [`write_atomically`], and when we may not give it away.
+pub fn write_for(path: &Path, contents: &[u8], mode: u32, owner: Owner) -> Result<()> {
+    replace(path, contents, mode, Some(owner))
+}
+
+fn replace(path: &Path, contents: &[u8], mode: u32, owner: Option<Owner>) -> Result<()> {
     let folder =
         path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().context("a file needs a name")?.to_string_lossy();
@@ -32,7 +46,12 @@ pub fn write_atomically(path: &Path, contents: &[u8], mode: u32) -> Result<()> {
         file.write_all(contents)?;
         // The umask may have taken bits away.
         file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
-        keep_owner(file.as_file(), path, folder)?;
+        match owner {
+            Some(Owner { uid, gid }) => {
+                std::os::unix::fs::fchown(file.as_file(), Some(uid), Some(gid))?;
+            }
+            None => keep_owner(file.as_file(), path, folder)?,
+        }
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
         File::open(folder)?.sync_all()
@@ -64,6 +83,46 @@ pub fn partials(folder: &Path, name: &str) -> std::io::Result<Vec<PathBuf>> {
     };
     let entries = fs::read_dir(folder)?;
     Ok(entries.flatten().map(|entry| entry.path()).filter(is_partial).collect())
+}
+
+/// When something in `folder`, or the folder itself, was last changed, moved or replaced.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub fn changed_at(folder: &Path) -> Result<SystemTime> {
+    use std::os::unix::fs::MetadataExt;
+    let looking = || format!("looking at {}", folder.display());
+    let facts = fs::symlink_metadata(folder).with_context(looking)?;
+    let since = Duration::new(
+        u64::try_from(facts.ctime()).unwrap_or_default(),
+        u32::try_from(facts.ctime_nsec()).unwrap_or_default(),
+    );
+    let mut latest = UNIX_EPOCH + since;
+    if facts.is_dir() {
+        for entry in fs::read_dir(folder).with_context(looking)? {
+            latest = latest.max(changed_at(&entry.with_context(looking)?.path())?);
+        }
+    }
+    Ok(latest)
+}
+
+/// Every file below `folder`, in the order of their names.
+///
+/// # Errors
+/// When it cannot be listed.
+pub fn below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let listing = || format!("listing {}", folder.display());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).with_context(listing)? {
+        let path = entry.with_context(listing)?.path();
+        if path.is_dir() {
+            files.extend(below(&path)?);
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// The text of `path`, `None` where there is no such file.

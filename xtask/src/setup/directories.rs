@@ -12,12 +12,22 @@ use crate::docker::helper::Helper;
 use crate::host::user::{self, Owner};
 use crate::plan::Plan;
 use crate::report::finding::Problem;
+use crate::setup::generated;
 use crate::stack::Stack;
 use crate::stack::manifest::DataDirectory;
 
 /// Every directory that `stack` wants.
-pub fn wanted(stack: &Stack) -> impl Iterator<Item = &DataDirectory> {
-    stack.definition.own_directories.iter().chain(of_services(stack))
+pub fn wanted(stack: &Stack) -> Vec<DataDirectory> {
+    let mut wanted = stack.definition.own_directories.clone();
+    for service in &stack.definition.services {
+        wanted.extend(service.data.clone());
+        wanted.extend(service.generated.as_ref().map(|generated| DataDirectory {
+            path: generated::folder(service),
+            owner: Some(generated.owner),
+            mode: 0o700,
+        }));
+    }
+    wanted
 }
 
 /// Those that hold the data of its services.
@@ -66,12 +76,12 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
     // Elsewhere the host shows other owners than the containers see, or other files altogether.
     let visible = engine::shares_files()?;
     for directory in wanted(stack) {
-        let path = stack.data_path(directory);
+        let path = stack.data_path(&directory);
         let is_own = directory.owner.is_none();
         let right = match inspect(&path)? {
             // An own directory stays with the user who made it, whoever runs this.
             Found::Directory(owner, mode) => {
-                mode == directory.mode && (is_own || owner == Stack::owner(directory))
+                mode == directory.mode && (is_own || owner == Stack::owner(&directory))
             }
             Found::Nothing | Found::Link => false,
         };
@@ -95,7 +105,7 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
     Ok(plan)
 }
 
-fn make_as_root(stack: &Stack, directories: &[&DataDirectory]) -> Result<Plan> {
+fn make_as_root(stack: &Stack, directories: &[DataDirectory]) -> Result<Plan> {
     let mut plan = Plan::new();
     for directory in directories {
         let path = stack.data_path(directory);
@@ -109,7 +119,7 @@ fn make_as_root(stack: &Stack, directories: &[&DataDirectory]) -> Result<Plan> {
     Ok(plan)
 }
 
-fn make_in_container(stack: &Stack, directories: &[&DataDirectory]) -> Result<Plan> {
+fn make_in_container(stack: &Stack, directories: &[DataDirectory]) -> Result<Plan> {
     let mut plan = Plan::new();
     let image = stack.image(stack.service(&stack.definition.helper)?)?;
     let helper = Helper::new(&stack.project(), &image).mount(&stack.data_dir(), "/data")?;
@@ -126,7 +136,7 @@ fn make_in_container(stack: &Stack, directories: &[&DataDirectory]) -> Result<Pl
 /// Takes triples of path, owner and mode.
 const SCRIPT: &str = r#"while [ $# -gt 0 ]; do mkdir -p "/data/$1"; chown "$2" "/data/$1"; chmod "$3" "/data/$1"; shift 3; done"#;
 
-fn arguments(directories: &[&DataDirectory]) -> Vec<String> {
+fn arguments(directories: &[DataDirectory]) -> Vec<String> {
     directories
         .iter()
         .flat_map(|directory| {
