@@ -6,6 +6,7 @@ mod bad_input;
 mod by_hand;
 mod command_line;
 mod dotenv;
+mod images;
 mod killed;
 mod lifecycle;
 mod secrets;
