@@ -24,8 +24,6 @@ struct Image {
     health: &'static str,
     /// What `docker run` needs to be told for that.
     options: &'static [&'static str],
-    /// Upstream's images have a shell and wget for health checks, or nothing.
-    has_shell: bool,
 }
 
 const IMAGES: [Image; 8] = [
@@ -45,7 +43,6 @@ const IMAGES: [Image; 8] = [
         port: 9090,
         health: "/-/ready",
         options: &[],
-        has_shell: true,
     },
     Image {
         offline: "alertmanager:0.25",
@@ -61,7 +58,6 @@ const IMAGES: [Image; 8] = [
         port: 9093,
         health: "/-/ready",
         options: &[],
-        has_shell: true,
     },
     Image {
         offline: "node-exporter:1.5",
@@ -74,7 +70,6 @@ const IMAGES: [Image; 8] = [
         port: 9100,
         health: "/metrics",
         options: &[],
-        has_shell: true,
     },
     Image {
         offline: "blackbox-exporter:0.23",
@@ -87,7 +82,6 @@ const IMAGES: [Image; 8] = [
         port: 9115,
         health: "/-/healthy",
         options: &[],
-        has_shell: true,
     },
     Image {
         offline: "postgres-exporter:0.11",
@@ -100,11 +94,10 @@ const IMAGES: [Image; 8] = [
         port: 9187,
         health: "/metrics",
         options: &["--env", "DATA_SOURCE_URI=127.0.0.1:1/nowhere"],
-        has_shell: true,
     },
     Image {
         offline: "redis-exporter:1.45",
-        upstream: "oliver006/redis_exporter:v1.51.0",
+        upstream: "oliver006/redis_exporter:v1.51.0-alpine",
         user: "59000:59000",
         entrypoint: &["/redis_exporter"],
         command: &[],
@@ -113,7 +106,6 @@ const IMAGES: [Image; 8] = [
         port: 9121,
         health: "/health",
         options: &[],
-        has_shell: false,
     },
     Image {
         offline: "cadvisor:0.38",
@@ -131,7 +123,6 @@ const IMAGES: [Image; 8] = [
             "--volume=/sys:/sys:ro",
             "--volume=/var/lib/docker:/var/lib/docker:ro",
         ],
-        has_shell: true,
     },
     Image {
         offline: "grafana:double",
@@ -144,7 +135,6 @@ const IMAGES: [Image; 8] = [
         port: 3000,
         health: "/api/health",
         options: &[],
-        has_shell: true,
     },
 ];
 
@@ -263,10 +253,11 @@ fn each_image_is_configured_as_the_upstream_one() {
         let keys = |key: &str| -> Vec<_> {
             config[key].as_object().into_iter().flat_map(|map| map.keys().cloned()).collect()
         };
-        assert_eq!(config["User"], image.user, "{}", image.offline);
+        let user = config["User"].as_str().unwrap_or_default();
+        assert_eq!(user, image.user, "{}", image.offline);
         assert_eq!(words("Entrypoint"), image.entrypoint, "{}", image.offline);
         assert_eq!(words("Cmd"), image.command, "{}", image.offline);
-        let folder = config["WorkingDir"].as_str().unwrap().trim_end_matches('/');
+        let folder = config["WorkingDir"].as_str().unwrap_or_default().trim_end_matches('/');
         assert_eq!(folder, image.folder, "{}", image.offline);
         assert_eq!(keys("Volumes"), image.volume.as_slice(), "{}", image.offline);
         assert_eq!(keys("ExposedPorts"), [format!("{}/tcp", image.port)], "{}", image.offline);
@@ -278,10 +269,9 @@ fn each_server_starts_without_arguments_and_answers() {
     for image in &IMAGES {
         let container = Container::start(image, &[], &[]);
         let url = format!("http://127.0.0.1:{}{}", image.port, image.health);
-        let wget = container.exec(&["wget", "-q", "-O", "/dev/null", &url]);
-        let shell = container.exec(&["sh", "-c", "true"]);
-        assert_eq!(wget.status.success(), image.has_shell, "{}", image.offline);
-        assert_eq!(shell.status.success(), image.has_shell, "{}", image.offline);
+        let health_check = format!("wget -q -O /dev/null {url}");
+        let output = container.exec(&["sh", "-c", &health_check]);
+        assert!(output.status.success(), "{}: {output:?}", image.offline);
         if image.user == "nobody" {
             let id = container.exec(&["sh", "-c", "echo $(id -u):$(id -g)"]);
             assert_eq!(id.stdout, b"65534:65534\n", "{}", image.offline);

@@ -143,7 +143,7 @@ fn build(cx: &Context, service: &Service, scratch: &Path, packages: &Path) -> Re
         context = context.arg("--directory").arg(&python).arg("wheels");
     }
     if folder.join(PACKAGES).is_file() {
-        context = context.arg("--directory").arg(packages).args(["busybox", "libc"]);
+        context = context.arg("--directory").arg(packages).arg("busybox");
         context = context.arg("--directory").arg(packages.join(&service.name)).arg("packages");
     }
     let build = Cmd::new("docker")
