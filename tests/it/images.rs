@@ -351,9 +351,9 @@ impl Grafana {
         let (status, head, _) = net::http(port, "POST", "/login", &[], &body).unwrap();
         assert!([200, 401].contains(&status), "{head}");
         let cookies = head.lines().filter(|line| line.to_lowercase().starts_with("set-cookie:"));
-        let session = cookies.filter_map(|line| line.split([' ', ';']).nth(1));
-        let session = session.filter(|word| word.starts_with("grafana_session=")).last();
-        (status == 200).then(|| session.unwrap().to_owned())
+        let mut words = cookies.filter_map(|line| line.split([' ', ';']).nth(1));
+        (status == 200)
+            .then(|| words.rfind(|word| word.starts_with("grafana_session=")).unwrap().to_owned())
     }
 
     fn ask(&self, cookie: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
