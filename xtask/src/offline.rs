@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::context::Context;
 use crate::docker::helper::LABEL;
 use crate::docker::image;
+use crate::host::lock::{self, IfHeld, Lock};
 use crate::plan::Plan;
 use crate::process::{Cmd, find};
 use crate::report::finding::Problem;
@@ -18,6 +19,8 @@ use crate::stack::manifest::Service;
 
 /// The root file system under all of them.
 pub const BASE: &str = "case-interview-offline/base:bookworm";
+/// What stands for a project among locks and left-overs. No project's name has a dot.
+const PROJECT: &str = ".images";
 /// The label with the digest of the folder that an image was built from.
 const SOURCE: &str = "case-interview.source";
 /// The Debian packages of an image that starts from nothing, one a line.
@@ -55,11 +58,24 @@ pub fn current<'a>(
     Ok(current)
 }
 
-/// The steps that build what is missing or older than its folder.
+/// Builds what is missing or older than its folder, and says whether anything was. A second
+/// builder waits for the first.
 ///
 /// # Errors
-/// A prerequisite problem when a program for it is missing.
-pub fn plan(cx: &Context, services: &[Service]) -> Result<Plan> {
+/// A prerequisite problem when a program for it is missing; when a build fails.
+pub fn build(cx: &Context, services: &[Service]) -> Result<bool> {
+    if plan(cx, services)?.is_empty() {
+        return Ok(false);
+    }
+    let path = lock::path(&cx.state_folder(), PROJECT);
+    let waiting = |holder: &str| cx.report.progress(format!("waiting for {holder}"));
+    let _lock = Lock::take(&path, "building offline images", IfHeld::Wait, waiting)?;
+    cx.remove_leftovers(PROJECT)?;
+    cx.execute(plan(cx, services)?)?;
+    Ok(true)
+}
+
+fn plan(cx: &Context, services: &[Service]) -> Result<Plan> {
     let mut plan = Plan::new();
     let current = current(cx, with_folders(services).chain([(BASE, "base")]))?;
     let outdated: Vec<_> = services
@@ -73,20 +89,25 @@ pub fn plan(cx: &Context, services: &[Service]) -> Result<Plan> {
     let scratch = cx.state_folder().join("images");
     plan.run(format!("make {}", scratch.display()), Cmd::new("mkdir").arg("-p").arg(&scratch));
     if !current.contains(BASE) {
+        // debootstrap takes no path with a space, which the repository's may have.
+        let below = std::env::temp_dir().join(format!("case-interview-{}", place(&cx.root)));
+        let shown = below.display();
+        plan.run(format!("clear {shown}"), Cmd::new("rm").arg("-rf").arg(&below));
+        plan.run(format!("make {shown}"), Cmd::new("mkdir").arg(&below));
         let build = Cmd::new(folder(&cx.root, "base").join("build.sh"))
             .arg(BASE)
-            // debootstrap takes no path with a space, which the repository's may have.
-            .arg(std::env::temp_dir())
-            .env("HELPER_LABEL", format!("{LABEL}=images"))
+            .arg(&below)
+            .env("HELPER_LABEL", format!("{LABEL}={PROJECT}"))
             .env("SOURCE_LABEL", format!("{SOURCE}={}", digest(cx, "base")?));
         plan.run(format!("build {BASE}"), build);
+        plan.run(format!("remove {shown}"), Cmd::new("rmdir").arg(&below));
     }
     let packages = scratch.join("packages");
     let clear = || Cmd::new("rm").arg("-rf").arg(&packages);
     plan.run(format!("clear {}", packages.display()), clear());
     plan.append(fetch_packages(cx, &outdated, &packages)?);
     for service in outdated {
-        plan.append(build(cx, service, &scratch, &packages)?);
+        plan.append(build_one(cx, service, &scratch, &packages)?);
     }
     plan.run(format!("clear {}", packages.display()), clear());
     Ok(plan)
@@ -108,7 +129,7 @@ fn fetch_packages(cx: &Context, services: &[&Service], target: &Path) -> Result<
         return Ok(plan);
     }
     let fetch = Cmd::new("docker")
-        .args(["run", "--rm", "--interactive", "--label", &format!("{LABEL}=images")])
+        .args(["run", "--rm", "--interactive", "--label", &format!("{LABEL}={PROJECT}")])
         .args([BASE, "sh", "-s", "--"])
         .args(wanted)
         .stdin(read(&unpacker(cx))?);
@@ -122,7 +143,7 @@ fn fetch_packages(cx: &Context, services: &[&Service], target: &Path) -> Result<
     Ok(plan)
 }
 
-fn build(cx: &Context, service: &Service, scratch: &Path, packages: &Path) -> Result<Plan> {
+fn build_one(cx: &Context, service: &Service, scratch: &Path, packages: &Path) -> Result<Plan> {
     let mut plan = Plan::new();
     let folder = folder(&cx.root, &service.name);
     let mut context = Cmd::new("tar").args(["--create", "--directory"]).arg(&folder).arg(".");
@@ -175,6 +196,15 @@ fn require_programs() -> Result<()> {
     .into())
 }
 
+/// A short name for a path, without a space.
+fn place(path: &Path) -> String {
+    hex(&Sha256::digest(path.as_os_str().as_encoded_bytes())[..6])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Of the files that make the image, with their names: a change of any makes another image.
 fn digest(cx: &Context, name: &str) -> Result<String> {
     let mut hasher = Sha256::new();
@@ -193,7 +223,7 @@ fn digest(cx: &Context, name: &str) -> Result<String> {
         hasher.update(contents.len().to_le_bytes());
         hasher.update(&contents);
     }
-    Ok(hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hasher.finalize()[..16]))
 }
 
 fn read(file: &Path) -> Result<String> {

@@ -3,7 +3,7 @@
 
 pub mod directories;
 pub mod env_file;
-pub mod kind;
+pub mod origin;
 
 use anyhow::Result;
 

@@ -16,6 +16,7 @@ use self::compose_file::ComposeFile;
 use self::env::Env;
 use self::manifest::{DataDirectory, Definition, Service};
 use self::url::Url;
+use crate::docker::engine::Endpoint;
 use crate::host::ports;
 use crate::host::user::{self, Owner};
 use crate::report::finding::Problem;
@@ -175,11 +176,16 @@ impl Stack {
         address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
     }
 
-    /// The address under which a program on this machine reaches the published ports.
-    pub fn reach_address(&self) -> IpAddr {
+    /// The host under which a program on this machine reaches the published ports: with a remote
+    /// engine that machine's, unless they are bound to its loopback, which only a tunnel from
+    /// this one reaches.
+    pub fn reach_host(&self) -> String {
         match self.bind_address() {
-            address if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            address => address,
+            address if address.is_unspecified() => {
+                Endpoint::current().host().unwrap_or_else(|| Ipv4Addr::LOCALHOST.to_string())
+            }
+            IpAddr::V6(address) => format!("[{address}]"),
+            address => address.to_string(),
         }
     }
 
@@ -188,10 +194,7 @@ impl Stack {
     /// # Errors
     /// When a variable is missing.
     pub fn url(&self, template: &str) -> Result<Url> {
-        let host = match self.reach_address() {
-            IpAddr::V6(address) => format!("[{address}]"),
-            address => address.to_string(),
-        };
+        let host = self.reach_host();
         let text = template::interpolate(template, &|name| match name {
             "HOST" => Some(host.clone()),
             name => self.env.get(name).map(|value| url::encode(&value)),

@@ -67,7 +67,7 @@ pub(super) fn variables_agree(cx: &Context) -> Result<Vec<Finding>> {
 }
 
 pub(super) fn valid_for_every_compose(cx: &Context) -> Result<Vec<Finding>> {
-    let found = Compose::discover();
+    let found = Compose::discover()?;
     if found.is_empty() {
         return Ok(vec![
             Finding::warning("compose.valid", "no Compose here to read the compose files")

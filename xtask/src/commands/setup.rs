@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use crate::context::Context;
 use crate::docker::engine;
+use crate::doctor::{self, Intent};
 use crate::images;
-use crate::plan::Plan;
 use crate::setup::prepare;
 
 /// Make ready what a stack needs: .env with generated secrets, data directories
@@ -30,9 +30,11 @@ impl Args {
             engine::require()?;
             let _lock = cx.lock(&stack, "setup")?;
             cx.remove_leftovers(&stack.project())?;
-            let (setup, stack) = prepare(cx.reload(&stack)?, self.offline)?;
-            let mut plan = if self.offline { images::plan(cx, &stack)? } else { Plan::new() };
-            plan.append(setup);
+            let (plan, stack) = prepare(cx.reload(&stack)?, self.offline)?;
+            doctor::refuse_unfit(cx, &stack, Intent::Setup)?;
+            if self.offline {
+                images::provide(cx, &stack)?;
+            }
             if plan.is_empty() && !cx.dry_run {
                 cx.report.done(format!("{} needs nothing", stack.name()));
                 continue;

@@ -7,13 +7,13 @@ use anyhow::Result;
 use crate::commands::urls;
 use crate::context::Context;
 use crate::docker::compose::Compose;
-use crate::docker::container;
+use crate::docker::container::{self, Container};
 use crate::docker::engine::Engine;
-use crate::doctor;
+use crate::doctor::{self, Intent};
 use crate::images::{self, NoRegistry};
 use crate::plan::Plan;
 use crate::ready::wait::until_ready;
-use crate::setup::{kind, prepare};
+use crate::setup::{origin, prepare};
 use crate::stack::Stack;
 
 /// Set up if needed, start, wait until every service answers, print the endpoints
@@ -54,8 +54,6 @@ impl Args {
     fn up(&self, cx: &Context, stack: Stack) -> Result<()> {
         let _lock = cx.lock(&stack, &format!("up {}", self.stack))?;
         cx.remove_leftovers(&stack.project())?;
-        let stack = cx.reload(&stack)?;
-        doctor::refuse_unfit(cx, &stack)?;
         match self.start(cx, &stack, self.offline) {
             Err(error) => {
                 let no_registry = error.downcast::<NoRegistry>()?;
@@ -71,28 +69,38 @@ impl Args {
 
     fn start(&self, cx: &Context, stack: &Stack, offline: bool) -> Result<()> {
         let (setup, stack) = prepare(cx.reload(stack)?, offline)?;
+        doctor::refuse_unfit(cx, &stack, Intent::Up)?;
         let containers = cx.containers(&stack)?;
         let compose = Compose::to_use(&containers, &cx.manifest.requirements.compose)?;
-        let mut plan = images::plan(cx, &stack)?;
-        plan.append(setup);
-        plan.append(kind::plan(&stack)?);
+        images::provide(cx, &stack)?;
+        let mut plan = setup;
+        plan.append(origin::plan(&stack, &containers)?);
         if cx.dry_run {
+            // Without .env, Compose cannot say what is outdated.
+            if stack.env.path().exists() {
+                plan.append(removal(&compose.outdated(&stack, &containers)?));
+            }
             plan.run(format!("start {} with {compose}", stack.name()), compose.up(&stack));
             return plan.print(&cx.report);
         }
-        images::provide(cx, plan)?;
-        // Only now is .env there, which Compose reads to say what is outdated.
-        let mut plan = Plan::new();
-        for (what, cmd) in container::removal(&compose.outdated(&stack, &containers)?) {
-            plan.run(format!("{what} (configured otherwise)"), cmd);
-        }
+        plan.carry_out(&cx.report)?;
+        let mut plan = removal(&compose.outdated(&stack, &containers)?);
         plan.run(format!("start {} with {compose}", stack.name()), compose.up(&stack));
         plan.carry_out(&cx.report)?;
         let services: Vec<_> = stack.definition.services.iter().collect();
         until_ready(cx, &stack, &services, Duration::from_secs(self.timeout))?;
+        origin::answered(&stack)?.carry_out(&cx.report)?;
         warn_of_offline(cx, &stack);
         urls::print(cx, std::slice::from_ref(&stack), urls::Form::default())
     }
+}
+
+fn removal(outdated: &[&Container]) -> Plan {
+    let mut plan = Plan::new();
+    for (what, cmd) in container::removal(outdated) {
+        plan.run(format!("{what} (configured otherwise)"), cmd);
+    }
+    plan
 }
 
 fn warn_of_offline(cx: &Context, stack: &Stack) {

@@ -16,6 +16,7 @@ pub const PROJECT: &str = "com.docker.compose.project";
 const STOP_SECONDS: &str = "60";
 const SERVICE: &str = "com.docker.compose.service";
 const COMPOSE_VERSION: &str = "com.docker.compose.version";
+const FOLDER: &str = "com.docker.compose.project.working_dir";
 const CONFIG_HASH: &str = "com.docker.compose.config-hash";
 
 /// What `docker inspect` says of a container.
@@ -138,6 +139,11 @@ impl Container {
         self.label(PROJECT)
     }
 
+    /// The folder of the compose file it was made from.
+    pub fn compose_folder(&self) -> Option<&str> {
+        self.label(FOLDER)
+    }
+
     /// The version of the Compose that made it.
     pub fn compose_version(&self) -> Option<&str> {
         self.label(COMPOSE_VERSION)
@@ -211,7 +217,7 @@ pub fn removal(containers: &[&Container]) -> Vec<(String, Cmd)> {
     vec![
         (
             format!("stop {names}"),
-            Cmd::new("docker").args(["stop", "--time", STOP_SECONDS]).args(ids()),
+            Cmd::new("docker").args(["stop", "-t", STOP_SECONDS]).args(ids()),
         ),
         (
             format!("remove {names}"),
@@ -223,7 +229,7 @@ pub fn removal(containers: &[&Container]) -> Vec<(String, Cmd)> {
 /// The command that restarts `containers`.
 pub fn restart(containers: &[&Container]) -> Cmd {
     let ids = containers.iter().map(|container| container.id.as_str());
-    Cmd::new("docker").args(["restart", "--time", STOP_SECONDS]).args(ids)
+    Cmd::new("docker").args(["restart", "-t", STOP_SECONDS]).args(ids)
 }
 
 fn list(filters: &[&str]) -> Result<Vec<Container>> {

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -16,11 +16,14 @@ pub const PARTIAL: &str = ".partial";
 /// # Errors
 /// When the folder is missing, full or not writable; the old file is then untouched.
 pub fn write_atomically(path: &Path, contents: &[u8], mode: u32) -> Result<()> {
+    // A link stays one: the file that it points to is replaced.
+    let real = path.canonicalize();
+    let path = real.as_deref().unwrap_or(path);
     let folder =
         path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().context("a file needs a name")?.to_string_lossy();
     let write = || -> std::io::Result<()> {
-        remove_partials(folder, &name)?;
+        partials(folder, &name)?.iter().try_for_each(fs::remove_file)?;
         let mut file = tempfile::Builder::new()
             .prefix(&format!(".{name}."))
             .suffix(PARTIAL)
@@ -47,16 +50,20 @@ fn keep_owner(file: &File, path: &Path, folder: &Path) -> std::io::Result<()> {
     std::os::unix::fs::fchown(file, Some(of.uid()), Some(of.gid()))
 }
 
-fn remove_partials(folder: &Path, name: &str) -> std::io::Result<()> {
+/// What killed writers of the file `name` have left in `folder`.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn partials(folder: &Path, name: &str) -> std::io::Result<Vec<PathBuf>> {
     let prefix = format!(".{name}.");
-    for entry in fs::read_dir(folder)?.flatten() {
-        let file = entry.file_name();
-        let file = file.to_string_lossy();
-        if file.starts_with(&prefix) && file.ends_with(PARTIAL) {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
+    let is_partial = |path: &PathBuf| {
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let random = file.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(PARTIAL));
+        // Longer names with a dot are those of another file, which may be about to be renamed.
+        random.is_some_and(|random| !random.contains('.'))
+    };
+    let entries = fs::read_dir(folder)?;
+    Ok(entries.flatten().map(|entry| entry.path()).filter(is_partial).collect())
 }
 
 /// The text of `path`, `None` where there is no such file.
@@ -96,11 +103,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(".env");
         fs::write(folder.path().join("..env.abc123.partial"), "half").unwrap();
+        fs::write(folder.path().join("..env.copy.abc123.partial"), "another's").unwrap();
         write_atomically(&path, b"old", 0o644).unwrap();
         write_atomically(&path, b"new", 0o600).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_link_stays_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_atomically(&link, b"new", 0o600).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     }
 
     #[test]

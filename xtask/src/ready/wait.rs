@@ -12,6 +12,7 @@ use crate::process::check_interrupted;
 use crate::report::finding::Problem;
 use crate::report::live::Live;
 use crate::report::units::duration;
+use crate::setup::origin;
 use crate::stack::Stack;
 use crate::stack::manifest::{Endpoint, Service};
 
@@ -124,12 +125,22 @@ fn hopeless(container: &Container) -> Option<String> {
 }
 
 fn refused(stack: &Stack, service: &Service, why: &str) -> Problem {
-    let short = stack.short();
-    Problem::failed("credentials.refused", format!("{} answers, but refuses the credentials of {}: {why}", service.name, stack.env.path().display()))
-        .mend(format!(
-            "the data directory was probably made with another password, user or database. Put the old values back into .env; or set the new password in the data: cargo xtask env set-password {short} {}; or start anew and lose the data: cargo xtask down {short} --purge",
-            service.name
-        ))
+    let (short, name) = (stack.short(), &service.name);
+    let file = stack.env.path().display();
+    let anew = format!("start anew and lose the data: cargo xtask down {short} --purge");
+    if origin::may_be_half_made(stack, service) {
+        let found = format!(
+            "{name} answers, but its data is half made: its first start was cut off ({why})"
+        );
+        return Problem::failed("data.half-initialised", found).mend(anew);
+    }
+    let found = format!("{name} answers, but refuses the credentials of {file}: {why}");
+    let problem = Problem::failed("credentials.refused", found);
+    match service.set_password {
+        // It took its password when the directory was first filled.
+        Some(_) => problem.mend(format!("the data directory was probably made with another password, user or database. Put the old values back into {file}; or set the new password in the data: cargo xtask env set-password {short} {name}; or {anew}")),
+        None => problem.mend(format!("it still runs with older values: cargo xtask up {short}")),
+    }
 }
 
 fn failed(stack: &Stack, service: &Service, container: Option<&Container>, why: &str) -> Problem {
