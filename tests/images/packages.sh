@@ -7,7 +7,6 @@
 # A package may name another release of Debian, as in cadvisor/bullseye.
 # The tar archive on stdout has
 #   busybox/          the root that upstream's images start from
-#   libc/             what a program in C needs, and nothing else
 #   IMAGE/packages/   that image's packages, unpacked and not set up
 # Debian's own tools stay behind, so that a health check that works in an
 # offline image works upstream.
@@ -28,9 +27,12 @@ for release in $(echo "$*" | tr ' ,' '\n\n' | sed -n 's|.*/||p' | sort -u); do
     # Releases that Debian no longer supports end up in its archive.
     for source in "$mirror" http://archive.debian.org/debian; do
         echo "deb $source $release main" >"/etc/apt/sources.list.d/$release.list"
-        ! apt-get update --quiet --quiet || continue 2
+        if apt-get update --quiet --quiet; then
+            continue 2
+        fi
     done
-    rm "/etc/apt/sources.list.d/$release.list" # the other images need no part of it
+    echo "Debian $release cannot be had" >&2
+    exit 1
 done
 
 # All at once: apt reads its lists anew each time.
@@ -42,10 +44,8 @@ for package in $shared; do
 done
 cd /tmp/debian
 for file in lib*/ld-linux-* $library/libc.so.6 $library/libdl.so.2 $library/libpthread.so.0 $library/libresolv.so.2; do
-    install -D "$file" "/tmp/out/libc/$file"
+    install -D "$file" "/tmp/out/busybox/$file"
 done
-
-cp -R /tmp/out/libc /tmp/out/busybox
 cd /tmp/out/busybox
 mkdir -p bin etc/ssl/certs home root usr/share var
 install -d -m 1777 tmp

@@ -164,7 +164,7 @@ fn build_one(cx: &Context, service: &Service, scratch: &Path, packages: &Path) -
         context = context.arg("--directory").arg(&python).arg("wheels");
     }
     if folder.join(PACKAGES).is_file() {
-        context = context.arg("--directory").arg(packages).args(["busybox", "libc"]);
+        context = context.arg("--directory").arg(packages).arg("busybox");
         context = context.arg("--directory").arg(packages.join(&service.name)).arg("packages");
     }
     let build = Cmd::new("docker")
