@@ -102,7 +102,7 @@ pub fn ask(method: &str, port: u16, path: &str, password: Option<&str>) -> (u16,
     let login = login.unwrap_or_default();
     write!(
         stream,
-        "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n{login}\r\n"
+        "{method} {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n{login}\r\n"
     )
     .expect("a request");
     let mut answer = String::new();
