@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tests::composes::{Compose, FULL, SMOKE};
@@ -38,22 +37,12 @@ fn targets(part: &Part<'_>) -> Vec<(String, String)> {
     targets
 }
 
-/// Waits for what takes Prometheus a round of questions.
-#[track_caller]
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while !holds() {
-        assert!(Instant::now() < deadline, "not within two minutes: {what}");
-        std::thread::sleep(Duration::from_millis(250));
-    }
-}
-
 fn every_target_is_up(site: &Site) {
     let up = |job: &str| (job.to_owned(), "up".to_owned());
     let expected =
         ["alertmanager", "blackbox", "grafana", "node", "postgres", "prometheus", "redis"].map(up);
     let monitoring = site.monitoring();
-    eventually("every target is up", || targets(&monitoring) == expected);
+    net::eventually("every target is up", || targets(&monitoring) == expected);
 }
 
 fn starts_of(part: &Part<'_>) -> String {
@@ -276,7 +265,7 @@ fn stacks_are_isolated(site: &Site) {
         on.iter().map(|(name, _)| name.trim_end_matches(['1', '-', '_'])).collect();
     names.sort_unstable();
     assert_eq!(names.len(), 3, "{names:?}");
-    for (name, service) in names.iter().zip(["postgres-exporter", "redis-exporter", "prometheus"]) {
+    for (name, service) in names.iter().zip(["prometheus", "postgres-exporter", "redis-exporter"]) {
         assert!(name.ends_with(service), "{names:?}");
     }
     // On the host, nothing but the loopback address.
@@ -302,7 +291,7 @@ fn any_order(compose: Compose) {
     site.xtask(&["down", "dev"]).succeeds();
     assert!(networks(&site).contains("metrics"), "Prometheus is on it");
     let monitoring = site.monitoring();
-    eventually("the exporters are missed", || {
+    net::eventually("the exporters are missed", || {
         targets(&monitoring).contains(&("redis".to_owned(), "down".to_owned()))
     });
     up(&site, "monitoring").succeeds();
@@ -362,7 +351,7 @@ fn a_change_is_loaded_without_a_restart_and_a_broken_one_is_refused() {
     let address = addresses(&monitoring, "_monitoring").remove(0).1;
     write("prometheus/targets/tcp.yml", &format!("- targets:\n  - {address}:1\n"));
     let probed = ("probe-tcp".to_owned(), "up".to_owned());
-    eventually("a new target is asked", || targets(&monitoring).contains(&probed));
+    net::eventually("a new target is asked", || targets(&monitoring).contains(&probed));
     write("prometheus/targets/tcp.yml", "- tragets:\n  - x:1\n");
     up(&site, "monitoring").ends_with(1).says("prometheus/targets/tcp.yml").says("tragets");
     assert!(targets(&monitoring).contains(&probed), "the old one keeps working");
@@ -434,7 +423,7 @@ fn containers_are_watched_when_asked_for() {
     let monitoring = site.monitoring();
     let query =
         "/api/v1/query?query=container_memory_working_set_bytes%7Bname%3D~%22.*grafana.*%22%7D";
-    eventually("a container's memory is known", || {
+    net::eventually("a container's memory is known", || {
         !prometheus(&monitoring, query)["data"]["result"].as_array().unwrap().is_empty()
     });
     site.monitoring().set_env("COMPOSE_PROFILES", "");

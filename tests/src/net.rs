@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 
@@ -110,6 +110,16 @@ pub fn ask(method: &str, port: u16, path: &str, password: Option<&str>) -> (u16,
     let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     (status.expect("a status"), body.to_owned())
+}
+
+/// Waits for what servers do in their own time.
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(180);
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within three minutes: {what}");
+        std::thread::sleep(Duration::from_millis(250));
+    }
 }
 
 fn connect(port: u16) -> TcpStream {
