@@ -11,4 +11,5 @@ mod dotenv;
 mod images;
 mod killed;
 mod lifecycle;
+mod monitoring;
 mod secrets;

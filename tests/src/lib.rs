@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Condvar, Mutex, OnceLock};
 
-pub use site::{Run, Site, asset};
+pub use site::{Part, Run, Site, asset, docker};
 
 /// The repository's root.
 pub fn root() -> &'static Path {
