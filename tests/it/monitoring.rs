@@ -373,8 +373,8 @@ fn a_change_is_loaded_without_a_restart_and_a_broken_one_is_refused() {
     );
     assert_eq!(found.0, 200, "{}", found.1);
 
-    write("prometheus/prometheus.yml", "global: {scrape_interval: soon}\n");
-    up(&site, "monitoring").ends_with(1).says("prometheus/prometheus.yml:1");
+    write("prometheus/prometheus.yml", "global:\n  scrape_intervall: 15s\n");
+    up(&site, "monitoring").ends_with(1).says("prometheus/prometheus.yml:2:");
     // Nor does a restart put it in the way of what runs.
     site.xtask(&["restart", "monitoring", "prometheus"]).ends_with(1).says("nothing was changed");
     assert_eq!(starts_of(&monitoring), before, "nothing was restarted");

@@ -20,7 +20,13 @@ fn no_secret_in_arguments_output_or_files() {
     for compose in FULL {
         let site = Site::new(&format!("secret-{}", compose.word()), &[compose]);
         site.xtask(&["env", "init", "dev"]).succeeds();
-        let secrets = [site.env("POSTGRES_PASSWORD"), site.env("REDIS_PASSWORD")];
+        let secrets = [
+            "POSTGRES_PASSWORD",
+            "REDIS_PASSWORD",
+            "POSTGRES_EXPORTER_PASSWORD",
+            "REDIS_EXPORTER_PASSWORD",
+        ]
+        .map(|name| site.env(name));
         let assert_hidden = |place: &str, text: &str| {
             for secret in &secrets {
                 assert!(!text.contains(secret.as_str()), "a secret stands in {place}: {text}");

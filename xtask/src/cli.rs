@@ -11,7 +11,7 @@ use crate::commands::{
 
 /// Docker infrastructure of the Case Interview Practice Platform
 ///
-/// STACK is `dev`, or `all`.
+/// STACK is `dev`, `mon`, or `all`.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 #[command(after_help = "Begin with: cargo xtask up dev")]

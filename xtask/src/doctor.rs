@@ -72,6 +72,7 @@ const CHECKS: &[Check] = &[
     machine(&["kernel.overcommit"], machine::overcommit),
     machine(&["kernel.huge-pages"], machine::huge_pages),
     machine(&["port.twice"], ports::twice),
+    machine(&["network.shared"], machine::network_shared),
     stack(&["compose.flavour", "compose.other-flavour"], machine::compose_flavour),
     stack(&["env.missing"], env_file::missing),
     stack(&["env.incomplete"], env_file::incomplete),

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::context::Context;
 use crate::docker::helper::LABEL;
 use crate::docker::image;
+use crate::host::files;
 use crate::host::lock::{self, IfHeld, Lock};
 use crate::plan::Plan;
 use crate::process::{Cmd, find};
@@ -210,7 +211,7 @@ fn digest(cx: &Context, name: &str) -> Result<String> {
     let mut hasher = Sha256::new();
     let mut files = Vec::new();
     for part in ["base", name] {
-        list(&folder(&cx.root, part), &mut files)?;
+        files.extend(files::below(&folder(&cx.root, part))?);
     }
     if files.iter().any(|file| file.ends_with(PACKAGES)) {
         files.push(unpacker(cx));
@@ -228,12 +229,4 @@ fn digest(cx: &Context, name: &str) -> Result<String> {
 
 fn read(file: &Path) -> Result<String> {
     fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))
-}
-
-fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
-        let path = entry.with_context(|| format!("reading {}", folder.display()))?.path();
-        if path.is_dir() { list(&path, files)? } else { files.push(path) }
-    }
-    Ok(())
 }

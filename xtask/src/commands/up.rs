@@ -83,6 +83,13 @@ impl Args {
                 false => Vec::new(),
             };
             plan.append(start_plan(&stack, &compose, &unwanted)?);
+            match configuration::plan(&stack, &containers) {
+                Ok(steps) => plan.append(steps),
+                // Such as after a change of the password that it is asked with.
+                Err(error) => cx
+                    .report
+                    .warning(format!("what services would load anew is unknown: {error:#}")),
+            }
             return plan.print(&cx.report);
         }
         plan.carry_out(&cx.report)?;

@@ -248,6 +248,28 @@ fn judge_disk(
     finding.needs(required.to_string()).mend(mend)
 }
 
+/// Stacks that name different networks never meet.
+pub(super) fn network_shared(facts: &Facts<'_>) -> Result<Vec<Finding>> {
+    let set_up: Vec<_> = facts.stacks.iter().filter(|stack| stack.env.text().is_some()).collect();
+    let [first, rest @ ..] = set_up.as_slice() else { return Ok(Vec::new()) };
+    let (id, network) = ("network.shared", first.network()?);
+    for stack in rest {
+        let other = stack.network()?;
+        if other != network {
+            let found = format!(
+                "{} is on the network {network}, {} on {other}: neither sees the other",
+                first.name(),
+                stack.name()
+            );
+            let variable = &stack.definition.network;
+            let mend = format!("nothing, if it is meant so; else {variable}={network}");
+            let finding = Finding::warning(id, found).mend(mend);
+            return Ok(vec![facts.place(stack, variable, finding)]);
+        }
+    }
+    Ok(vec![Finding::ok(id, format!("the stacks share the network {network}"))])
+}
+
 pub(super) fn overcommit(facts: &Facts<'_>) -> Result<Vec<Finding>> {
     let setting = facts.shares_paths().then(memory::overcommits).flatten();
     let id = "kernel.overcommit";
