@@ -2,7 +2,9 @@
 
 mod committed;
 mod compose;
+pub mod dashboards;
 mod manifest;
+mod promql;
 
 use anyhow::Result;
 
@@ -17,6 +19,7 @@ const CHECKS: [Check; 5] = [
     ("compose.variables", compose::variables_agree),
     ("compose.overlay", compose::overlays_keep_flags),
     ("compose.valid", compose::valid_for_every_compose),
+    ("dashboard.agrees", dashboards::agree),
     ("secret.committed", committed::no_secrets),
 ];
 
