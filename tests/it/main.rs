@@ -7,6 +7,7 @@ mod bare_machine;
 mod by_hand;
 mod command_line;
 mod data_safety;
+mod dashboards;
 mod dotenv;
 mod images;
 mod killed;

@@ -1,0 +1,207 @@
+//! Prometheus with the repository's configuration and rules, made faster, and everything that it
+//! scrapes: the exporters with the servers that they ask, and an API. Grafana is missing, so that
+//! an alert fires.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tests::Site;
+use tests::composes::FULL;
+
+use super::api;
+
+/// The containers; they go with the site.
+pub(super) struct Lab {
+    site: Site,
+    /// Where Prometheus listens on this machine.
+    pub port: u16,
+}
+
+/// A server of the lab: its name on the network, its offline image and its upstream one.
+struct Server(&'static str, &'static str, &'static str);
+
+const SERVERS: [Server; 10] = [
+    Server("redis", "redis:6.2", "redis:6-alpine"),
+    Server("postgres", "postgres:15", "supabase/postgres:14.1.0"),
+    Server("certificate", "postgres:15", "supabase/postgres:14.1.0"),
+    Server("alertmanager", "alertmanager:0.25", "prom/alertmanager:v0.25.0"),
+    Server("node-exporter", "node-exporter:1.5", "prom/node-exporter:v1.6.0"),
+    Server("cadvisor", "cadvisor:0.38", "gcr.io/cadvisor/cadvisor:v0.47.2"),
+    Server("blackbox-exporter", "blackbox-exporter:0.23", "prom/blackbox-exporter:v0.24.0"),
+    Server("redis-exporter", "redis-exporter:1.45", "oliver006/redis_exporter:v1.51.0-alpine"),
+    Server(
+        "postgres-exporter",
+        "postgres-exporter:0.11",
+        "prometheuscommunity/postgres-exporter:v0.13.2",
+    ),
+    Server("prometheus", "prometheus:2.42", "prom/prometheus:v2.45.0"),
+];
+
+/// A server with TLS and a certificate that the prober takes.
+const CERTIFICATE: &str = "openssl req -x509 -newkey rsa:2048 -nodes -days 60 -subj /CN=certificate \
+    -addext subjectAltName=DNS:certificate -keyout /tmp/key.pem -out /shared/certificate.pem && \
+    exec openssl s_server -quiet -www -accept 8443 -key /tmp/key.pem -cert /shared/certificate.pem";
+/// Look-ups that find their key and look-ups that do not.
+const LOOK_UPS: &str =
+    "while sleep 0.2; do redis-cli set key 1; redis-cli get key; redis-cli get none; done";
+
+impl Lab {
+    pub(super) fn start() -> Self {
+        let site = Site::new("dashboards", &[FULL[1]]);
+        let mut lab = Self { site, port: 0 };
+        lab.configure();
+        docker(&["network", "create", "--label", &lab.label(), lab.network()]);
+        for server in SERVERS {
+            lab.run(&server);
+        }
+        docker(&["exec", "--detach", &lab.container("redis"), "sh", "-c", LOOK_UPS]);
+        let published = docker(&["port", &lab.container("prometheus"), "9090/tcp"]);
+        lab.port = published
+            .lines()
+            .next()
+            .and_then(|line| line.rsplit(':').next()?.parse().ok())
+            .expect("a port");
+        lab
+    }
+
+    /// The repository's configuration with a second for every wait, and with targets.
+    fn configure(&self) {
+        let folder = self.folder("prometheus");
+        fs::create_dir(self.folder("shared")).unwrap();
+        let rules = fs::read_dir(folder.join("rules")).unwrap().map(|entry| entry.unwrap().path());
+        for path in rules.chain([folder.join("prometheus.yml")]) {
+            let text = fs::read_to_string(&path).unwrap();
+            fs::write(path, text.lines().map(hurry).collect::<String>()).unwrap();
+        }
+        let targets = |file: PathBuf, targets: &str| {
+            fs::write(file, format!("- targets: [{targets}]\n")).unwrap();
+        };
+        let (one, other) = (api::serve(), api::serve());
+        let apis = format!("'host.docker.internal:{one}', 'host.docker.internal:{other}'");
+        targets(folder.join("targets/api.yml"), &apis);
+        targets(folder.join("targets/tcp.yml"), "'redis:6379', 'postgres:5432'");
+        targets(
+            folder.join("targets/http.yml"),
+            "'http://alertmanager:9093/-/ready', 'https://certificate:8443/'",
+        );
+        targets(self.folder("without-setup/redis.yml"), "'redis-exporter:9121'");
+        targets(self.folder("without-setup/postgres.yml"), "'postgres-exporter:9187'");
+    }
+
+    fn run(&self, server: &Server) {
+        let Server(name, offline, upstream) = server;
+        let image = match Site::is_offline() {
+            true => format!("case-interview-offline/{offline}"),
+            false => (*upstream).to_owned(),
+        };
+        let container = self.container(name);
+        let label = self.label();
+        let mut args: Vec<String> = ["run", "--detach", "--memory", "256m", "--name", &container]
+            .map(str::to_owned)
+            .to_vec();
+        args.extend(["--label", &label, "--network", self.network()].map(str::to_owned));
+        args.extend(["--network-alias", name].map(str::to_owned));
+        args.extend(self.options(name));
+        args.push(image);
+        args.extend(self.arguments(name));
+        docker(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+
+    /// Options of `docker run`.
+    fn options(&self, name: &str) -> Vec<String> {
+        let mount = |folder: &str, target: &str| {
+            format!("--volume={}:{target}", self.folder(folder).display())
+        };
+        let read = |folder: &str, target: &str| mount(folder, &format!("{target}:ro"));
+        let plain = |options: &[&str]| options.iter().map(|option| (*option).to_owned()).collect();
+        match name {
+            "prometheus" => vec![
+                read("prometheus", "/etc/prometheus"),
+                read("without-setup", "/etc/generated"),
+                "--add-host=host.docker.internal:host-gateway".to_owned(),
+                "--publish=127.0.0.1::9090".to_owned(),
+            ],
+            "alertmanager" => vec![read("alertmanager", "/etc/alertmanager")],
+            "blackbox-exporter" => vec![
+                read("blackbox", "/etc/blackbox"),
+                read("shared", "/shared"),
+                "--env=SSL_CERT_FILE=/shared/certificate.pem".to_owned(),
+            ],
+            "certificate" => vec![mount("shared", "/shared"), "--entrypoint=sh".to_owned()],
+            "node-exporter" => plain(&["--volume=/:/host:ro"]),
+            "cadvisor" => plain(&[
+                "--volume=/sys:/sys:ro",
+                "--volume=/var/lib/docker:/var/lib/docker:ro",
+                "--volume=/var/run/docker.sock:/var/run/docker.sock:ro",
+            ]),
+            "postgres" => plain(&["--env=POSTGRES_HOST_AUTH_METHOD=trust"]),
+            "postgres-exporter" => plain(&[
+                "--env=DATA_SOURCE_NAME=postgresql://postgres@postgres/postgres?sslmode=disable",
+            ]),
+            "redis-exporter" => plain(&["--env=REDIS_ADDR=redis://redis:6379"]),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Arguments of the server; those of the exporters are the stack's own.
+    fn arguments(&self, name: &str) -> Vec<String> {
+        let plain = |arguments: &[&str]| arguments.iter().map(|one| (*one).to_owned()).collect();
+        match name {
+            "prometheus" => plain(&[
+                "--config.file=/etc/prometheus/prometheus.yml",
+                "--storage.tsdb.path=/prometheus",
+                "--storage.tsdb.retention.size=1GB",
+            ]),
+            "certificate" => plain(&["-ec", CERTIFICATE]),
+            "redis" => plain(&["redis-server", "--maxmemory", "64mb"]),
+            "node-exporter" | "cadvisor" | "blackbox-exporter" => self.command_of_stack(name),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What the compose file starts the service with.
+    fn command_of_stack(&self, service: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.folder("docker-compose.yml")).unwrap();
+        let file: yaml_serde::Value = yaml_serde::from_str(&text).unwrap();
+        let command = file["services"][service]["command"].as_sequence().expect("a command");
+        let words = command.iter().map(|word| word.as_str().unwrap().replace("$$", "$"));
+        words.filter(|word| !word.starts_with("--collector.textfile.directory")).collect()
+    }
+
+    /// A file or folder of the monitoring stack.
+    fn folder(&self, name: &str) -> PathBuf {
+        self.site.root().join("infrastructure/docker/monitoring").join(name)
+    }
+
+    fn container(&self, name: &str) -> String {
+        format!("{}-{name}", self.site.project())
+    }
+
+    fn network(&self) -> &str {
+        self.site.project()
+    }
+
+    fn label(&self) -> String {
+        format!("com.docker.compose.project={}", self.site.project())
+    }
+}
+
+/// A line of the configuration or of the rules with a second for every wait.
+fn hurry(line: &str) -> String {
+    let indent = line.len() - line.trim_start().len();
+    let waits =
+        ["scrape_interval:", "evaluation_interval:", "refresh_interval:", "interval:", "for:"];
+    match waits.iter().find(|key| line.trim_start().starts_with(**key)) {
+        Some(&"for:") => format!("{}for: 0s\n", &line[..indent]),
+        Some(key) => format!("{}{key} 1s\n", &line[..indent]),
+        None => format!("{line}\n"),
+    }
+}
+
+fn docker(args: &[&str]) -> String {
+    let output = Command::new("docker").args(args).output().expect("docker runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "docker {}: {said}", args.join(" "));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
