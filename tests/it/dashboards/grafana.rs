@@ -50,7 +50,7 @@ fn fill(text: &str, chosen: &[(&str, String)]) -> String {
 
 /// «All», as Grafana gives it to Prometheus: an alternative of what the variable may be.
 fn all(options: &[String]) -> String {
-    let special = |c: char| r"\^$*+?.()|[]{}/".contains(c);
+    let special = |c: char| r"\^$*{}[]'+?.()|".contains(c);
     let escape = |option: &String| -> String {
         option.chars().map(|c| if special(c) { format!(r"\\{c}") } else { c.to_string() }).collect()
     };
