@@ -6,6 +6,8 @@ mod layout;
 mod metrics;
 mod queries;
 mod rules;
+#[cfg(test)]
+mod tests;
 mod thresholds;
 
 use std::fs;
@@ -31,23 +33,30 @@ pub(super) fn agree(cx: &Context) -> Result<Vec<Finding>> {
     for path in files(&cx.root)? {
         match Board::load(&path, &relative(cx, &path))? {
             Ok(board) => boards.push(board),
-            Err(finding) => findings.push(finding),
+            Err(finding) => findings.push(*finding),
         }
     }
-    for board in &boards {
-        findings.extend(form::check(board));
-        findings.extend(layout::check(board));
-        findings.extend(queries::check(board));
-        findings.extend(thresholds::check(board, &rules));
-    }
-    findings.extend(thresholds::check_alerts(&boards, &rules));
-    findings.extend(metrics::check(&boards, &rules, &known));
+    findings.extend(compare(&boards, &rules, &known));
     if findings.is_empty() {
         let names: Vec<_> = boards.iter().map(|board| board.name.as_str()).collect();
         let found = format!("{} agree with the rules and the metrics", names.join(", "));
         findings.push(Finding::ok("dashboard.agrees", found));
     }
     Ok(findings)
+}
+
+fn compare(boards: &[Board], rules: &Rules, known: &metrics::Known) -> Vec<Finding> {
+    let of_board = |board| {
+        let mut findings = layout::check(board);
+        findings.extend(form::check(board));
+        findings.extend(queries::check(board));
+        findings.extend(thresholds::check(board, rules));
+        findings
+    };
+    let mut findings: Vec<_> = boards.iter().flat_map(of_board).collect();
+    findings.extend(thresholds::check_alerts(boards, rules));
+    findings.extend(metrics::check(boards, rules, known));
+    findings
 }
 
 /// The steps that put every dashboard into the normal form.

@@ -57,27 +57,25 @@ impl Board {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn load(path: &Path, file: &str) -> Result<Result<Self, Finding>> {
+    pub fn load(path: &Path, file: &str) -> Result<Result<Self, Box<Finding>>> {
         let text =
             fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        Ok(Self::parse(&name, file, &text))
+    }
+
+    pub(super) fn parse(name: &str, file: &str, text: &str) -> Result<Self, Box<Finding>> {
         let wrong = |found: String, line| {
-            Finding::error("dashboard.json", found)
-                .at(file, line)
-                .mend("export it from Grafana again")
+            let finding = Finding::error("dashboard.json", found).at(file, line);
+            Box::new(finding.mend("export it from Grafana again"))
         };
-        let json: Value = match serde_json::from_str(&text) {
-            Ok(json) => json,
-            Err(error) => return Ok(Err(wrong(error.to_string(), Some(error.line())))),
-        };
+        let json: Value = serde_json::from_str(text)
+            .map_err(|error| wrong(error.to_string(), Some(error.line())))?;
         if !json["panels"].is_array() {
-            return Ok(Err(wrong("is no dashboard: it has no panels".to_owned(), None)));
+            return Err(wrong("is no dashboard: it has no panels".to_owned(), None));
         }
-        Ok(Ok(Self {
-            name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            file: file.to_owned(),
-            is_normal: form::normal(&json) == text,
-            json,
-        }))
+        let is_normal = form::normal(&json) == text;
+        Ok(Self { name: name.to_owned(), file: file.to_owned(), is_normal, json })
     }
 
     /// Its panels and rows, in the order of the file.

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use super::files_in;
-use crate::check::promql;
+use crate::check::promql::{self, Limit};
 
 /// Where they lie, from the repository's root.
 const FOLDER: &str = "infrastructure/docker/monitoring/prometheus/rules";
@@ -118,11 +118,8 @@ impl Rules {
 impl Alert<'_> {
     /// The level that the alert is about: the first number that it calls too much or too little.
     /// None where it is about something that is there or not, which it compares with 0 or by `==`.
-    pub(super) fn level(&self) -> Option<f64> {
-        let limits = promql::limits(self.expression);
-        let level = limits
-            .iter()
-            .find(|limit| limit.operator.starts_with(['<', '>']) && limit.value != 0.0);
-        level.map(|limit| limit.value)
+    pub(super) fn level(&self) -> Option<Limit> {
+        let is_level = |limit: &Limit| limit.operator.starts_with(['<', '>']) && limit.value != 0.0;
+        promql::limits(self.expression).into_iter().find(is_level)
     }
 }

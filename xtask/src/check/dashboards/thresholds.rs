@@ -4,6 +4,7 @@
 
 use super::board::{Board, Panel, list, text};
 use super::rules::{Alert, Rules};
+use crate::check::promql::Limit;
 use crate::report::finding::Finding;
 
 pub(super) fn check(board: &Board, rules: &Rules) -> Vec<Finding> {
@@ -11,36 +12,63 @@ pub(super) fn check(board: &Board, rules: &Rules) -> Vec<Finding> {
 }
 
 fn check_panel(board: &Board, panel: Panel<'_>, rules: &Rules) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let named = named(panel, rules);
-    let levels: Vec<_> = named.iter().filter_map(Alert::level).collect();
+    let named: Vec<_> =
+        rules.alerts().filter(|alert| runbooks(panel).any(|url| url == alert.runbook)).collect();
+    let strangers = strangers(panel, &named).map(|(found, needed)| {
+        board.panel_error("dashboard.threshold", panel, found).needs(needed)
+    });
+    let drawing = drawing(panel, &named).into_iter();
+    let drawing = drawing.map(|found| board.panel_error("dashboard.threshold", panel, found));
+    let lost = runbooks(panel).filter(|url| rules.alerts().all(|alert| alert.runbook != *url));
+    let lost = lost.map(|url| {
+        let found = format!("{url} is the runbook of no alert");
+        board.panel_error("dashboard.runbook", panel, found)
+    });
+    strangers.chain(drawing).chain(lost).collect()
+}
+
+/// Steps that are no level of an alert that the panel names, and what they should be.
+fn strangers(panel: Panel<'_>, named: &[Alert<'_>]) -> impl Iterator<Item = (String, String)> {
+    let levels: Vec<_> = named.iter().filter_map(Alert::level).map(|level| level.value).collect();
+    let names: Vec<_> = named.iter().map(|alert| alert.name).collect();
+    let names = names.join(" or ");
+    steps(panel).into_iter().filter_map(move |step| {
+        if levels.iter().any(|level| is_same(step, *level)) {
+            return None;
+        }
+        Some(if names.is_empty() {
+            let found = format!("draws {step}, but links to no runbook, so to no alert");
+            (found, "no threshold, or a link to the runbook of its alert".to_owned())
+        } else {
+            let levels: Vec<_> = levels.iter().map(|level| shown(*level).to_string()).collect();
+            (format!("draws {step}, which is not the level of {names}"), levels.join(", "))
+        })
+    })
+}
+
+/// How the panel draws the levels of the alerts that it names, if it draws any.
+fn drawing(panel: Panel<'_>, named: &[Alert<'_>]) -> Vec<String> {
     let steps = steps(panel);
-    let wrong = |id, found: String| board.panel_error(id, panel, found);
-    for step in steps.iter().filter(|step| levels.iter().all(|level| !is_same(**step, *level))) {
-        let names: Vec<_> = named.iter().map(|alert| alert.name).collect();
-        let found = match names.as_slice() {
-            [] => format!("draws {step}, but links to no runbook, so to no alert"),
-            names => format!("draws {step}, which is not the level of {}", names.join(" or ")),
-        };
-        findings.push(wrong("dashboard.threshold", found).needs(numbers(&levels)));
+    if steps.is_empty() {
+        return Vec::new();
     }
-    if !steps.is_empty() {
-        for level in levels.iter().filter(|level| !steps.iter().any(|step| is_same(*step, **level)))
-        {
-            findings
-                .push(wrong("dashboard.threshold", format!("does not draw the alert's {level}")));
+    let defaults = &panel.json["fieldConfig"]["defaults"];
+    let mut found = Vec::new();
+    for Limit { operator, value } in named.iter().filter_map(Alert::level) {
+        if !steps.iter().any(|step| is_same(*step, value)) {
+            found.push(format!("does not draw the alert's {}", shown(value)));
+        }
+        let below = if operator.starts_with('<') { "red" } else { "green" };
+        let lowest = text(&defaults["thresholds"]["steps"][0]["color"]);
+        if lowest != below {
+            found.push(format!("is {lowest} below {}, not {below}", shown(value)));
         }
     }
-    let custom = &panel.json["fieldConfig"]["defaults"]["custom"];
-    let is_drawn = text(&custom["thresholdsStyle"]["mode"]) != "off";
-    if panel.kind() == "timeseries" && !steps.is_empty() && !is_drawn {
-        findings
-            .push(wrong("dashboard.threshold", "has a threshold and does not draw it".to_owned()));
+    if panel.kind() == "timeseries" && text(&defaults["custom"]["thresholdsStyle"]["mode"]) == "off"
+    {
+        found.push("has a threshold and does not draw it".to_owned());
     }
-    for url in runbooks(panel).filter(|url| rules.alerts().all(|alert| alert.runbook != *url)) {
-        findings.push(wrong("dashboard.runbook", format!("{url} is the runbook of no alert")));
-    }
-    findings
+    found
 }
 
 /// Whether the page that an alert sends people to has a panel about it, and some panel draws its
@@ -60,20 +88,16 @@ pub(super) fn check_alerts(boards: &[Board], rules: &Rules) -> Vec<Finding> {
                     .mend(format!("give a panel of {} a link to {}", board.file, alert.runbook)),
             ),
             Some(board) => {
-                let Some(level) = alert.level() else { continue };
+                let Some(Limit { value: level, .. }) = alert.level() else { continue };
                 let draws =
                     |panel: Panel<'_>| steps(panel).iter().any(|step| is_same(*step, level));
                 if !board.panels().any(|panel| about(&panel) && draws(panel)) {
-                    findings.push(wrong(format!("no panel of `{uid}` draws its {level}")));
+                    findings.push(wrong(format!("no panel of `{uid}` draws its {}", shown(level))));
                 }
             }
         }
     }
     findings
-}
-
-fn named<'a>(panel: Panel<'_>, rules: &'a Rules) -> Vec<Alert<'a>> {
-    rules.alerts().filter(|alert| runbooks(panel).any(|url| url == alert.runbook)).collect()
 }
 
 /// The runbooks that the panel links to.
@@ -88,14 +112,11 @@ fn steps(panel: Panel<'_>) -> Vec<f64> {
     steps.filter_map(|step| step["value"].as_f64()).collect()
 }
 
-/// The same but for the last digits, which 14.4 * (1 - 0.999) has.
 fn is_same(one: f64, other: f64) -> bool {
-    (one - other).abs() <= 1e-9 * one.abs().max(other.abs())
+    shown(one) == shown(other)
 }
 
-fn numbers(levels: &[f64]) -> String {
-    match levels {
-        [] => "no threshold, or a link to the runbook of the alert that has it".to_owned(),
-        levels => levels.iter().map(f64::to_string).collect::<Vec<_>>().join(", "),
-    }
+/// Without the last digits, which are not nought in 14.4 * (1 - 0.999).
+fn shown(number: f64) -> f64 {
+    (number * 1e9).round() / 1e9
 }
