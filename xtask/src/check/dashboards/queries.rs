@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::board::{Board, Variable, list, text};
+use super::board::{Board, Panel, Variable, list, text};
 use crate::check::promql;
 use crate::report::finding::Finding;
 
@@ -15,6 +15,7 @@ pub(super) fn check(board: &Board) -> Vec<Finding> {
     let mut findings = datasources(board);
     findings.extend(variables(board));
     findings.extend(ratios(board));
+    findings.extend(stale(board));
     findings
 }
 
@@ -92,6 +93,23 @@ fn ratios(board: &Board) -> Vec<Finding> {
         .map(|panel| {
             let found = format!("shows a ratio in `{}`", panel.unit());
             board.panel_error("dashboard.unit", panel, found).needs("percentunit")
+        })
+        .collect()
+}
+
+/// A tile that reduces a range of time to its last value stays green for hours after the data have
+/// ended.
+fn stale(board: &Board) -> Vec<Finding> {
+    let one_value = |kind| matches!(kind, "stat" | "gauge" | "bargauge" | "piechart" | "table");
+    let of_range = |panel: &Panel<'_>| {
+        one_value(panel.kind()) && list(&panel.json["targets"]).any(|it| it["instant"] != true)
+    };
+    board
+        .panels()
+        .filter(of_range)
+        .map(|panel| {
+            let found = "shows the last value known, however old it is";
+            board.panel_error("dashboard.stale", panel, found).needs("a query of type instant")
         })
         .collect()
 }

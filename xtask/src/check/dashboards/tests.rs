@@ -134,6 +134,14 @@ fn an_alert_whose_page_says_nothing_about_it_is_found() {
 }
 
 #[test]
+fn a_tile_that_would_stay_green_without_data_is_found() {
+    let findings = after("system-health", |board| {
+        panel(board, "CPU")["targets"][0]["instant"] = json!(false);
+    });
+    assert_eq!(findings[0].id, "dashboard.stale", "{findings:#?}");
+}
+
+#[test]
 fn a_file_that_is_no_dashboard_or_not_in_the_normal_form_is_found() {
     let (name, text) = texts().remove(0);
     let broken = text.replacen("\"panels\": [", "\"panels\": ,", 1);
