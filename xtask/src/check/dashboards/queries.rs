@@ -10,6 +10,8 @@ use crate::report::finding::Finding;
 const DATASOURCE: &str = "prometheus";
 /// What an operator chooses on every page.
 const CHOICES: [&str; 2] = ["job", "instance"];
+/// Panels that make one value of each series.
+const ONE_VALUE: [&str; 5] = ["bargauge", "gauge", "piechart", "stat", "table"];
 
 pub(super) fn check(board: &Board) -> Vec<Finding> {
     let mut findings = datasources(board);
@@ -100,9 +102,9 @@ fn ratios(board: &Board) -> Vec<Finding> {
 /// A tile that reduces a range of time to its last value stays green for hours after the data have
 /// ended.
 fn stale(board: &Board) -> Vec<Finding> {
-    let one_value = |kind| matches!(kind, "stat" | "gauge" | "bargauge" | "piechart" | "table");
     let of_range = |panel: &Panel<'_>| {
-        one_value(panel.kind()) && list(&panel.json["targets"]).any(|it| it["instant"] != true)
+        ONE_VALUE.contains(&panel.kind())
+            && list(&panel.json["targets"]).any(|it| it["instant"] != true)
     };
     board
         .panels()
