@@ -25,7 +25,11 @@ use crate::report::finding::Finding;
 /// Where they lie, from the repository's root.
 const FOLDER: &str = "infrastructure/docker/monitoring/grafana/dashboards";
 
-pub(super) fn agree(cx: &Context) -> Result<Vec<Finding>> {
+/// Whether the dashboards are as docs/dashboards.md says; at least one finding.
+///
+/// # Errors
+/// When a dashboard, a rule file or a list of metrics cannot be read.
+pub fn agree(cx: &Context) -> Result<Vec<Finding>> {
     let rules = Rules::load(&cx.root)?;
     let known = metrics::Known::load(&cx.root)?;
     let mut boards = Vec::new();

@@ -60,8 +60,8 @@ pub(super) fn check(boards: &[Board], rules: &Rules, known: &Known) -> Vec<Findi
             look(name, finding.about(format!("panel `{}`", query.title)).mend(MEND));
         }
     }
-    for (name, file) in rules.reads() {
-        look(name, Finding::error("metric.unknown", unknown(name)).at(file, None).mend(MEND));
+    for (name, file, line) in rules.reads() {
+        look(name, Finding::error("metric.unknown", unknown(name)).at(file, line).mend(MEND));
     }
     let unused = known.0.iter().filter(|(name, _)| !read.contains(name.as_str()));
     findings.extend(unused.map(|(name, (file, line))| {

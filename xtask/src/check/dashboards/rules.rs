@@ -20,6 +20,7 @@ pub(super) struct Rules(Vec<Rule>);
 #[derive(Debug)]
 struct Rule {
     file: String,
+    line: Option<usize>,
     what: Written,
 }
 
@@ -55,8 +56,8 @@ struct Group {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Alert<'a> {
     pub name: &'a str,
-    /// The file that it stands in.
-    pub file: &'a str,
+    /// The file that it stands in, and the line.
+    pub place: (&'a str, Option<usize>),
     /// Where its runbook is.
     pub runbook: &'a str,
     /// The uid of the dashboard that it sends people to.
@@ -76,19 +77,23 @@ impl Rules {
             let text = fs::read_to_string(&path).with_context(reading)?;
             let file: File = yaml_serde::from_str(&text).with_context(reading)?;
             let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
-            let written = file.groups.into_iter().flat_map(|group| group.rules);
-            rules.extend(written.map(|what| Rule { file: name.clone(), what }));
+            let mut lines = text.lines().enumerate();
+            for what in file.groups.into_iter().flat_map(|group| group.rules) {
+                // Rules stand in the file as in the list.
+                let line = lines.find(|(_, line)| what.begins(line)).map(|(index, _)| index + 1);
+                rules.push(Rule { file: name.clone(), line, what });
+            }
         }
         Ok(Self(rules))
     }
 
     /// Every alert.
     pub(super) fn alerts(&self) -> impl Iterator<Item = Alert<'_>> {
-        self.0.iter().filter_map(|Rule { file, what }| {
+        self.0.iter().filter_map(|Rule { file, line, what }| {
             let url = what.annotations.dashboard_url.as_deref();
             Some(Alert {
                 name: what.alert.as_deref()?,
-                file,
+                place: (file, *line),
                 runbook: what.annotations.runbook_url.as_deref().unwrap_or_default(),
                 dashboard: url.and_then(|url| {
                     let after = url.split("/d/").nth(1)?;
@@ -104,14 +109,22 @@ impl Rules {
         self.0.iter().filter_map(|rule| rule.what.record.as_deref()).collect()
     }
 
-    /// The metrics that rules read, each with the file.
-    pub(super) fn reads(&self) -> BTreeSet<(&str, &str)> {
-        self.0
-            .iter()
-            .flat_map(|Rule { file, what }| {
-                promql::metrics(&what.expr).into_iter().map(|name| (name, file.as_str()))
-            })
-            .collect()
+    /// The metrics that each rule reads, with its file and line.
+    pub(super) fn reads(&self) -> impl Iterator<Item = (&str, &str, Option<usize>)> {
+        self.0.iter().flat_map(|Rule { file, line, what }| {
+            promql::metrics(&what.expr).into_iter().map(|name| (name, file.as_str(), *line))
+        })
+    }
+}
+
+impl Written {
+    /// Whether the rule may begin on this line of its file.
+    fn begins(&self, line: &str) -> bool {
+        let line = line.trim_start_matches([' ', '-']);
+        let is = |key, name: &Option<String>| {
+            name.as_ref().is_some_and(|name| line == format!("{key}: {name}"))
+        };
+        is("alert", &self.alert) || is("record", &self.record)
     }
 }
 

@@ -125,6 +125,11 @@ fn an_alert_whose_page_says_nothing_about_it_is_found() {
         findings.iter().map(|finding| (finding.id, finding.subject.as_deref())).collect();
     let expected = ["RedisDown", "PostgresDown"].map(|name| ("dashboard.alert", Some(name)));
     assert_eq!(found, expected);
+    for finding in &findings {
+        let text = fs::read_to_string(root().join(finding.file.as_ref().unwrap())).unwrap();
+        let line = text.lines().nth(finding.line.unwrap() - 1).unwrap();
+        assert!(line.ends_with(&format!("alert: {}", finding.subject.as_ref().unwrap())), "{line}");
+    }
 
     let findings = after("platform-stability", |board| {
         panel(board, "Time lost in the last hour")["fieldConfig"]["defaults"]["thresholds"] =

@@ -77,7 +77,8 @@ pub(super) fn check_alerts(boards: &[Board], rules: &Rules) -> Vec<Finding> {
     let mut findings = Vec::new();
     for alert in rules.alerts() {
         let wrong = |found: String| {
-            Finding::error("dashboard.alert", found).about(alert.name).at(alert.file, None)
+            let (file, line) = alert.place;
+            Finding::error("dashboard.alert", found).about(alert.name).at(file, line)
         };
         let about = |panel: &Panel<'_>| runbooks(*panel).any(|url| url == alert.runbook);
         let Some(uid) = alert.dashboard else { continue };
