@@ -18,28 +18,24 @@ pub(super) struct Lab {
     pub port: u16,
 }
 
-/// A server of the lab: its name on the network, its offline image and its upstream one.
-struct Server(&'static str, &'static str, &'static str);
-
-const SERVERS: [Server; 10] = [
-    Server("redis", "redis:6.2", "redis:6-alpine"),
-    Server("postgres", "postgres:15", "supabase/postgres:14.1.0"),
-    Server("certificate", "postgres:15", "supabase/postgres:14.1.0"),
-    Server("alertmanager", "alertmanager:0.25", "prom/alertmanager:v0.25.0"),
-    Server("node-exporter", "node-exporter:1.5", "prom/node-exporter:v1.6.0"),
-    Server("cadvisor", "cadvisor:0.38", "gcr.io/cadvisor/cadvisor:v0.47.2"),
-    Server("blackbox-exporter", "blackbox-exporter:0.23", "prom/blackbox-exporter:v0.24.0"),
-    Server("redis-exporter", "redis-exporter:1.45", "oliver006/redis_exporter:v1.51.0-alpine"),
-    Server(
-        "postgres-exporter",
-        "postgres-exporter:0.11",
-        "prometheuscommunity/postgres-exporter:v0.13.2",
-    ),
-    Server("prometheus", "prometheus:2.42", "prom/prometheus:v2.45.0"),
+/// The servers by their names on the network, each with its offline image.
+const SERVERS: [(&str, &str); 10] = [
+    ("redis", "redis:6.2"),
+    ("postgres", "postgres:15"),
+    (CERTIFICATE, "postgres:15"),
+    ("alertmanager", "alertmanager:0.25"),
+    ("node-exporter", "node-exporter:1.5"),
+    ("cadvisor", "cadvisor:0.38"),
+    ("blackbox-exporter", "blackbox-exporter:0.23"),
+    ("redis-exporter", "redis-exporter:1.45"),
+    ("postgres-exporter", "postgres-exporter:0.11"),
+    ("prometheus", "prometheus:2.42"),
 ];
 
-/// A server with TLS and a certificate that the prober takes.
-const CERTIFICATE: &str = "openssl req -x509 -newkey rsa:2048 -nodes -days 60 -subj /CN=certificate \
+/// A server with TLS, on the image of PostgreSQL, which has openssl.
+const CERTIFICATE: &str = "certificate";
+/// It shows the prober its certificate.
+const SERVE_TLS: &str = "openssl req -x509 -newkey rsa:2048 -nodes -days 60 -subj /CN=certificate \
     -addext subjectAltName=DNS:certificate -keyout /tmp/key.pem -out /shared/certificate.pem && \
     exec openssl s_server -quiet -www -accept 8443 -key /tmp/key.pem -cert /shared/certificate.pem";
 /// Look-ups that find their key and look-ups that do not.
@@ -52,8 +48,8 @@ impl Lab {
         let mut lab = Self { site, port: 0 };
         lab.configure();
         docker(&["network", "create", "--label", &lab.label(), lab.network()]);
-        for server in SERVERS {
-            lab.run(&server);
+        for (name, offline_image) in SERVERS {
+            lab.run(name, offline_image);
         }
         docker(&["exec", "--detach", &lab.container("redis"), "sh", "-c", LOOK_UPS]);
         let published = docker(&["port", &lab.container("prometheus"), "9090/tcp"]);
@@ -85,15 +81,19 @@ impl Lab {
             folder.join("targets/http.yml"),
             "'http://alertmanager:9093/-/ready', 'https://certificate:8443/'",
         );
-        targets(self.folder("without-setup/redis.yml"), "'redis-exporter:9121'");
-        targets(self.folder("without-setup/postgres.yml"), "'postgres-exporter:9187'");
+        for (file, target) in [
+            ("redis", "'redis-exporter:9121'"),
+            ("postgres", "'postgres-exporter:9187'"),
+            ("cadvisor", "'cadvisor:8080'"),
+        ] {
+            targets(self.folder(&format!("without-setup/{file}.yml")), target);
+        }
     }
 
-    fn run(&self, server: &Server) {
-        let Server(name, offline, upstream) = server;
+    fn run(&self, name: &str, offline_image: &str) {
         let image = match Site::is_offline() {
-            true => format!("case-interview-offline/{offline}"),
-            false => (*upstream).to_owned(),
+            true => format!("case-interview-offline/{offline_image}"),
+            false => self.image_of_stack(if name == CERTIFICATE { "postgres" } else { name }),
         };
         let container = self.container(name);
         let label = self.label();
@@ -128,7 +128,7 @@ impl Lab {
                 read("shared", "/shared"),
                 "--env=SSL_CERT_FILE=/shared/certificate.pem".to_owned(),
             ],
-            "certificate" => vec![mount("shared", "/shared"), "--entrypoint=sh".to_owned()],
+            CERTIFICATE => vec![mount("shared", "/shared"), "--entrypoint=sh".to_owned()],
             "node-exporter" => plain(&["--volume=/:/host:ro"]),
             "cadvisor" => plain(&[
                 "--volume=/sys:/sys:ro",
@@ -153,7 +153,7 @@ impl Lab {
                 "--storage.tsdb.path=/prometheus",
                 "--storage.tsdb.retention.size=1GB",
             ]),
-            "certificate" => plain(&["-ec", CERTIFICATE]),
+            CERTIFICATE => plain(&["-ec", SERVE_TLS]),
             "redis" => plain(&["redis-server", "--maxmemory", "64mb"]),
             "node-exporter" | "cadvisor" | "blackbox-exporter" => self.command_of_stack(name),
             _ => Vec::new(),
@@ -162,13 +162,31 @@ impl Lab {
 
     /// What the compose file starts the service with.
     fn command_of_stack(&self, service: &str) -> Vec<String> {
-        let text = fs::read_to_string(self.folder("docker-compose.yml")).unwrap();
-        let file: yaml_serde::Value = yaml_serde::from_str(&text).unwrap();
-        let command = file["services"][service]["command"].as_sequence().expect("a command");
+        let definition = self.definition(service);
+        let command = definition["command"].as_sequence().expect("a command");
         let words = command.iter().map(|word| word.as_str().unwrap().replace("$$", "$"));
-        // cAdvisor 0.38 knows neither of the two metrics, and ends when it is to leave one out.
-        let words = words.map(|word| word.replace("cpuset,", "").replace("perf_event,", ""));
         words.filter(|word| !word.starts_with("--collector.textfile.directory")).collect()
+    }
+
+    /// The image that the compose file pins.
+    fn image_of_stack(&self, service: &str) -> String {
+        let definition = self.definition(service);
+        let image = definition["image"].as_str().expect("an image");
+        xtask::stack::template::interpolate(image, &|_| None).expect("a default")
+    }
+
+    /// The service as it stands in a compose file of one of the stacks.
+    fn definition(&self, service: &str) -> yaml_serde::Value {
+        let files = ["", "../development/"].into_iter().flat_map(|folder| {
+            ["", ".overlay"].map(|kind| format!("{folder}docker-compose{kind}.yml"))
+        });
+        let definitions = files.map(|file| {
+            let text = fs::read_to_string(self.folder(&file)).expect("a compose file");
+            let file: yaml_serde::Value = yaml_serde::from_str(&text).expect("YAML");
+            file["services"][service].clone()
+        });
+        let mut with_image = definitions.filter(|definition| definition.get("image").is_some());
+        with_image.next().expect("the service in a compose file")
     }
 
     /// A file or folder of the monitoring stack.

@@ -36,13 +36,16 @@ fn strangers(panel: Panel<'_>, named: &[Alert<'_>]) -> impl Iterator<Item = (Str
         if levels.iter().any(|level| is_same(step, *level)) {
             return None;
         }
-        Some(if names.is_empty() {
-            let found = format!("draws {step}, but links to no runbook, so to no alert");
-            (found, "no threshold, or a link to the runbook of its alert".to_owned())
-        } else {
-            let levels: Vec<_> = levels.iter().map(|level| shown(*level).to_string()).collect();
-            (format!("draws {step}, which is not the level of {names}"), levels.join(", "))
-        })
+        let found = match names.as_str() {
+            "" => format!("draws {step}, but links to no runbook, so to no alert"),
+            names => format!("draws {step}, which is not the level of {names}"),
+        };
+        let levels: Vec<_> = levels.iter().map(|level| shown(*level).to_string()).collect();
+        let needed = match levels.as_slice() {
+            [] => "no threshold, or a link to the runbook of its alert".to_owned(),
+            levels => levels.join(", "),
+        };
+        Some((found, needed))
     })
 }
 
