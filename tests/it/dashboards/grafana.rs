@@ -103,7 +103,12 @@ fn get(port: u16, path: &str, parameters: &[(&str, &str)]) -> Result<Value, Stri
         .iter()
         .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
         .collect();
-    let answer = net::try_get(port, &format!("{path}?{}", pairs.join("&")))?;
+    let (status, _, answer) =
+        net::http(port, "GET", &format!("{path}?{}", pairs.join("&")), &[], "")
+            .ok_or("Prometheus does not answer")?;
+    if status != 200 {
+        return Err(answer);
+    }
     let answer: Value = serde_json::from_str(&answer).map_err(|error| error.to_string())?;
     Ok(answer["data"].clone())
 }

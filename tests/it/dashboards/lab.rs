@@ -6,8 +6,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use tests::Site;
 use tests::composes::FULL;
+use tests::{Site, root};
+use xtask::stack::compose_file::ComposeFile;
+use xtask::stack::manifest::Manifest;
 
 use super::api;
 
@@ -18,18 +20,18 @@ pub(super) struct Lab {
     pub port: u16,
 }
 
-/// The servers by their names on the network, each with its offline image.
-const SERVERS: [(&str, &str); 10] = [
-    ("redis", "redis:6.2"),
-    ("postgres", "postgres:15"),
-    (CERTIFICATE, "postgres:15"),
-    ("alertmanager", "alertmanager:0.25"),
-    ("node-exporter", "node-exporter:1.5"),
-    ("cadvisor", "cadvisor:0.38"),
-    ("blackbox-exporter", "blackbox-exporter:0.23"),
-    ("redis-exporter", "redis-exporter:1.45"),
-    ("postgres-exporter", "postgres-exporter:0.11"),
-    ("prometheus", "prometheus:2.42"),
+/// The servers by their names on the network.
+const SERVERS: [&str; 10] = [
+    "redis",
+    "postgres",
+    CERTIFICATE,
+    "alertmanager",
+    "node-exporter",
+    "cadvisor",
+    "blackbox-exporter",
+    "redis-exporter",
+    "postgres-exporter",
+    "prometheus",
 ];
 
 /// A server with TLS, on the image of PostgreSQL, which has openssl.
@@ -48,8 +50,8 @@ impl Lab {
         let mut lab = Self { site, port: 0 };
         lab.configure();
         docker(&["network", "create", "--label", &lab.label(), lab.network()]);
-        for (name, offline_image) in SERVERS {
-            lab.run(name, offline_image);
+        for name in SERVERS {
+            lab.run(name);
         }
         docker(&["exec", "--detach", &lab.container("redis"), "sh", "-c", LOOK_UPS]);
         let published = docker(&["port", &lab.container("prometheus"), "9090/tcp"]);
@@ -90,11 +92,8 @@ impl Lab {
         }
     }
 
-    fn run(&self, name: &str, offline_image: &str) {
-        let image = match Site::is_offline() {
-            true => format!("case-interview-offline/{offline_image}"),
-            false => self.image_of_stack(if name == CERTIFICATE { "postgres" } else { name }),
-        };
+    fn run(&self, name: &str) {
+        let image = image(if name == CERTIFICATE { "postgres" } else { name });
         let container = self.container(name);
         let label = self.label();
         let mut args: Vec<String> = ["run", "--detach", "--memory", "256m", "--name", &container]
@@ -162,31 +161,11 @@ impl Lab {
 
     /// What the compose file starts the service with.
     fn command_of_stack(&self, service: &str) -> Vec<String> {
-        let definition = self.definition(service);
-        let command = definition["command"].as_sequence().expect("a command");
+        let text = fs::read_to_string(self.folder("docker-compose.yml")).unwrap();
+        let file: yaml_serde::Value = yaml_serde::from_str(&text).unwrap();
+        let command = file["services"][service]["command"].as_sequence().expect("a command");
         let words = command.iter().map(|word| word.as_str().unwrap().replace("$$", "$"));
         words.filter(|word| !word.starts_with("--collector.textfile.directory")).collect()
-    }
-
-    /// The image that the compose file pins.
-    fn image_of_stack(&self, service: &str) -> String {
-        let definition = self.definition(service);
-        let image = definition["image"].as_str().expect("an image");
-        xtask::stack::template::interpolate(image, &|_| None).expect("a default")
-    }
-
-    /// The service as it stands in a compose file of one of the stacks.
-    fn definition(&self, service: &str) -> yaml_serde::Value {
-        let files = ["", "../development/"].into_iter().flat_map(|folder| {
-            ["", ".overlay"].map(|kind| format!("{folder}docker-compose{kind}.yml"))
-        });
-        let definitions = files.map(|file| {
-            let text = fs::read_to_string(self.folder(&file)).expect("a compose file");
-            let file: yaml_serde::Value = yaml_serde::from_str(&text).expect("YAML");
-            file["services"][service].clone()
-        });
-        let mut with_image = definitions.filter(|definition| definition.get("image").is_some());
-        with_image.next().expect("the service in a compose file")
     }
 
     /// A file or folder of the monitoring stack.
@@ -205,6 +184,22 @@ impl Lab {
     fn label(&self) -> String {
         format!("com.docker.compose.project={}", self.site.project())
     }
+}
+
+/// The image of a service of either stack, in this run.
+fn image(service: &str) -> String {
+    let manifest = Manifest::load(root()).unwrap();
+    let services = manifest
+        .stacks
+        .iter()
+        .flat_map(|stack| stack.services.iter().map(move |service| (stack.name.as_str(), service)));
+    let mut found = services.filter(|(_, found)| found.name == service);
+    let (stack, found) = found.next().expect("the service in stacks.toml");
+    if Site::is_offline() {
+        return found.offline_image.clone();
+    }
+    let folder = root().join("infrastructure/docker").join(stack);
+    ComposeFile::load(&folder).unwrap().default_image(service).unwrap()
 }
 
 /// A line of the configuration or of the rules with a second for every wait.
