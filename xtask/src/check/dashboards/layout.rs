@@ -30,20 +30,8 @@ const PANELS: [&str; 20] = [
 ];
 /// Units in use (packages/grafana-data/src/valueFormats/categories.ts). Grafana shows one that it
 /// does not know as it is written, behind the number.
-const UNITS: [&str; 12] = [
-    "none",
-    "short",
-    "percentunit",
-    "s",
-    "bytes",
-    "Bps",
-    "reqps",
-    "ops",
-    "cps",
-    "iops",
-    "dateTimeAsIso",
-    "hertz",
-];
+const UNITS: [&str; 9] =
+    ["none", "short", "percentunit", "s", "bytes", "Bps", "reqps", "ops", "cps"];
 /// Columns of a dashboard.
 const WIDTH: i64 = 24;
 
