@@ -6,6 +6,7 @@ mod bad_input;
 mod bare_machine;
 mod by_hand;
 mod command_line;
+mod dashboards;
 mod data_safety;
 mod dotenv;
 mod images;

@@ -8,7 +8,11 @@ use crate::report::finding::{Problem, Severity};
 
 /// Everything that can be checked without starting a stack (CI)
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// First put dashboards into the normal form, after an export from Grafana
+    #[arg(long)]
+    fix: bool,
+}
 
 impl Args {
     /// Runs every check and fails once.
@@ -16,6 +20,12 @@ impl Args {
     /// # Errors
     /// When one found an error.
     pub fn run(self, cx: &Context) -> Result<()> {
+        if self.fix {
+            cx.execute(check::dashboards::tidy(&cx.root)?)?;
+            if cx.dry_run {
+                return Ok(());
+            }
+        }
         let findings = check::run(cx);
         for finding in &findings {
             cx.report.finding(finding);
