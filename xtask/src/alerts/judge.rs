@@ -11,10 +11,10 @@ use crate::report::finding::Finding;
 use crate::secret::Secret;
 
 /// What a file called by notifications.toml holds, by the name it is called by.
-pub type Secrets = BTreeMap<String, Secret>;
+pub(super) type Secrets = BTreeMap<String, Secret>;
 
 /// Looks at all of it. The findings have no `ok` among them.
-pub fn judge(source: &Source, notifications: &Notifications) -> (Vec<Finding>, Secrets) {
+pub(super) fn judge(source: &Source, notifications: &Notifications) -> (Vec<Finding>, Secrets) {
     let mut judge = Judge { source, findings: Vec::new(), secrets: Secrets::new() };
     judge.channels(notifications);
     judge.routes(notifications);
@@ -84,7 +84,8 @@ impl Judge<'_> {
                 self.add(Finding::warning("notifications.unrouted", found).mend(mend), None);
             }
         }
-        let told: Vec<_> = notifications.routes.all().into_iter().flat_map(|(_, all)| all).collect();
+        let told: Vec<_> =
+            notifications.routes.all().into_iter().flat_map(|(_, all)| all).collect();
         for (kind, name) in channels {
             if told.iter().all(|told| told.as_ref() != name) {
                 let finding = Finding::warning("notifications.unrouted", "no route leads to it");
@@ -145,7 +146,11 @@ impl Judge<'_> {
             pagerduty.url.iter().for_each(|url| self.web_url(url));
         }
         for (name, webhook) in &notifications.webhook {
-            self.place(&format!("[webhook.{name}]"), webhook.url.as_ref(), webhook.url_file.as_ref());
+            self.place(
+                &format!("[webhook.{name}]"),
+                webhook.url.as_ref(),
+                webhook.url_file.as_ref(),
+            );
             if let Some(file) = &webhook.token_file {
                 self.secret(file, "token", "anything", |_| true);
             }
@@ -278,9 +283,8 @@ mod tests {
         let source = Source::read(path, folder.path()).unwrap().unwrap();
         let (findings, _) = judge(&source, &source.parse().unwrap());
         let line = |line: Option<usize>| line.map_or("-".to_owned(), |line| line.to_string());
-        let show = |finding: &Finding| {
-            format!("{} {} {}", finding.id, line(finding.line), finding.found)
-        };
+        let show =
+            |finding: &Finding| format!("{} {} {}", finding.id, line(finding.line), finding.found);
         findings.iter().map(show).collect()
     }
 
@@ -352,10 +356,16 @@ mod tests {
         let routes = "[routes]\ncritical = [\"ops\"]\nwarning = [\"ops\"]\n";
         let email = "[email.ops]\nto = [\"a@b\"]\n";
         let none = found(&format!("{routes}{email}"), &[]);
-        assert_eq!(none, ["notifications.no-mail-server - mail needs a server: there is no section [smtp]"]);
+        assert_eq!(
+            none,
+            ["notifications.no-mail-server - mail needs a server: there is no section [smtp]"]
+        );
         let clear = "[smtp]\nserver = \"mail:25\"\nfrom = \"a@b\"\nuser = \"u\"\npassword_file = \"secrets/p\"\ntls = false\n";
         let clear = found(&format!("{routes}{email}{clear}"), &[("p", "x")]);
-        assert_eq!(clear, ["notifications.invalid 9 with tls = false the password would travel in the clear"]);
+        assert_eq!(
+            clear,
+            ["notifications.invalid 9 with tls = false the password would travel in the clear"]
+        );
     }
 
     #[test]
@@ -367,10 +377,12 @@ mod tests {
 
     #[test]
     fn urls_are_told_from_what_only_looks_like_one() {
-        for good in ["http://127.0.0.1:9000/x", "https://a.b", "http://[::1]:80", "https://u:p@h/"] {
+        for good in ["http://127.0.0.1:9000/x", "https://a.b", "http://[::1]:80", "https://u:p@h/"]
+        {
             assert!(is_web_url(good), "{good}");
         }
-        for bad in ["", "a.b", "https://", "https:///x", "http://a b", "http://h:99999/", "ftp://a"] {
+        for bad in ["", "a.b", "https://", "https:///x", "http://a b", "http://h:99999/", "ftp://a"]
+        {
             assert!(!is_web_url(bad), "{bad}");
         }
         assert!(is_slack_url(SLACK_SECRET));

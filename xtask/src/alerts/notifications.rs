@@ -167,7 +167,7 @@ fn five_minutes() -> Time {
     Time(5 * 60)
 }
 
-/// A time in seconds, at least one; written as `30s`, `5m`, `12h` or `3d`.
+/// A time in seconds, from 1 to 5 days; written as `30s`, `5m`, `12h` or `3d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Time(pub u64);
@@ -184,11 +184,13 @@ impl TryFrom<String> for Time {
             "d" => Some(24 * 3600),
             _ => None,
         };
-        let time = number.parse::<u64>().ok().zip(seconds).and_then(|(n, unit)| n.checked_mul(unit));
-        let year = 366 * 24 * 3600;
-        time.filter(|time| (1..=year).contains(time)).map(Self).ok_or_else(|| {
-            format!("`{text}` is no time from 1s to 366d, such as 30s, 5m, 12h or 3d")
-        })
+        let time =
+            number.parse::<u64>().ok().zip(seconds).and_then(|(n, unit)| n.checked_mul(unit));
+        // AlertManager forgets what it has sent after five days.
+        let longest = 5 * 24 * 3600;
+        time.filter(|time| (1..=longest).contains(time))
+            .map(Self)
+            .ok_or_else(|| format!("`{text}` is no time from 1s to 5d, such as 30s, 5m, 12h or 3d"))
     }
 }
 
@@ -267,7 +269,7 @@ mod tests {
         for text in ["1s", "90s", "5m", "12h", "3d"] {
             assert_eq!(Time::try_from(text.to_owned()).unwrap().to_string(), text);
         }
-        for text in ["", "5", "0s", "5w", "-1s", "99999999999999999999d", "367d"] {
+        for text in ["", "5", "0s", "5w", "-1s", "99999999999999999999d", "6d"] {
             assert!(Time::try_from(text.to_owned()).is_err(), "{text}");
         }
     }

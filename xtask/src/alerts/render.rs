@@ -20,26 +20,25 @@ const NOBODY: &str = "nobody";
 /// The receiver of the alert that always fires.
 const WATCHDOG: &str = "watchdog";
 /// The label of a test alert; its value is the channel.
-pub const TEST_LABEL: &str = "test_channel";
+pub(super) const TEST_LABEL: &str = "test_channel";
 
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
 
 /// What AlertManager is given.
 #[derive(Debug)]
-pub struct Rendered {
+pub(super) struct Rendered {
     /// Its configuration. A URL that 0.25 cannot read from a file stands in it.
-    pub config: String,
+    pub(super) config: String,
     /// The files that it names, by their names.
-    pub secrets: BTreeMap<String, Secret>,
+    pub(super) secrets: BTreeMap<String, Secret>,
 }
 
 /// Makes the configuration.
 ///
 /// # Errors
 /// When a secret that is named is not among `secrets`.
-pub fn render(notifications: &Notifications, secrets: &Secrets) -> Result<Rendered> {
-    let mut renderer =
-        Renderer { notifications, secrets, used: BTreeMap::new() };
+pub(super) fn render(notifications: &Notifications, secrets: &Secrets) -> Result<Rendered> {
+    let mut renderer = Renderer { notifications, secrets, used: BTreeMap::new() };
     let config = Config {
         global: renderer.global()?,
         templates: vec![TEMPLATES],
@@ -280,7 +279,9 @@ impl Renderer<'_> {
             let authorization = |credentials_file| Authorization { credentials_file };
             let config = WebhookConfig {
                 url: self.place(webhook.url.as_ref(), webhook.url_file.as_ref())?,
-                http_config: token.map(authorization).map(|authorization| HttpConfig { authorization }),
+                http_config: token
+                    .map(authorization)
+                    .map(|authorization| HttpConfig { authorization }),
                 send_resolved: true,
             };
             receivers.push(Receiver { webhook_configs: Some([config]), ..named(name) });
@@ -381,4 +382,42 @@ fn inhibit_rules() -> Vec<InhibitRule> {
         equal: SAME,
     })
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERYTHING: &str = include_str!("../../../tests/assets/notifications.toml");
+    const RENDERED: &str = include_str!("../../../tests/assets/notifications.yml");
+
+    fn rendered(text: &str) -> Rendered {
+        let paths = ["smtp-password", "slack-url", "pagerduty-key", "bot-url", "bot-token"];
+        let secret = |name: &&str| match *name {
+            "bot-url" => Secret::new("https://bot.example.org/rendered-secret"),
+            name => Secret::new(format!("what {name} holds")),
+        };
+        let secrets = paths.iter().map(|name| (format!("secrets/{name}"), secret(name))).collect();
+        render(&toml::from_str(text).unwrap(), &secrets).unwrap()
+    }
+
+    /// tests/it/notifications.rs asks amtool where this configuration sends what.
+    #[test]
+    fn every_kind_of_channel_becomes_a_receiver_of_its_name() {
+        let rendered = rendered(EVERYTHING);
+        assert_eq!(rendered.config, RENDERED);
+        let names: Vec<_> = rendered.secrets.keys().map(String::as_str).collect();
+        assert_eq!(names, ["bot-token", "pagerduty-key", "slack-url", "smtp-password"]);
+        assert!(!rendered.config.contains("holds"), "a secret that has a file stands only there");
+    }
+
+    #[test]
+    fn without_a_channel_nobody_is_told() {
+        let rendered = rendered("");
+        let config: yaml_serde::Value = yaml_serde::from_str(&rendered.config).unwrap();
+        let receivers = config["receivers"].as_sequence().unwrap();
+        assert_eq!(receivers.len(), 1);
+        assert_eq!(receivers[0]["name"], "nobody");
+        assert!(!rendered.config.contains("_configs") && rendered.secrets.is_empty());
+    }
 }
