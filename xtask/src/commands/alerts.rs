@@ -57,6 +57,12 @@ impl Args {
         let stacks = cx.stacks(None)?;
         let stack = stacks.into_iter().find(|stack| alerts::notifier(stack).is_some());
         let stack = stack.context("no stack in stacks.toml has notifications")?;
+        if stack.env.text().is_none() {
+            let found = format!("the {} stack is not set up", stack.name());
+            return Err(Problem::prerequisite("env.missing", found)
+                .mend(format!("cargo xtask up {}", stack.short()))
+                .into());
+        }
         match self.action {
             Action::List => list(cx, &stack),
             Action::SendTest { channel, timeout } => {
@@ -126,16 +132,19 @@ fn render(cx: &Context, stack: &Stack) -> Result<()> {
     if cx.dry_run {
         cx.report.line(told.config());
     }
+    let containers = cx.containers(stack)?;
+    let runs = containers
+        .iter()
+        .any(|container| container.is_running() && container.service() == Some(&service.name));
+    if runs {
+        configuration::refuse_broken(cx, stack, &containers)?;
+    }
     let plan = generated::plan(stack)?;
     if plan.is_empty() && !cx.dry_run {
         cx.report.done("AlertManager's configuration is what notifications.toml says");
     } else {
         cx.execute(plan)?;
     }
-    let containers = cx.containers(stack)?;
-    let runs = containers
-        .iter()
-        .any(|container| container.is_running() && container.service() == Some(&service.name));
     if cx.dry_run || !runs {
         return Ok(());
     }
