@@ -13,4 +13,5 @@ mod images;
 mod killed;
 mod lifecycle;
 mod monitoring;
+mod notifications;
 mod secrets;

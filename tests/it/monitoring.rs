@@ -165,7 +165,8 @@ fn no_password_is_shown(site: &Site) {
         assert_eq!((facts.uid(), facts.mode() & 0o777), (uid, 0o700), "{service}");
         for entry in fs::read_dir(folder).unwrap().flatten() {
             let facts = entry.metadata().unwrap();
-            assert_eq!((facts.uid(), facts.mode() & 0o777), (uid, 0o400), "{entry:?}");
+            let mode = if facts.is_dir() { 0o700 } else { 0o400 };
+            assert_eq!((facts.uid(), facts.mode() & 0o777), (uid, mode), "{entry:?}");
         }
     }
 }

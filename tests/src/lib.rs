@@ -8,6 +8,7 @@
 
 pub mod composes;
 pub mod net;
+pub mod receiver;
 mod site;
 
 use std::path::{Path, PathBuf};

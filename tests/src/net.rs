@@ -94,6 +94,17 @@ pub fn get(port: u16, path: &str) -> String {
 
 /// The status and body of a request on this machine, logged in as `admin` with a password.
 pub fn ask(method: &str, port: u16, path: &str, password: Option<&str>) -> (u16, String) {
+    send(method, port, path, password, "")
+}
+
+/// As [`ask`], with a body of JSON.
+pub fn send(
+    method: &str,
+    port: u16,
+    path: &str,
+    password: Option<&str>,
+    body: &str,
+) -> (u16, String) {
     let mut stream = connect(port);
     let login = password.map(|password| {
         let login = base64::engine::general_purpose::STANDARD.encode(format!("admin:{password}"));
@@ -102,7 +113,8 @@ pub fn ask(method: &str, port: u16, path: &str, password: Option<&str>) -> (u16,
     let login = login.unwrap_or_default();
     write!(
         stream,
-        "{method} {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n{login}\r\n"
+        "{method} {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{login}\r\n{body}",
+        body.len()
     )
     .expect("a request");
     let mut answer = String::new();

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    check, completions, doctor, down, env, images, logs, restart, setup, shell, status, test, up,
-    urls,
+    alerts, check, completions, doctor, down, env, images, logs, restart, setup, shell, status,
+    test, up, urls,
 };
 
 /// Docker infrastructure of the Case Interview Practice Platform
@@ -78,6 +78,7 @@ pub enum Command {
     Urls(urls::Args),
     Logs(logs::Args),
     Shell(shell::Args),
+    Alerts(alerts::Args),
     Env(env::Args),
     Images(images::Args),
     Check(check::Args),

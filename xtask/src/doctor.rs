@@ -20,6 +20,7 @@ use std::thread::{self, ScopedJoinHandle};
 use anyhow::{Result, anyhow};
 
 use self::facts::{Facts, NoEngine};
+use crate::alerts;
 use crate::context::Context;
 use crate::process::check_interrupted;
 use crate::report::finding::{Finding, Problem, Severity};
@@ -94,6 +95,7 @@ const CHECKS: &[Check] = &[
     stack(&["data.credentials"], data::credentials),
     stack(&["images.present"], images::present),
     stack(&["images.offline"], images::offline),
+    stack(alerts::IDS, notifications),
     stack(&["run.leftovers"], data::leftovers),
 ];
 
@@ -128,6 +130,17 @@ const BEFORE_UP: &[&str] = &[
     "data.other-kind",
     "data.version",
     "data.half-initialised",
+    "notifications.malformed",
+    "notifications.invalid",
+    "notifications.channel-name",
+    "notifications.unknown-channel",
+    "notifications.no-mail-server",
+    "notifications.secret-place",
+    "notifications.secret-missing",
+    "notifications.secret-unreadable",
+    "notifications.secret-exposed",
+    "notifications.secret-empty",
+    "notifications.secret-lines",
 ];
 
 /// What the checks found.
@@ -160,6 +173,10 @@ impl Diagnosis {
         let enough = if named { 1 } else { self.stacks.len().max(1) };
         !self.machine.iter().any(is_error) && lacking < enough
     }
+}
+
+fn notifications(_: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    alerts::findings(stack)
 }
 
 fn is_error(finding: &Finding) -> bool {

@@ -41,6 +41,7 @@ fn run(cli: Cli, report: Report) -> anyhow::Result<()> {
         Command::Urls(args) => args.run(cx),
         Command::Logs(args) => args.run(cx),
         Command::Shell(args) => args.run(cx),
+        Command::Alerts(args) => args.run(cx),
         Command::Env(args) => args.run(cx),
         Command::Images(args) => args.run(cx),
         Command::Check(args) => args.run(cx),

@@ -123,6 +123,15 @@ impl Stack {
         }
     }
 
+    /// The name of a file: `stem.ending` for the usual copy, and `stem.COPY.ending` for one
+    /// beside it, which must not act on what was meant for the usual one.
+    pub fn own_file(&self, stem: &str, ending: &str) -> String {
+        match &self.copy {
+            Some(copy) => format!("{stem}.{copy}.{ending}"),
+            None => format!("{stem}.{ending}"),
+        }
+    }
+
     /// The compose project, under which the engine knows its containers; without a name in `.env`
     /// the folder's, as Compose has it.
     pub fn project(&self) -> String {

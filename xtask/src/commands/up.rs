@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::alerts;
 use crate::commands::urls;
 use crate::configuration;
 use crate::context::Context;
@@ -14,6 +15,7 @@ use crate::doctor::{self, Intent};
 use crate::images::{self, NoRegistry};
 use crate::plan::Plan;
 use crate::ready::wait::until_ready;
+use crate::report::finding::Severity;
 use crate::setup::{accounts, complete, network, origin, prepare};
 use crate::stack::Stack;
 
@@ -102,6 +104,7 @@ impl Args {
         self.wait(cx, &stack)?;
         origin::answered(&stack)?.carry_out(&cx.report)?;
         warn_of_offline(cx, &stack);
+        warn_of_silence(cx, &stack)?;
         urls::print(cx, std::slice::from_ref(&stack), urls::Form::default())
     }
 
@@ -150,6 +153,14 @@ fn stale<'a>(stack: &Stack, containers: &'a [Container]) -> Vec<&'a Container> {
             || service.is_some_and(|service| active.iter().all(|one| one.name != service.name))
     };
     containers.iter().filter(is_stale).collect()
+}
+
+/// What keeps people from being told of alerts.
+fn warn_of_silence(cx: &Context, stack: &Stack) -> Result<()> {
+    let findings = alerts::findings(stack)?;
+    let warnings = findings.iter().filter(|finding| finding.severity == Severity::Warning);
+    warnings.for_each(|finding| cx.report.finding(finding));
+    Ok(())
 }
 
 fn warn_of_offline(cx: &Context, stack: &Stack) {

@@ -148,12 +148,16 @@ pub struct Generated {
     /// Whether it reads them only when it starts.
     #[serde(default)]
     pub restart: bool,
+    /// The folder below the stack's own with a `notifications.toml`: the service also gets
+    /// `alertmanager.yml`, made of it, and the secrets that it names, in `secrets/`.
+    #[serde(default)]
+    pub notifications: Option<String>,
     /// The files.
     #[serde(rename = "file")]
     pub files: Vec<GeneratedFile>,
 }
 
-/// One generated file: with contents, or a copy.
+/// One generated file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GeneratedFile {
@@ -163,14 +167,10 @@ pub struct GeneratedFile {
     #[serde(default)]
     pub secret: Option<String>,
     /// The text; `{plain}`, `{json}`, `{sha256}` and `{bcrypt}` are the password in that form.
-    #[serde(default)]
-    pub contents: Option<String>,
+    pub contents: String,
     /// The service that the contents are about: without its profile they are an empty list.
     #[serde(default)]
     pub about: Option<String>,
-    /// The file below the stack's folder that it is a copy of.
-    #[serde(default)]
-    pub copy: Option<String>,
 }
 
 /// A folder of configuration that the service sees as it lies in the repository.
