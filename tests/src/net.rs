@@ -59,13 +59,26 @@ pub fn send_mail(port: u16, subject: &str) {
 
 /// The body of a GET on this machine.
 pub fn get(port: u16, path: &str) -> String {
-    let mut stream = connect(port);
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("a request");
+    try_get(port, path).expect("an answer with status 200")
+}
+
+/// The same, for what may fail: the error has what the server said.
+///
+/// # Errors
+/// When nobody answers, or with another status than 200.
+pub fn try_get(port: u16, path: &str) -> Result<String, String> {
+    let mut stream =
+        TcpStream::connect(("127.0.0.1", port)).map_err(|error| format!("port {port}: {error}"))?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-    assert!(head.contains(" 200 "), "{head}");
-    body.to_owned()
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .and_then(|()| write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"))
+        .and_then(|()| stream.read_to_string(&mut answer))
+        .map_err(|error| format!("port {port}: {error}"))?;
+    match answer.split_once("\r\n\r\n") {
+        Some((head, body)) if head.contains(" 200 ") => Ok(body.to_owned()),
+        _ => Err(answer),
+    }
 }
 
 fn connect(port: u16) -> TcpStream {
