@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod api_alerts;
 mod bad_input;
 mod bare_machine;
 mod by_hand;
@@ -14,4 +15,5 @@ mod killed;
 mod lifecycle;
 mod monitoring;
 mod notifications;
+mod rules;
 mod secrets;

@@ -6,7 +6,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails by panicking")]
 
+pub mod api;
 pub mod composes;
+pub mod mutants;
 pub mod net;
 pub mod receiver;
 mod site;

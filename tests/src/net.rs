@@ -92,6 +92,18 @@ pub fn get(port: u16, path: &str) -> String {
     body
 }
 
+/// The same, for what may fail: the error has what the server said.
+///
+/// # Errors
+/// When nobody answers, or with another status than 200.
+pub fn try_get(port: u16, path: &str) -> Result<String, String> {
+    match http(port, "GET", path, &[], "") {
+        Some((200, _, body)) => Ok(body),
+        Some((_, head, body)) => Err(format!("{head}\n{body}")),
+        None => Err(format!("nobody answers on port {port}")),
+    }
+}
+
 /// The status and body of a request on this machine, logged in as `admin` with a password.
 pub fn ask(method: &str, port: u16, path: &str, password: Option<&str>) -> (u16, String) {
     send(method, port, path, password, "")
@@ -105,23 +117,13 @@ pub fn send(
     password: Option<&str>,
     body: &str,
 ) -> (u16, String) {
-    let mut stream = connect(port);
     let login = password.map(|password| {
         let login = base64::engine::general_purpose::STANDARD.encode(format!("admin:{password}"));
-        format!("Authorization: Basic {login}\r\n")
+        format!("Authorization: Basic {login}")
     });
-    let login = login.unwrap_or_default();
-    write!(
-        stream,
-        "{method} {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{login}\r\n{body}",
-        body.len()
-    )
-    .expect("a request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    (status.expect("a status"), body.to_owned())
+    let headers: Vec<_> = login.iter().map(String::as_str).collect();
+    let (status, _, body) = http(port, method, path, &headers, body).expect("an answer");
+    (status, body)
 }
 
 /// Waits for what servers do in their own time.
