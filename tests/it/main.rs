@@ -13,3 +13,4 @@ mod killed;
 mod lifecycle;
 mod monitoring;
 mod secrets;
+mod servers;
