@@ -17,3 +17,4 @@ mod monitoring;
 mod notifications;
 mod rules;
 mod secrets;
+mod servers;
