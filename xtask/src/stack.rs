@@ -34,8 +34,8 @@ pub struct Stack {
     pub compose: ComposeFile,
     /// What its `.env` says.
     pub env: Env,
-    /// What the command line must repeat to mean this stack.
-    options: String,
+    /// What the command line said of it.
+    overrides: Overrides,
 }
 
 /// How the command line changes what is loaded.
@@ -64,13 +64,18 @@ impl Stack {
             env.preset("COMPOSE_PROJECT_NAME", format!("{project}-{}", definition.name));
             env.preset(&definition.network, format!("{project}-metrics"));
             if env.text().is_none() {
-                preset_ports(&compose, &mut env)?;
+                preset_ports(&format!("{project}-{}", definition.name), &compose, &mut env)?;
             }
         }
-        let stack =
-            Self { definition: definition.clone(), folder, compose, env, options: String::new() };
+        let stack = Self {
+            definition: definition.clone(),
+            folder,
+            compose,
+            env,
+            overrides: overrides.clone(),
+        };
         stack.hide_secrets();
-        Ok(stack.with_data_dir(overrides)?.with_options(overrides))
+        stack.with_data_dir(overrides)
     }
 
     /// From now on no output shows them.
@@ -105,14 +110,6 @@ impl Stack {
         Ok(self)
     }
 
-    fn with_options(mut self, overrides: &Overrides) -> Self {
-        // Once the file has it, it need not be said again.
-        let data_dir = overrides.data_dir.as_deref();
-        let data_dir = data_dir.filter(|_| self.env.in_file("DATA_DIR").is_none());
-        self.options = hint::options(overrides.project.as_deref(), data_dir);
-        self
-    }
-
     /// Its name, such as `development`.
     pub fn name(&self) -> &str {
         &self.definition.name
@@ -121,16 +118,25 @@ impl Stack {
     /// The words that a user types for it after a command: `dev`, or `dev --project NAME`, and
     /// `--data-dir DIR` as long as no `.env` has it.
     pub fn short(&self) -> String {
-        format!("{}{}", self.definition.short(), self.options)
+        let Overrides { project, data_dir } = &self.overrides;
+        // Once the file has it, it need not be said again.
+        let data_dir = data_dir.as_deref().filter(|_| self.env.in_file("DATA_DIR").is_none());
+        format!("{}{}", self.definition.short(), hint::options(project.as_deref(), data_dir))
     }
 
     /// The name of a file: `stem.ending` for the usual copy, and `stem.COPY.ending` for one
     /// beside it, which must not act on what was meant for the usual one.
     pub fn own_file(&self, stem: &str, ending: &str) -> String {
-        match &self.copy {
+        match &self.overrides.project {
             Some(copy) => format!("{stem}.{copy}.{ending}"),
             None => format!("{stem}.{ending}"),
         }
+    }
+
+    /// Its `.env` from the repository's root.
+    pub fn env_file(&self) -> String {
+        let name = self.env.path().file_name().unwrap_or_default().to_string_lossy();
+        format!("infrastructure/docker/{}/{name}", self.name())
     }
 
     /// The compose project, under which the engine knows its containers; without a name in `.env`
@@ -233,8 +239,21 @@ impl Stack {
         let text = template::interpolate(template, &|name| match name {
             "HOST" => Some(host.clone()),
             name => self.env.get(name).map(|value| url::encode(&value)),
-        })?;
-        text.parse()
+        });
+        text.map_err(|missing| self.incomplete(&format!("{missing:#}")))?.parse()
+    }
+
+    /// What ends a command that needs a value which `.env` does not have.
+    pub fn incomplete(&self, what: &str) -> Problem {
+        if self.env.text().is_none() {
+            return Problem::prerequisite(
+                "env.missing",
+                format!("{} has not been started yet, so it has no passwords", self.name()),
+            )
+            .mend(format!("cargo xtask up {}", self.short()));
+        }
+        Problem::prerequisite("env.incomplete", format!("{}: {what}", self.env_file()))
+            .mend(format!("cargo xtask env init {}", self.short()))
     }
 
     /// The owner that a data directory should have: the stated one, or whoever runs us.
@@ -243,10 +262,10 @@ impl Stack {
     }
 }
 
-/// A copy that has no env file yet gets ports that are free.
-fn preset_ports(compose: &ComposeFile, env: &mut Env) -> Result<()> {
+/// A copy that has no env file yet gets ports that are free, the same ones whenever it is asked.
+fn preset_ports(project: &str, compose: &ComposeFile, env: &mut Env) -> Result<()> {
     let published = compose.published_ports(env)?;
-    let free = ports::free(published.len()).context("looking for free ports")?;
+    let free = ports::free_for(project, published.len()).context("looking for free ports")?;
     for (published, port) in published.into_iter().zip(free) {
         if let Some(variable) = published.variable {
             env.preset(&variable, port.to_string());
