@@ -202,6 +202,10 @@ fn status_fits_the_terminal_and_marks_offline_images() {
     assert_eq!(table.contains("* runs on an offline image"), Site::is_offline(), "{table}");
     let wide = site.xtask(&["status", "dev"]).succeeds().stdout;
     assert!(wide.contains(&site.image("postgres")), "{wide}");
+    if Site::is_offline() {
+        let run = site.xtask(&["images", "remove", "--dry-run"]).ends_with(1);
+        run.says("is used by").says("cargo xtask down dev");
+    }
 }
 
 #[test]

@@ -134,7 +134,7 @@ fn remove(cx: &Context) -> Result<()> {
     cx.execute(plan)
 }
 
-/// What removes a container: `down` of its stack where that is one of ours.
+/// What frees an image of a container: `down` of its stack where that is one of ours.
 fn way_down(cx: &Context, container: &Container) -> String {
     let project = container.project().unwrap_or_default();
     let is_its = |stack: &Stack| stack.env.text().is_some() && stack.project() == project;
@@ -148,5 +148,8 @@ fn way_down(cx: &Context, container: &Container) -> String {
             }
         }
     }
-    format!("docker rm --force {}", container.name())
+    match (container.compose_folder(), container.project()) {
+        (Some(folder), Some(project)) => format!("take {project} down from {folder}"),
+        _ => format!("docker rm --force {}, if it is not needed", container.name()),
+    }
 }

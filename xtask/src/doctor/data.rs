@@ -11,6 +11,7 @@ use crate::host::files::partials;
 use crate::host::lock;
 use crate::ready::{self, Unanswered};
 use crate::report::finding::Finding;
+use crate::report::units::count;
 use crate::setup::origin;
 use crate::stack::Stack;
 use crate::stack::manifest::Service;
@@ -195,7 +196,9 @@ pub(super) fn leftovers(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>
         return Ok(vec![Finding::ok("run.leftovers", found).about(stack.name())]);
     }
     let found = format!(
-        "an interrupted run left {helpers} helper container(s) and {files} half-written file(s)"
+        "an interrupted run left {} and {}",
+        count(helpers, "helper container"),
+        count(files, "half-written file")
     );
     let mend = format!(
         "the next command that changes something removes them, such as: cargo xtask setup {}",
