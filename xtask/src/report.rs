@@ -41,6 +41,9 @@ pub enum Verbosity {
 /// The one document that stdout is going to carry.
 static DOCUMENT: Mutex<Option<Document>> = Mutex::new(None);
 
+/// Schemas that have no place for a failure.
+const OF_SUCCESS: [&str; 3] = ["xtask.changes/v1", "xtask.plan/v1", "xtask.urls/v1"];
+
 struct Document {
     schema: String,
     value: Value,
@@ -103,10 +106,10 @@ impl Report {
         if self.json { add_document(schema, value, true) } else { Ok(()) }
     }
 
-    /// Whether there is a document that says itself that something is wrong.
+    /// Whether there is a document that tells what is wrong, and not only what went well before.
     fn tells_failure(&self) -> bool {
         let document = DOCUMENT.lock().unwrap_or_else(PoisonError::into_inner);
-        document.as_ref().is_some_and(|document| document.value["ok"] == Value::Bool(false))
+        document.as_ref().is_some_and(|document| !OF_SUCCESS.contains(&document.schema.as_str()))
     }
 
     /// Prints the document, if there is one.

@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::docker::engine;
 use crate::ready::Unanswered;
 use crate::report::finding::Problem;
+use crate::report::hint;
 use crate::report::table::{self, Cell};
 use crate::report::{BAD, DIM, GOOD, WARNING};
 use crate::setup::generated;
@@ -162,10 +163,11 @@ fn send_test(cx: &Context, stack: &Stack, only: Option<&str>, limit: Duration) -
     if let Some((_, name)) = channels.iter().find(|(_, name)| !known.iter().any(|k| k == name)) {
         let found = format!("AlertManager does not know the channel `{name}` yet");
         let problem = Problem::failed("notifications.not-loaded", found);
-        return Err(problem.mend("cargo xtask alerts render").into());
+        return Err(problem.mend(hint::command("alerts render")).into());
     }
     if !generated::plan(stack)?.is_empty() {
-        cx.report.warning("the notifications have changed since AlertManager loaded them; cargo xtask alerts render has it load them");
+        let render = hint::command("alerts render");
+        cx.report.warning(format!("the notifications have changed since AlertManager loaded them; {render} has it load them"));
     }
     let mut outcomes = Vec::new();
     for (kind, name) in channels {
