@@ -41,7 +41,9 @@ impl Args {
             if self.purge { cx.stacks(word)? } else { cx.stacks_whatever_env_says(word)? };
         stacks.reverse();
         engine::require()?;
-        cx.require_project(&stacks)?;
+        if !self.purge {
+            cx.require_project(&stacks)?;
+        }
         for stack in &stacks {
             let _lock = cx.lock(stack, &format!("down {}", self.stack))?;
             if self.purge {
