@@ -67,7 +67,102 @@ fn a_secret_under_version_control_is_found_with_file_and_line() {
     std::fs::write(site.root().join("key.pem"), key).unwrap();
     std::fs::write(site.env_file(), "POSTGRES_PASSWORD=x\n").unwrap();
     git(&["add", "--force", "."]);
-    let run = site.xtask(&["check"]).ends_with(1);
-    assert!(run.stderr.contains("key.pem:2: a private key"), "{}", run.stderr);
-    assert!(run.stderr.contains("an env file is under version control"), "{}", run.stderr);
+    site.xtask(&["check"])
+        .ends_with(1)
+        .says("key.pem:2: a private key")
+        .says("an env file is under version control");
+}
+
+#[test]
+fn every_command_that_changes_something_tells_it_as_one_document() {
+    let site = Site::new("changes", &[FULL[1]]);
+    let steps = |args: &[&str]| {
+        let document = site.xtask(&[args, &["--json"]].concat()).succeeds().json();
+        assert_eq!(document["schema"], "xtask.changes/v1", "{args:?}");
+        document["steps"].as_array().unwrap().len()
+    };
+    assert_eq!(steps(&["env", "init", "dev"]), 1);
+    assert_eq!(steps(&["env", "init", "dev"]), 0, "nothing to do is a document too");
+    assert!(steps(&[&["setup", "dev"], Site::images()].concat()) > 0);
+    assert_eq!(steps(&["down", "dev"]), 0);
+    for args in [&["completions", "bash"][..], &["shell", "dev", "redis"], &["up"], &["--none"]] {
+        let document = site.xtask(&[args, &["--json"]].concat()).ends_with(2).json();
+        assert_eq!(document["schema"], "xtask.error/v1", "{args:?}");
+        assert!(document["mend"].is_string() && document["message"].is_string(), "{document}");
+    }
+    let error = site.xtask(&["restart", "dev", "--json"]).ends_with(1).json();
+    assert_eq!(
+        (&error["id"], &error["mend"]),
+        (&"stack.not-up".into(), &"cargo xtask up dev".into())
+    );
+}
+
+#[test]
+fn a_dry_run_only_prints() {
+    let site = Site::new("dry", &[FULL[1]]);
+    site.up();
+    let set = ["shell", "dev", "redis", "--dry-run", "--", "set", "dry", "wet"];
+    let run = site.xtask(&set).succeeds();
+    assert!(
+        run.stdout.contains("docker exec") && run.stdout.contains("set dry wet"),
+        "{}",
+        run.stdout
+    );
+    let get = site.xtask(&["shell", "dev", "redis", "--", "exists", "dry"]).succeeds();
+    assert_eq!(get.stdout.trim(), "0");
+    let run = site.xtask(&["test", "--dry-run"]).succeeds();
+    assert!(run.stdout.contains("test --quiet --no-fail-fast --package xtask"), "{}", run.stdout);
+    assert!(!run.stdout.contains("passed"), "{}", run.stdout);
+
+    site.xtask(&["down", "dev"]).succeeds();
+    let state = site.root().join("infrastructure/.state");
+    std::fs::remove_dir_all(&state).unwrap();
+    for args in
+        [&["up", "dev", "--dry-run"][..], &["env", "init", "--dry-run"], &["status"], &["doctor"]]
+    {
+        site.xtask(args);
+        assert!(!state.exists(), "{args:?} leaves nothing");
+    }
+}
+
+#[test]
+fn hints_stay_on_the_copy_that_is_meant() {
+    let site = Site::new("hints", &[FULL[1]]);
+    let data = site.data().join("other").display().to_string();
+    let copy = ["--project", "other", "--data-dir", &data];
+    let options = format!("--project other --data-dir '{data}'");
+    for (args, mend) in [
+        (&["doctor", "dev"][..], "cargo xtask doctor dev --fix"),
+        (&["env", "set-password", "dev", "postgres"], "cargo xtask up dev"),
+        (&["shell", "dev", "redis"], "cargo xtask up dev"),
+    ] {
+        let run = site.xtask(&[args, &copy].concat());
+        assert_ne!(run.status, 0, "{args:?}");
+        run.says(&format!("{mend} {options}"));
+    }
+    site.xtask(&[&["env", "init", "dev"][..], &copy].concat()).succeeds();
+    let run = site.xtask(&["shell", "dev", "redis", "--project", "other"]).ends_with(1);
+    assert!(run.stderr.ends_with("cargo xtask up dev --project other\n"), "{}", run.stderr);
+}
+
+#[test]
+fn findings_are_the_result_of_doctor() {
+    let site = Site::new("result", &[FULL[1]]);
+    let run = site.xtask(&["doctor", "dev"]);
+    assert!(
+        run.stdout.contains("✓ docker is ") && run.stdout.contains(" checks, "),
+        "{}",
+        run.stdout
+    );
+    assert!(!run.stderr.contains("docker is"), "{}", run.stderr);
+    assert!(site.xtask(&["env", "check", "dev", "--json"]).stdout.starts_with('{'));
+}
+
+#[test]
+fn tests_that_do_not_build_count_as_failed() {
+    let site = Site::new("broken", &[FULL[1]]);
+    let output = site.command(&["test", "--no-engine"]).env("CARGO", "/bin/false").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.ends_with("0 passed, 1 failed\n"), "{said}");
 }

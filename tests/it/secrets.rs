@@ -50,7 +50,6 @@ fn no_secret_in_arguments_output_or_files() {
             &["status", "dev", "--json", "-v"],
             &["urls", "dev"],
             &["urls", "dev", "--json"],
-            &["urls", "dev", "--export"],
             &["logs", "dev"],
             &["doctor", "dev", "-v"],
             &["doctor", "dev", "--json"],

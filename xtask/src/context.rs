@@ -10,6 +10,7 @@ use crate::host::lock::{self, IfHeld, Lock};
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::report::finding::Problem;
+use crate::report::units::count;
 use crate::stack::manifest::Manifest;
 use crate::stack::{Overrides, Stack};
 
@@ -67,19 +68,21 @@ impl Context {
         Stack::load(&self.root, &stack.definition, &self.overrides)
     }
 
-    /// Takes the project's lock.
+    /// Takes the project's lock; none where nothing is to be changed.
     ///
     /// # Errors
     /// A problem that names the holder.
-    pub fn lock(&self, stack: &Stack, what: &str) -> Result<Lock> {
+    pub fn lock(&self, stack: &Stack, what: &str) -> Result<Option<Lock>> {
+        if self.dry_run {
+            return Ok(None);
+        }
         let path = lock::path(&self.state_folder(), &stack.project());
-        Lock::take(&path, &format!("cargo xtask {what}"), IfHeld::Fail, |_| {}).map_err(|error| {
-            match error.downcast::<lock::Held>() {
-                Ok(held) => Problem::failed("lock.held", held.to_string())
-                    .mend("wait until it has ended, then run the command again")
-                    .into(),
-                Err(error) => error,
-            }
+        let lock = Lock::take(&path, &format!("cargo xtask {what}"), IfHeld::Fail, |_| {});
+        lock.map(Some).map_err(|error| match error.downcast::<lock::Held>() {
+            Ok(held) => Problem::failed("lock.held", held.to_string())
+                .mend("wait until it has ended, then run the command again")
+                .into(),
+            Err(error) => error,
         })
     }
 
@@ -93,8 +96,10 @@ impl Context {
         }
         let removed = helper::remove_leftovers(project)?;
         if removed > 0 {
-            self.report
-                .progress(format!("removed {removed} helper container(s) of an interrupted run"));
+            self.report.progress(format!(
+                "removed {} of an interrupted run",
+                count(removed, "helper container")
+            ));
         }
         Ok(())
     }

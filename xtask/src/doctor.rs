@@ -13,6 +13,7 @@ mod machine;
 mod ports;
 mod postgres;
 mod secrets;
+pub mod suite;
 
 use std::any::Any;
 use std::thread::{self, ScopedJoinHandle};

@@ -20,6 +20,7 @@ use crate::docker::engine::Endpoint;
 use crate::host::ports;
 use crate::host::user::{self, Owner};
 use crate::report::finding::Problem;
+use crate::report::hint;
 use crate::secret::Secret;
 
 /// Everything known of a stack without asking the engine.
@@ -33,8 +34,8 @@ pub struct Stack {
     pub compose: ComposeFile,
     /// What its `.env` says.
     pub env: Env,
-    /// The name of a copy beside the usual one (`--project`).
-    copy: Option<String>,
+    /// What the command line must repeat to mean this stack.
+    options: String,
 }
 
 /// How the command line changes what is loaded.
@@ -66,15 +67,10 @@ impl Stack {
                 preset_ports(&compose, &mut env)?;
             }
         }
-        let stack = Self {
-            definition: definition.clone(),
-            folder,
-            compose,
-            env,
-            copy: overrides.project.clone(),
-        };
+        let stack =
+            Self { definition: definition.clone(), folder, compose, env, options: String::new() };
         stack.hide_secrets();
-        stack.with_data_dir(overrides)
+        Ok(stack.with_data_dir(overrides)?.with_options(overrides))
     }
 
     /// From now on no output shows them.
@@ -109,18 +105,23 @@ impl Stack {
         Ok(self)
     }
 
+    fn with_options(mut self, overrides: &Overrides) -> Self {
+        // Once the file has it, it need not be said again.
+        let data_dir = overrides.data_dir.as_deref();
+        let data_dir = data_dir.filter(|_| self.env.in_file("DATA_DIR").is_none());
+        self.options = hint::options(overrides.project.as_deref(), data_dir);
+        self
+    }
+
     /// Its name, such as `development`.
     pub fn name(&self) -> &str {
         &self.definition.name
     }
 
-    /// The words that a user types for it after a command: `dev`, or `dev --project NAME`.
+    /// The words that a user types for it after a command: `dev`, or `dev --project NAME`, and
+    /// `--data-dir DIR` as long as no `.env` has it.
     pub fn short(&self) -> String {
-        let word = self.definition.aliases.first().unwrap_or(&self.definition.name);
-        match &self.copy {
-            Some(copy) => format!("{word} --project {copy}"),
-            None => word.clone(),
-        }
+        format!("{}{}", self.definition.short(), self.options)
     }
 
     /// The compose project, under which the engine knows its containers; without a name in `.env`

@@ -12,6 +12,7 @@ use crate::docker::container::{self, Container};
 use crate::docker::engine::Engine;
 use crate::doctor::{self, Intent};
 use crate::images::{self, NoRegistry};
+use crate::offline::PROGRAMS;
 use crate::plan::Plan;
 use crate::ready::wait::until_ready;
 use crate::setup::{accounts, complete, network, origin, prepare};
@@ -43,7 +44,7 @@ impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
         let stacks = cx.stacks(Some(&self.stack))?;
         if self.fix {
-            doctor::fix::mend_machine(cx, self.offline)?;
+            doctor::fix::mend_machine(cx, if self.offline { &PROGRAMS } else { &[] })?;
         }
         Engine::ask()?;
         for stack in stacks {
@@ -60,7 +61,7 @@ impl Args {
                 let no_registry = error.downcast::<NoRegistry>()?;
                 let question = "No registry can be reached. Build offline images instead (see tests/images/README.md)?";
                 if self.offline || !cx.report.confirm(question) {
-                    return Err(no_registry.problem(&self.stack).into());
+                    return Err(no_registry.problem(&stack).into());
                 }
                 self.start(cx, &stack, true)
             }

@@ -51,6 +51,11 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
+/// `1 error`, `3 errors`.
+pub fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// `3 d 4 h`, `5 min 2 s`, `0.8 s`: the two largest units.
 pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -80,6 +85,11 @@ mod tests {
         }
         assert!("much".parse::<Bytes>().is_err());
         assert_eq!(Bytes(3 << 29).to_string(), "1.5 GB");
+    }
+
+    #[test]
+    fn one_is_singular() {
+        assert_eq!([0, 1, 2].map(|n| count(n, "check")), ["0 checks", "1 check", "2 checks"]);
     }
 
     #[test]

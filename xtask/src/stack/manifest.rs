@@ -274,8 +274,22 @@ pub struct Explanation {
     pub contains: String,
     /// What it means.
     pub means: String,
-    /// What mends it.
-    pub mend: String,
+    /// What mends it; `{stack}` stands for the words that mean the stack, such as `dev`.
+    mend: String,
+}
+
+impl Definition {
+    /// The shortest word for it.
+    pub fn short(&self) -> &str {
+        self.aliases.first().unwrap_or(&self.name)
+    }
+}
+
+impl Explanation {
+    /// What mends it, for the stack that a user calls `short`.
+    pub fn mend(&self, short: &str) -> String {
+        self.mend.replace("{stack}", short)
+    }
 }
 
 impl Manifest {
@@ -325,13 +339,8 @@ impl Manifest {
         match self.stacks.iter().find(is_meant) {
             Some(stack) => Ok(vec![stack]),
             None => {
-                let mut words: Vec<_> = self
-                    .stacks
-                    .iter()
-                    .flat_map(|stack| stack.aliases.first().or(Some(&stack.name)))
-                    .map(String::as_str)
-                    .collect();
-                words.push("all");
+                let words = self.stacks.iter().map(Definition::short);
+                let words: Vec<_> = words.chain(["all"]).collect();
                 Err(Problem::usage("stack.unknown", format!("there is no stack `{word}`"))
                     .mend(format!("one of: {}", words.join(", ")))
                     .into())
