@@ -64,7 +64,7 @@ impl Stack {
             env.preset("COMPOSE_PROJECT_NAME", format!("{project}-{}", definition.name));
             env.preset(&definition.network, format!("{project}-metrics"));
             if env.text().is_none() {
-                preset_ports(&compose, &mut env)?;
+                preset_ports(&format!("{project}-{}", definition.name), &compose, &mut env)?;
             }
         }
         let stack =
@@ -122,6 +122,12 @@ impl Stack {
     /// `--data-dir DIR` as long as no `.env` has it.
     pub fn short(&self) -> String {
         format!("{}{}", self.definition.short(), self.options)
+    }
+
+    /// Its `.env` from the repository's root.
+    pub fn env_file(&self) -> String {
+        let name = self.env.path().file_name().unwrap_or_default().to_string_lossy();
+        format!("infrastructure/docker/{}/{name}", self.name())
     }
 
     /// The compose project, under which the engine knows its containers; without a name in `.env`
@@ -224,8 +230,21 @@ impl Stack {
         let text = template::interpolate(template, &|name| match name {
             "HOST" => Some(host.clone()),
             name => self.env.get(name).map(|value| url::encode(&value)),
-        })?;
-        text.parse()
+        });
+        text.map_err(|missing| self.incomplete(&format!("{missing:#}")))?.parse()
+    }
+
+    /// What ends a command that needs a value which `.env` does not have.
+    pub fn incomplete(&self, what: &str) -> Problem {
+        if self.env.text().is_none() {
+            return Problem::prerequisite(
+                "env.missing",
+                format!("{} has not been started yet, so it has no passwords", self.name()),
+            )
+            .mend(format!("cargo xtask up {}", self.short()));
+        }
+        Problem::prerequisite("env.incomplete", format!("{}: {what}", self.env_file()))
+            .mend(format!("cargo xtask env init {}", self.short()))
     }
 
     /// The owner that a data directory should have: the stated one, or whoever runs us.
@@ -234,10 +253,10 @@ impl Stack {
     }
 }
 
-/// A copy that has no env file yet gets ports that are free.
-fn preset_ports(compose: &ComposeFile, env: &mut Env) -> Result<()> {
+/// A copy that has no env file yet gets ports that are free, the same ones whenever it is asked.
+fn preset_ports(project: &str, compose: &ComposeFile, env: &mut Env) -> Result<()> {
     let published = compose.published_ports(env)?;
-    let free = ports::free(published.len()).context("looking for free ports")?;
+    let free = ports::free_for(project, published.len()).context("looking for free ports")?;
     for (published, port) in published.into_iter().zip(free) {
         if let Some(variable) = published.variable {
             env.preset(&variable, port.to_string());

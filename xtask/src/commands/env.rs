@@ -1,6 +1,6 @@
 //! `cargo xtask env`.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Subcommand;
 
 use crate::context::Context;
@@ -94,8 +94,7 @@ fn set_password(cx: &Context, word: &str, name: &str) -> Result<()> {
         .into());
     };
     let password = stack.env.get(variable).filter(|password| !password.is_empty());
-    let password = password
-        .with_context(|| format!("{variable} is not set in {}", stack.env.path().display()))?;
+    let password = password.ok_or_else(|| stack.incomplete(&format!("{variable} is not set")))?;
     let containers = cx.containers(&stack)?;
     let running = containers
         .iter()

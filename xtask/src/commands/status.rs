@@ -114,21 +114,13 @@ fn line(
         image: container.config.image.clone(),
         offline: container.config.image == service.offline_image,
         ports: container.host_ports(),
-        uptime_seconds: container
-            .is_running()
-            .then(|| uptime(&container.state.started_at))
-            .flatten(),
+        uptime_seconds: container.uptime().map(|uptime| uptime.as_secs()),
         memory_bytes: now.memory,
         memory_limit_bytes: limit(container.host_config.memory),
         cpu_percent: now.cpu,
         cpu_shares: limit(container.host_config.cpu_shares),
         ..line
     })
-}
-
-fn uptime(started_at: &str) -> Option<u64> {
-    let started: jiff::Timestamp = started_at.parse().ok()?;
-    u64::try_from(jiff::Timestamp::now().as_second() - started.as_second()).ok()
 }
 
 /// By container id. The engine measures over a second to tell the CPU's share.

@@ -15,6 +15,7 @@ use crate::images::{self, NoRegistry};
 use crate::offline::PROGRAMS;
 use crate::plan::Plan;
 use crate::ready::wait::until_ready;
+use crate::report::finding::resumed_by;
 use crate::setup::{accounts, complete, network, origin, prepare};
 use crate::stack::Stack;
 
@@ -48,7 +49,10 @@ impl Args {
         }
         Engine::ask()?;
         for stack in stacks {
-            self.up(cx, stack)?;
+            let offline = if self.offline { " --offline" } else { "" };
+            let again = format!("cargo xtask up {}{offline}", stack.short());
+            let stands = "what is done stays, and what was started runs on";
+            self.up(cx, stack).map_err(|error| resumed_by(error, stands, &again))?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -212,6 +212,11 @@ impl Container {
             [kind, args @ ..] if kind == "CMD" => Some(exec.args(args)),
             _ => None,
         }
+    }
+
+    /// For how long it has been running.
+    pub fn uptime(&self) -> Option<Duration> {
+        self.started_at()?.elapsed().ok().filter(|_| self.is_running())
     }
 
     /// The ports that it has on the host, without doubles for IPv6.

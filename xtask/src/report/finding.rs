@@ -178,9 +178,7 @@ impl Report {
         let problem = error.chain().find_map(|cause| cause.downcast_ref::<Problem>());
         let (id, exit) = match problem {
             Some(problem) => (problem.id, problem.exit),
-            None if error.is::<Interrupted>() || error.root_cause().is::<Interrupted>() => {
-                ("interrupted", Exit::Interrupted)
-            }
+            None if is_interruption(error) => ("interrupted", Exit::Interrupted),
             None => ("failed", Exit::Failed),
         };
         let message = format!("{error:#}");
@@ -194,6 +192,21 @@ impl Report {
         self.finish();
         std::process::ExitCode::from(exit as u8)
     }
+}
+
+fn is_interruption(error: &anyhow::Error) -> bool {
+    error.root_cause().is::<Interrupted>()
+}
+
+/// Has an interruption say what stands and which command goes on; every other error stays as it is.
+pub fn resumed_by(error: anyhow::Error, stands: &str, command: &str) -> anyhow::Error {
+    if !is_interruption(&error) {
+        return error;
+    }
+    let message = format!("interrupted: {stands}");
+    Problem { id: "interrupted", exit: Exit::Interrupted, message }
+        .mend(format!("{command} goes on from here"))
+        .into()
 }
 
 /// A workflow command of GitHub Actions

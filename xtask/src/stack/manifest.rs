@@ -54,6 +54,9 @@ pub struct Definition {
     /// Pairs of a server's memory bound and its container's.
     #[serde(default)]
     pub memory_pairs: Vec<MemoryPair>,
+    /// Variables with a few possible values.
+    #[serde(default)]
+    pub allowed: Vec<Allowed>,
     /// Its services, in the order in which they are shown.
     #[serde(rename = "service")]
     pub services: Vec<Service>,
@@ -235,6 +238,16 @@ pub struct MemoryPair {
     pub ratio: f64,
     /// What needs the room between.
     pub reason: String,
+}
+
+/// A variable that has a few possible values.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Allowed {
+    /// The variable.
+    pub variable: String,
+    /// The values, the usual one first.
+    pub values: Vec<String>,
 }
 
 /// Under what a service is reached.
