@@ -15,7 +15,7 @@ fn json_documents_carry_their_schema_and_stand_alone_on_stdout() {
     ] {
         assert_eq!(site.xtask(args).succeeds().json()["schema"], schema, "{args:?}");
     }
-    let doctor = site.xtask(&["doctor", "dev", "--json"]).succeeds().json();
+    let doctor = site.xtask(&["doctor", "dev", "--json"]).json();
     assert_eq!(doctor["schema"], "xtask.doctor/v1");
     let ids: Vec<_> = doctor["findings"]
         .as_array()
@@ -166,4 +166,52 @@ fn tests_that_do_not_build_count_as_failed() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.ends_with("0 passed, 1 failed\n"), "{said}");
+}
+
+#[test]
+fn what_is_not_there_yet_is_said_with_the_command_that_makes_it() {
+    let site = Site::new("fresh", &[FULL[1]]);
+    site.xtask(&["doctor", "dev"]).succeeds().says("cargo xtask up dev writes it");
+    let error = site.xtask(&["urls", "dev", "--json"]).ends_with(3).json();
+    assert_eq!(
+        (&error["id"], &error["mend"]),
+        (&"env.missing".into(), &"cargo xtask up dev".into())
+    );
+    site.xtask(&["env", "set-password", "dev", "postgres"]).ends_with(3).says("cargo xtask up dev");
+    site.xtask(&["urls", "dev", "--export"]).ends_with(2).says("--reveal");
+    for command in ["status", "down"] {
+        let run = site.xtask(&[command, "dev", "--project", "typo"]).ends_with(2);
+        run.says("there is no project typo yet").says("cargo xtask up dev --project typo");
+    }
+}
+
+#[test]
+fn status_fits_the_terminal_and_marks_offline_images() {
+    let site = Site::new("columns", &[FULL[1]]);
+    site.up();
+    let output = site.command(&["status", "dev"]).env("COLUMNS", "80").output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    assert_eq!(table.contains("* runs on an offline image"), Site::is_offline(), "{table}");
+    let wide = site.xtask(&["status", "dev"]).succeeds().stdout;
+    assert!(wide.contains(&site.image("postgres")), "{wide}");
+}
+
+#[test]
+fn doctor_tells_a_service_that_runs_otherwise_from_one_that_does_not_stay_up() {
+    let site = Site::new("otherwise", &[FULL[1]]);
+    site.up();
+    let port = site.port("REDIS_PORT");
+    site.set_env("REDIS_PORT", "31999");
+    site.xtask(&["doctor", "dev"])
+        .says(&format!("redis: it runs with an older .env: on port {port}, not 31999"))
+        .says("cargo xtask up dev");
+    site.set_env("REDIS_PORT", &port.to_string());
+    let pid_file = site.data().join("redis");
+    // A file where the server wants to make a directory or to read its data.
+    std::fs::remove_dir_all(pid_file.join("appendonlydir")).ok();
+    std::fs::remove_file(pid_file.join("appendonly.aof")).ok();
+    std::fs::create_dir(pid_file.join("appendonly.aof")).unwrap();
+    site.xtask(&["restart", "dev", "redis"]).ends_with(1);
+    site.xtask(&["doctor", "dev"]).ends_with(3).says("✗ redis: it ");
 }

@@ -8,6 +8,7 @@ mod by_hand;
 mod command_line;
 mod data_safety;
 mod dotenv;
+mod env_check;
 mod images;
 mod killed;
 mod lifecycle;

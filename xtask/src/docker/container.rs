@@ -239,6 +239,14 @@ pub fn of_project(project: &str) -> Result<Vec<Container>> {
     list(&["--filter", &format!("label={PROJECT}={project}")])
 }
 
+/// Every container on the image `reference` or on one made from it.
+///
+/// # Errors
+/// When the engine does not answer.
+pub fn on_image(reference: &str) -> Result<Vec<Container>> {
+    list(&["--filter", &format!("ancestor={reference}")])
+}
+
 /// Every container on the engine.
 ///
 /// # Errors
