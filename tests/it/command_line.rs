@@ -84,6 +84,7 @@ fn every_command_that_changes_something_tells_it_as_one_document() {
     assert_eq!(steps(&["env", "init", "dev"]), 1);
     assert_eq!(steps(&["env", "init", "dev"]), 0, "nothing to do is a document too");
     assert!(steps(&[&["setup", "dev"], Site::images()].concat()) > 0);
+    steps(&["down", "dev"]);
     assert_eq!(steps(&["down", "dev"]), 0);
     for args in [&["completions", "bash"][..], &["shell", "dev", "redis"], &["up"], &["--none"]] {
         let document = site.xtask(&[args, &["--json"]].concat()).ends_with(2).json();
@@ -132,8 +133,7 @@ fn hints_stay_on_the_copy_that_is_meant() {
     let copy = ["--project", "other", "--data-dir", &data];
     let options = format!("--project other --data-dir '{data}'");
     for (args, mend) in [
-        (&["doctor", "dev"][..], "cargo xtask doctor dev --fix"),
-        (&["env", "set-password", "dev", "postgres"], "cargo xtask up dev"),
+        (&["env", "set-password", "dev", "postgres"][..], "cargo xtask up dev"),
         (&["shell", "dev", "redis"], "cargo xtask up dev"),
     ] {
         let run = site.xtask(&[args, &copy].concat());
@@ -143,6 +143,13 @@ fn hints_stay_on_the_copy_that_is_meant() {
     site.xtask(&[&["env", "init", "dev"][..], &copy].concat()).succeeds();
     let run = site.xtask(&["shell", "dev", "redis", "--project", "other"]).ends_with(1);
     assert!(run.stderr.ends_with("cargo xtask up dev --project other\n"), "{}", run.stderr);
+    let file = site.folder().join(".env.other");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let bad = xtask::stack::dotenv::set(&text, "REDIS_APPENDONLY", "maybe").unwrap();
+    std::fs::write(&file, bad).unwrap();
+    site.xtask(&["doctor", "dev", "--project", "other"])
+        .ends_with(3)
+        .says("cargo xtask doctor dev --fix --project other");
 }
 
 #[test]
