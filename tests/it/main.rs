@@ -10,6 +10,7 @@ mod command_line;
 mod dashboards;
 mod data_safety;
 mod dotenv;
+mod env_check;
 mod images;
 mod killed;
 mod lifecycle;

@@ -82,7 +82,6 @@ fn no_secret_in_arguments_output_files_or_what_the_engine_tells() {
             &["status", "dev", "--json", "-v"],
             &["urls", "dev"],
             &["urls", "dev", "--json"],
-            &["urls", "dev", "--export"],
             &["logs", "dev"],
             &["doctor", "dev", "-v"],
             &["doctor", "dev", "--json"],

@@ -445,13 +445,14 @@ impl Run {
         self
     }
 
-    /// Fails the test unless stderr has these words.
+    /// Fails the test unless stdout or stderr has these words.
     #[track_caller]
     pub fn says(self, words: &str) -> Self {
         assert!(
-            self.stderr.contains(words),
-            "`{}` does not say `{words}`\n--- stderr\n{}",
+            self.stdout.contains(words) || self.stderr.contains(words),
+            "`{}` does not say `{words}`\n--- stdout\n{}\n--- stderr\n{}",
             self.line,
+            self.stdout,
             self.stderr
         );
         self

@@ -13,6 +13,9 @@ mod machine;
 mod ports;
 mod postgres;
 mod secrets;
+mod services;
+pub mod suite;
+mod values;
 
 use std::any::Any;
 use std::thread::{self, ScopedJoinHandle};
@@ -79,8 +82,11 @@ const CHECKS: &[Check] = &[
     stack(&["env.incomplete"], env_file::incomplete),
     stack(&["env.weak-secret", "env.secret-shared"], secrets::weak_secrets),
     stack(&["env.ambiguous"], env_file::ambiguous),
+    stack(&["env.duplicate"], env_file::duplicate),
     stack(&["env.unknown"], env_file::unknown),
     stack(&["env.mode"], env_file::mode),
+    stack(&["env.empty"], values::empty),
+    stack(&["env.value"], values::allowed),
     stack(&["env.memory-pair"], env_file::memory_pairs),
     stack(&["env.overridden"], env_file::overridden),
     stack(&["port.in-use", "port.address", "port.invalid"], ports::in_use),
@@ -92,6 +98,16 @@ const CHECKS: &[Check] = &[
     stack(&["data.moved"], data::moved),
     stack(&["data.other-kind"], data::other_kind),
     stack(&["data.version", "data.half-initialised"], postgres::data),
+    stack(
+        &[
+            "service.state",
+            "service.ended",
+            "service.restarts",
+            "service.unhealthy",
+            "service.outdated",
+        ],
+        services::state,
+    ),
     stack(&["data.credentials"], data::credentials),
     stack(&["images.present"], images::present),
     stack(&["images.offline"], images::offline),
@@ -126,6 +142,7 @@ const BEFORE_UP: &[&str] = &[
     "port.invalid",
     "env.weak-secret",
     "env.ambiguous",
+    "env.value",
     "env.memory-pair",
     "data.other-kind",
     "data.version",

@@ -65,8 +65,12 @@ pub fn current<'a>(
 /// # Errors
 /// A prerequisite problem when a program for it is missing; when a build fails.
 pub fn build(cx: &Context, services: &[Service]) -> Result<bool> {
-    if plan(cx, services)?.is_empty() {
+    let steps = plan(cx, services)?;
+    if steps.is_empty() {
         return Ok(false);
+    }
+    if cx.dry_run {
+        return cx.execute(steps).map(|()| true);
     }
     let path = lock::path(&cx.state_folder(), PROJECT);
     let waiting = |holder: &str| cx.report.progress(format!("waiting for {holder}"));

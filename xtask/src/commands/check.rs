@@ -5,6 +5,7 @@ use anyhow::Result;
 use crate::check;
 use crate::context::Context;
 use crate::report::finding::{Problem, Severity};
+use crate::report::units::count;
 
 /// Everything that can be checked without starting a stack (CI)
 #[derive(Debug, clap::Args)]
@@ -27,9 +28,7 @@ impl Args {
             }
         }
         let findings = check::run(cx);
-        for finding in &findings {
-            cx.report.finding(finding);
-        }
+        cx.report.findings(&findings);
         let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
         cx.report.document(
             "xtask.check/v1",
@@ -38,7 +37,10 @@ impl Args {
         if errors == 0 {
             return Ok(());
         }
-        Err(Problem::failed("check.failed", format!("{errors} thing(s) to correct; see above"))
-            .into())
+        Err(Problem::failed(
+            "check.failed",
+            format!("{} to correct; see above", count(errors, "thing")),
+        )
+        .into())
     }
 }

@@ -13,9 +13,10 @@ use crate::docker::container::{self, Container};
 use crate::docker::engine::Engine;
 use crate::doctor::{self, Intent};
 use crate::images::{self, NoRegistry};
+use crate::offline::PROGRAMS;
 use crate::plan::Plan;
 use crate::ready::wait::until_ready;
-use crate::report::finding::Severity;
+use crate::report::finding::{Severity, resumed_by};
 use crate::setup::{accounts, complete, network, origin, prepare};
 use crate::stack::Stack;
 
@@ -45,11 +46,14 @@ impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
         let stacks = cx.stacks(Some(&self.stack))?;
         if self.fix {
-            doctor::fix::mend_machine(cx, self.offline)?;
+            doctor::fix::mend_machine(cx, if self.offline { &PROGRAMS } else { &[] })?;
         }
         Engine::ask()?;
         for stack in stacks {
-            self.up(cx, stack)?;
+            let offline = if self.offline { " --offline" } else { "" };
+            let again = format!("cargo xtask up {}{offline}", stack.short());
+            let stands = "what is done stays, and what was started runs on";
+            self.up(cx, stack).map_err(|error| resumed_by(error, stands, &again))?;
         }
         Ok(())
     }
@@ -62,7 +66,7 @@ impl Args {
                 let no_registry = error.downcast::<NoRegistry>()?;
                 let question = "No registry can be reached. Build offline images instead (see tests/images/README.md)?";
                 if self.offline || !cx.report.confirm(question) {
-                    return Err(no_registry.problem(&self.stack).into());
+                    return Err(no_registry.problem(&stack).into());
                 }
                 self.start(cx, &stack, true)
             }

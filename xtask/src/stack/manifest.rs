@@ -54,6 +54,9 @@ pub struct Definition {
     /// Pairs of a server's memory bound and its container's.
     #[serde(default)]
     pub memory_pairs: Vec<MemoryPair>,
+    /// Variables with a few possible values.
+    #[serde(default)]
+    pub allowed: Vec<Allowed>,
     /// Its services, in the order in which they are shown.
     #[serde(rename = "service")]
     pub services: Vec<Service>,
@@ -237,6 +240,16 @@ pub struct MemoryPair {
     pub reason: String,
 }
 
+/// A variable that has a few possible values.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Allowed {
+    /// The variable.
+    pub variable: String,
+    /// The values, the usual one first.
+    pub values: Vec<String>,
+}
+
 /// Under what a service is reached.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -274,8 +287,22 @@ pub struct Explanation {
     pub contains: String,
     /// What it means.
     pub means: String,
-    /// What mends it.
-    pub mend: String,
+    /// What mends it; `{stack}` stands for the words that mean the stack, such as `dev`.
+    mend: String,
+}
+
+impl Definition {
+    /// The shortest word for it.
+    pub fn short(&self) -> &str {
+        self.aliases.first().unwrap_or(&self.name)
+    }
+}
+
+impl Explanation {
+    /// What mends it, for the stack that a user calls `short`.
+    pub fn mend(&self, short: &str) -> String {
+        self.mend.replace("{stack}", short)
+    }
 }
 
 impl Manifest {
@@ -325,13 +352,8 @@ impl Manifest {
         match self.stacks.iter().find(is_meant) {
             Some(stack) => Ok(vec![stack]),
             None => {
-                let mut words: Vec<_> = self
-                    .stacks
-                    .iter()
-                    .flat_map(|stack| stack.aliases.first().or(Some(&stack.name)))
-                    .map(String::as_str)
-                    .collect();
-                words.push("all");
+                let words = self.stacks.iter().map(Definition::short);
+                let words: Vec<_> = words.chain(["all"]).collect();
                 Err(Problem::usage("stack.unknown", format!("there is no stack `{word}`"))
                     .mend(format!("one of: {}", words.join(", ")))
                     .into())
