@@ -282,7 +282,7 @@ fn a_broken_change_is_refused_and_the_old_one_stays(site: &Site) {
     let path = part.folder().join("alertmanager/notifications.toml");
     let (good, before) = (fs::read_to_string(&path).unwrap(), receivers(part));
     fs::write(&path, format!("{good}\n[slack.new]\nurl_fil = \"secrets/slack-url\"\n")).unwrap();
-    let line = good.lines().count() + 3;
+    let line = good.lines().count() + 2;
     let words = format!("alertmanager/notifications.toml:{line}: unknown field `url_fil`");
     for command in [&["alerts", "render"][..], &["up", "monitoring"]] {
         site.xtask(command).ends_with(3).says(&words);
