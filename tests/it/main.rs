@@ -9,6 +9,7 @@ mod command_line;
 mod dashboards;
 mod data_safety;
 mod dotenv;
+mod guarded;
 mod images;
 mod killed;
 mod lifecycle;

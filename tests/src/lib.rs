@@ -8,6 +8,7 @@
 
 pub mod composes;
 pub mod net;
+mod part;
 pub mod receiver;
 mod site;
 
@@ -15,7 +16,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Condvar, Mutex, OnceLock};
 
-pub use site::{Part, Run, Site, asset, docker};
+pub use part::Part;
+pub use site::{Run, Site, asset, docker};
 
 /// The repository's root.
 pub fn root() -> &'static Path {
