@@ -116,6 +116,9 @@ fn judge_memory(total: u64, required: Bytes) -> Finding {
 pub(super) fn network_shared(facts: &Facts<'_>) -> Result<Vec<Finding>> {
     let set_up: Vec<_> = facts.stacks.iter().filter(|stack| stack.env.text().is_some()).collect();
     let [first, rest @ ..] = set_up.as_slice() else { return Ok(Vec::new()) };
+    if rest.is_empty() {
+        return Ok(Vec::new());
+    }
     let (id, network) = ("network.shared", first.network()?);
     for stack in rest {
         let other = stack.network()?;
