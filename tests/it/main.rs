@@ -11,6 +11,7 @@ mod dashboards;
 mod data_safety;
 mod dotenv;
 mod env_check;
+mod guarded;
 mod images;
 mod killed;
 mod lifecycle;

@@ -1,7 +1,7 @@
 //! Who is told: real messages through a real AlertManager, and what keeps them from arriving.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,17 @@ use tests::{Part, Run, Site, asset, docker, net};
 
 const RUNBOOK: &str = "https://runbooks.example.org/RedisDown.md";
 const DASHBOARD: &str = "http://dashboards.example.org/d/system-health";
+/// An alert that fires.
+const RULE: &str = "groups:
+- name: of-a-test
+  rules:
+  - alert: OfATest
+    expr: vector(1)
+    labels: { severity: critical, service: test }
+    annotations:
+      summary: A test fires
+      runbook_url: https://runbooks.example.org/RedisDown.md
+";
 const TOKEN: &str = "token-of-the-webhook";
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -183,6 +194,7 @@ fn receivers(part: &Part<'_>) -> String {
 #[test]
 fn messages_arrive_on_every_channel_and_what_does_not_arrive_is_reported() {
     let site = Site::new("notify", &[FULL[1]]);
+    fs::write(site.monitoring().folder().join("prometheus/rules/of-a-test.yml"), RULE).unwrap();
     site.xtask(&[&["up", "monitoring"], Site::images()].concat())
         .succeeds()
         .says("nobody will be told of alerts");
@@ -206,6 +218,13 @@ fn messages_arrive_on_every_channel_and_what_does_not_arrive_is_reported() {
     assert!(told.head.contains(&format!("Authorization: Bearer {TOKEN}\r\n")), "{}", told.head);
 
     one_alert_is_told_with_its_links_and_so_is_its_end(monitoring, &mail, &receiver);
+    // And one that Prometheus has raised itself.
+    mail.wait_for(&["Subject: [CRITICAL] A test fires", RUNBOOK]);
+    let listed = site.xtask(&["alerts", "list", "--json"]).succeeds().json();
+    assert_eq!(listed["schema"], "xtask.alerts/v1");
+    let first = &listed["alerts"][0];
+    assert_eq!((&first["alert"], &first["state"]), (&json!("OfATest"), &json!("firing")));
+    site.xtask(&["alerts", "list"]).succeeds();
 
     // A server that refuses, and one that is gone.
     write(monitoring, "notifications.toml", &channels(monitoring, &mail, &receiver, "/refuse"));
@@ -282,7 +301,7 @@ fn a_broken_change_is_refused_and_the_old_one_stays(site: &Site) {
     let path = part.folder().join("alertmanager/notifications.toml");
     let (good, before) = (fs::read_to_string(&path).unwrap(), receivers(part));
     fs::write(&path, format!("{good}\n[slack.new]\nurl_fil = \"secrets/slack-url\"\n")).unwrap();
-    let line = good.lines().count() + 3;
+    let line = good.lines().count() + 2;
     let words = format!("alertmanager/notifications.toml:{line}: unknown field `url_fil`");
     for command in [&["alerts", "render"][..], &["up", "monitoring"]] {
         site.xtask(command).ends_with(3).says(&words);
@@ -323,6 +342,27 @@ fn every_fault_of_the_notifications_is_named_before_anything_starts() {
     let doctor = site.xtask(&["doctor", "monitoring", "--json"]).ends_with(3).json();
     let found = doctor["findings"].as_array().unwrap();
     assert!(found.iter().any(|finding| finding["id"] == "notifications.secret-exposed"));
+}
+
+#[test]
+fn a_user_who_is_not_root_renders_too() {
+    let socket = fs::metadata("/var/run/docker.sock").expect("the engine's socket");
+    let mut site = Site::new("notifyuser", &[FULL[1]]);
+    let url = "https://hooks.slack.com/services/T0001/B0001/ofnoone";
+    let text = "[routes]\ncritical = [\"team\"]\n[slack.team]\nurl_file = \"secrets/slack-url\"\n";
+    secret(&site.monitoring(), "slack-url", url);
+    write(&site.monitoring(), "notifications.toml", text);
+    site.run_as(4321, socket.gid());
+    site.xtask(&[&["setup", "monitoring"], Site::images()].concat()).succeeds();
+    let made = site.data().join("generated/alertmanager/secrets/slack-url");
+    let facts = fs::metadata(&made).unwrap();
+    assert_eq!((facts.uid(), facts.mode() & 0o777), (65534, 0o400));
+    assert_eq!(fs::read_to_string(&made).unwrap(), url);
+    fs::remove_file(site.monitoring().folder().join("alertmanager/notifications.toml")).unwrap();
+    site.xtask(&["alerts", "render"]).succeeds();
+    assert!(!made.exists());
+    let run = site.xtask(&["alerts", "render"]).succeeds();
+    assert!(run.says("is what notifications.toml says").stdout.is_empty());
 }
 
 /// What amtool says of `tests/assets/notifications.yml`, which a unit test of xtask renders.

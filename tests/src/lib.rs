@@ -10,6 +10,7 @@ pub mod api;
 pub mod composes;
 pub mod mutants;
 pub mod net;
+mod part;
 pub mod receiver;
 mod site;
 
@@ -17,7 +18,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Condvar, Mutex, OnceLock};
 
-pub use site::{Part, Run, Site, asset, docker};
+pub use part::Part;
+pub use site::{Run, Site, asset, docker};
 
 /// The repository's root.
 pub fn root() -> &'static Path {

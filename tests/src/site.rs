@@ -11,9 +11,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::composes::{Compose, on_path};
+use crate::part::{EXAMPLE, Part, set};
 use crate::{Permit, root, xtask};
-
-const EXAMPLE: &str = ".env.example";
 
 /// Programs that xtask may call, beside docker and a Compose.
 const PROGRAMS: [&str; 14] = [
@@ -169,7 +168,7 @@ impl Site {
     /// Puts the shipped `.env.example` back, for checks that compare it.
     pub fn restore_example(&self) {
         for part in self.parts() {
-            let shipped = root().join("infrastructure/docker").join(part.name).join(EXAMPLE);
+            let shipped = root().join("infrastructure/docker").join(part.name()).join(EXAMPLE);
             fs::copy(shipped, part.folder().join(EXAMPLE)).expect("the example");
         }
     }
@@ -190,12 +189,12 @@ impl Site {
 
     /// The development stack.
     pub fn development(&self) -> Part<'_> {
-        Part { site: self, name: "development" }
+        Part::new(self, "development")
     }
 
     /// The monitoring stack.
     pub fn monitoring(&self) -> Part<'_> {
-        Part { site: self, name: "monitoring" }
+        Part::new(self, "monitoring")
     }
 
     fn parts(&self) -> [Part<'_>; 2] {
@@ -319,101 +318,11 @@ impl Site {
     }
 }
 
-/// One stack of a site.
-#[derive(Debug, Clone, Copy)]
-pub struct Part<'a> {
-    site: &'a Site,
-    name: &'static str,
-}
-
-impl Part<'_> {
-    /// Its folder.
-    pub fn folder(&self) -> PathBuf {
-        self.site.root().join("infrastructure/docker").join(self.name)
-    }
-
-    /// Its `.env`.
-    pub fn env_file(&self) -> PathBuf {
-        self.folder().join(".env")
-    }
-
-    /// Its compose project.
-    pub fn project(&self) -> String {
-        match self.name {
-            "development" => self.site.project.clone(),
-            name => format!("{}-{name}", self.site.project),
-        }
-    }
-
-    /// A value of `.env`.
-    pub fn env(&self, name: &str) -> String {
-        let text = fs::read_to_string(self.env_file()).expect(".env");
-        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
-        line.unwrap_or_else(|| panic!("{name} in .env")).trim_matches('\'').to_owned()
-    }
-
-    /// Gives `name` a value in `.env`.
-    pub fn set_env(&self, name: &str, value: &str) {
-        let text = fs::read_to_string(self.env_file()).expect(".env");
-        fs::write(self.env_file(), set(&text, name, value)).expect(".env");
-    }
-
-    /// A port as a number.
-    pub fn port(&self, name: &str) -> u16 {
-        self.env(name).parse().expect("a port")
-    }
-
-    /// Names and ids of its containers.
-    pub fn containers(&self) -> Vec<String> {
-        let text = docker(&[
-            "ps",
-            "--all",
-            "--no-trunc",
-            "--format",
-            "{{.Names}} {{.ID}}",
-            "--filter",
-            &self.label(),
-        ]);
-        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
-        lines.sort();
-        lines
-    }
-
-    /// The id of the container that runs `service`.
-    pub fn container(&self, service: &str) -> String {
-        let service = format!("label=com.docker.compose.service={service}");
-        docker(&["ps", "--quiet", "--no-trunc", "--filter", &self.label(), "--filter", &service])
-    }
-
-    fn label(&self) -> String {
-        format!("label=com.docker.compose.project={}", self.project())
-    }
-
-    fn remove(&self) {
-        let helper = format!("label=case-interview.helper={}", self.project());
-        for filter in [self.label(), helper] {
-            let ids = docker(&["ps", "--all", "--quiet", "--filter", &filter]);
-            let ids: Vec<_> = ids.split_whitespace().collect();
-            if !ids.is_empty() {
-                docker(&[&["rm", "--force", "--volumes"], ids.as_slice()].concat());
-            }
-        }
-        let networks = docker(&["network", "ls", "--quiet", "--filter", &self.label()]);
-        for network in networks.split_whitespace() {
-            docker(&["network", "rm", network]);
-        }
-    }
-}
-
 impl Drop for Site {
     fn drop(&mut self) {
         self.parts().iter().for_each(Part::remove);
         docker(&["network", "rm", &self.metrics_network()]);
     }
-}
-
-fn set(text: &str, name: &str, value: &str) -> String {
-    xtask::stack::dotenv::set(text, name, value).expect("a value for both Composes")
 }
 
 impl Run {

@@ -5,6 +5,7 @@
 
 mod data;
 mod directories;
+mod disk;
 pub mod env_file;
 mod facts;
 pub mod fix;
@@ -72,7 +73,7 @@ const CHECKS: &[Check] = &[
     ),
     machine(&["compose.found", "compose.missing", "compose.version"], machine::compose_found),
     machine(&["engine.memory"], machine::memory),
-    machine(&["disk.docker", "disk.full", "disk.read-only"], machine::disk_of_docker),
+    machine(&["disk.docker", "disk.full", "disk.read-only"], disk::of_docker),
     machine(&["kernel.overcommit"], machine::overcommit),
     machine(&["kernel.huge-pages"], machine::huge_pages),
     machine(&["port.twice"], ports::twice),
@@ -90,7 +91,7 @@ const CHECKS: &[Check] = &[
     stack(&["env.memory-pair"], env_file::memory_pairs),
     stack(&["env.overridden"], env_file::overridden),
     stack(&["port.in-use", "port.address", "port.invalid"], ports::in_use),
-    stack(&["disk.data", "disk.full", "disk.read-only", "disk.size"], machine::disk_of_data),
+    stack(&["disk.data", "disk.full", "disk.read-only", "disk.size"], disk::of_data),
     stack(&["project.other-clone"], data::other_clone),
     stack(&["env.data-dir"], directories::place),
     stack(&["data.directory", "data.foreign", "data.link", "data.owner"], directories::owners),

@@ -275,6 +275,25 @@ mod tests {
     }
 
     #[test]
+    fn the_example_can_be_read_also_with_every_line_in_force() {
+        let example = include_str!(
+            "../../../infrastructure/docker/monitoring/alertmanager/notifications.toml.example"
+        );
+        let read: Notifications = toml::from_str(example).unwrap();
+        assert_eq!(read.channels().len(), 3);
+        let in_force = |line: &str| match line.strip_prefix('#') {
+            Some(rest) if !rest.starts_with(' ') => format!("{rest}\n"),
+            _ => format!("{line}\n"),
+        };
+        let all: String = example.lines().map(in_force).collect();
+        let all: Notifications = toml::from_str(&all).unwrap();
+        assert!(all.watchdog.is_some() && all.webhook.contains_key("bot"));
+        let timing = Timing::default();
+        assert_eq!(all.timing.repeat.info, timing.repeat.info, "the example shows the defaults");
+        assert_eq!(all.timing.group_interval, timing.group_interval);
+    }
+
+    #[test]
     fn what_does_not_belong_there_is_named_with_its_line() {
         for (text, line, words) in [
             ("\n[slack.team]\nurl_fil = \"x\"", 3, "unknown field `url_fil`"),

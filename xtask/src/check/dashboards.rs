@@ -85,15 +85,12 @@ pub fn tidy(root: &Path) -> Result<Plan> {
 /// # Errors
 /// When the folder cannot be read.
 pub fn files(root: &Path) -> Result<Vec<PathBuf>> {
-    files_in(&root.join(FOLDER), "json")
-}
-
-fn files_in(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+    let folder = root.join(FOLDER);
     let reading = || format!("reading {}", folder.display());
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).with_context(reading)? {
+    for entry in fs::read_dir(&folder).with_context(reading)? {
         let path = entry.with_context(reading)?.path();
-        if path.extension().is_some_and(|found| found == extension) {
+        if path.extension().is_some_and(|extension| extension == "json") {
             found.push(path);
         }
     }

@@ -1,7 +1,7 @@
 //! The alert rules, their cases and their runbooks.
 
 mod cases;
-mod files;
+pub(super) mod files;
 mod promtool;
 pub(super) mod stated;
 
@@ -31,7 +31,7 @@ pub(super) fn alerts_are_complete(cx: &Context) -> Result<Vec<Finding>> {
         fs::read_to_string(&index).with_context(|| format!("reading {}", index.display()))?;
     let mut findings = Vec::new();
     let mut alerts = BTreeSet::new();
-    for rule in rules(cx)? {
+    for rule in rules(&cx.root)? {
         let mut wrong = |found: String| {
             let file = relative(cx, &rule.path);
             findings.push(
@@ -43,7 +43,6 @@ pub(super) fn alerts_are_complete(cx: &Context) -> Result<Vec<Finding>> {
             continue;
         };
         labels_and_texts(&rule).into_iter().for_each(&mut wrong);
-        dashboard(cx, &rule).into_iter().for_each(&mut wrong);
         let page = format!("{alert}.md");
         if !folder.join(&page).is_file() {
             wrong(format!("has no runbook docs/runbooks/{page}"));
@@ -88,15 +87,6 @@ fn labels_and_texts(rule: &Rule) -> Vec<String> {
         wrong.push(format!("its runbook_url is not {expected}"));
     }
     wrong
-}
-
-/// What is wrong with the dashboard that the alert links to.
-fn dashboard(cx: &Context, rule: &Rule) -> Option<String> {
-    let url = rule.annotations.get("dashboard_url")?;
-    let uid = url.rsplit_once("/d/").map_or(url.as_str(), |(_, uid)| uid);
-    let folder = cx.root.join("infrastructure/docker/monitoring/grafana/dashboards");
-    let exists = folder.join(format!("{uid}.json")).is_file();
-    (!exists).then(|| format!("links to the dashboard `{uid}`, which does not exist"))
 }
 
 /// What is wrong with the name of a recording rule, which is `level:metric:operations`.

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::board::Board;
-use super::rules::Rules;
+use super::rules::{self, Rules};
 use crate::check::promql;
 use crate::report::finding::Finding;
 
@@ -60,8 +60,8 @@ pub(super) fn check(boards: &[Board], rules: &Rules, known: &Known) -> Vec<Findi
             look(name, finding.about(format!("panel `{}`", query.title)).mend(MEND));
         }
     }
-    for (name, file, line) in rules.reads() {
-        look(name, Finding::error("metric.unknown", unknown(name)).at(file, line).mend(MEND));
+    for (name, rule) in rules.reads() {
+        look(name, rules::error(rule, "metric.unknown", unknown(name)).mend(MEND));
     }
     let unused = known.0.iter().filter(|(name, _)| !read.contains(name.as_str()));
     findings.extend(unused.map(|(name, (file, line))| {

@@ -13,13 +13,13 @@ pub(super) fn check(board: &Board, rules: &Rules) -> Vec<Finding> {
 
 fn check_panel(board: &Board, panel: Panel<'_>, rules: &Rules) -> Vec<Finding> {
     let named: Vec<_> =
-        rules.alerts().filter(|alert| runbooks(panel).any(|url| url == alert.runbook)).collect();
+        rules.alerts().filter(|alert| runbooks(panel).any(|url| url == alert.runbook())).collect();
     let strangers = strangers(panel, &named).map(|(found, needed)| {
         board.panel_error("dashboard.threshold", panel, found).needs(needed)
     });
     let drawing = drawing(panel, &named).into_iter();
     let drawing = drawing.map(|found| board.panel_error("dashboard.threshold", panel, found));
-    let lost = runbooks(panel).filter(|url| rules.alerts().all(|alert| alert.runbook != *url));
+    let lost = runbooks(panel).filter(|url| rules.alerts().all(|alert| alert.runbook() != *url));
     let lost = lost.map(|url| {
         let found = format!("{url} is the runbook of no alert");
         board.panel_error("dashboard.runbook", panel, found)
@@ -29,8 +29,9 @@ fn check_panel(board: &Board, panel: Panel<'_>, rules: &Rules) -> Vec<Finding> {
 
 /// Steps that are no level of an alert that the panel names, and what they should be.
 fn strangers(panel: Panel<'_>, named: &[Alert<'_>]) -> impl Iterator<Item = (String, String)> {
-    let levels: Vec<_> = named.iter().filter_map(Alert::level).map(|level| level.value).collect();
-    let names: Vec<_> = named.iter().map(|alert| alert.name).collect();
+    let levels: Vec<_> =
+        named.iter().filter_map(|alert| alert.level()).map(|level| level.value).collect();
+    let names: Vec<_> = named.iter().map(|alert| alert.name()).collect();
     let names = names.join(" or ");
     steps(panel).into_iter().filter_map(move |step| {
         if levels.iter().any(|level| is_same(step, *level)) {
@@ -57,7 +58,7 @@ fn drawing(panel: Panel<'_>, named: &[Alert<'_>]) -> Vec<String> {
     }
     let defaults = &panel.json["fieldConfig"]["defaults"];
     let mut found = Vec::new();
-    for Limit { operator, value } in named.iter().filter_map(Alert::level) {
+    for Limit { operator, value } in named.iter().filter_map(|alert| alert.level()) {
         if !steps.iter().any(|step| is_same(*step, value)) {
             found.push(format!("does not draw the alert's {}", shown(value)));
         }
@@ -79,17 +80,14 @@ fn drawing(panel: Panel<'_>, named: &[Alert<'_>]) -> Vec<String> {
 pub(super) fn check_alerts(boards: &[Board], rules: &Rules) -> Vec<Finding> {
     let mut findings = Vec::new();
     for alert in rules.alerts() {
-        let wrong = |found: String| {
-            let (file, line) = alert.place;
-            Finding::error("dashboard.alert", found).about(alert.name).at(file, line)
-        };
-        let about = |panel: &Panel<'_>| runbooks(*panel).any(|url| url == alert.runbook);
-        let Some(uid) = alert.dashboard else { continue };
+        let wrong = |found| alert.error("dashboard.alert", found);
+        let about = |panel: &Panel<'_>| runbooks(*panel).any(|url| url == alert.runbook());
+        let Some(uid) = alert.dashboard() else { continue };
         match boards.iter().find(|board| board.name == uid) {
             None => findings.push(wrong(format!("sends people to `{uid}`, which is no dashboard"))),
             Some(board) if !board.panels().any(|panel| about(&panel)) => findings.push(
                 wrong(format!("sends people to `{uid}`, where no panel links to its runbook"))
-                    .mend(format!("give a panel of {} a link to {}", board.file, alert.runbook)),
+                    .mend(format!("give a panel of {} a link to {}", board.file, alert.runbook())),
             ),
             Some(board) => {
                 let Some(Limit { value: level, .. }) = alert.level() else { continue };

@@ -31,8 +31,8 @@ fn stays_quiet(fire: &[usize]) -> bool {
 }
 
 pub(in crate::check) fn every_alert_has_its_cases(cx: &Context) -> Result<Vec<Finding>> {
-    let rules = rules(cx)?;
-    let files = cases(cx)?;
+    let rules = rules(&cx.root)?;
+    let files = cases(&cx.root)?;
     let alerts: Vec<_> = rules.iter().filter(|rule| rule.alert.is_some()).collect();
     let names: BTreeSet<_> = alerts.iter().map(|rule| rule.name()).collect();
     let mut findings = Vec::new();

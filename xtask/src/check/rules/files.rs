@@ -8,45 +8,44 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::context::Context;
-
 /// A recording rule or an alert.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Rule {
+pub(in crate::check) struct Rule {
     /// An alert's name.
     #[serde(default)]
-    pub(super) alert: Option<String>,
+    pub(in crate::check) alert: Option<String>,
+    /// A recorded series' name.
     #[serde(default)]
-    record: Option<String>,
+    pub(in crate::check) record: Option<String>,
     /// Its expression.
-    pub(super) expr: String,
+    pub(in crate::check) expr: String,
     /// What it adds to the labels of its expression.
     #[serde(default)]
-    pub(super) labels: BTreeMap<String, String>,
+    pub(in crate::check) labels: BTreeMap<String, String>,
     /// Its texts.
     #[serde(default)]
-    pub(super) annotations: BTreeMap<String, String>,
+    pub(in crate::check) annotations: BTreeMap<String, String>,
     /// The file that it stands in.
     #[serde(skip)]
-    pub(super) path: PathBuf,
+    pub(in crate::check) path: PathBuf,
     /// Its line there.
     #[serde(skip)]
-    pub(super) line: Option<usize>,
+    pub(in crate::check) line: Option<usize>,
 }
 
 impl Rule {
     /// An alert's name, or that of the recorded series.
-    pub(super) fn name(&self) -> &str {
+    pub(in crate::check) fn name(&self) -> &str {
         self.alert.as_deref().or(self.record.as_deref()).unwrap_or_default()
     }
 
     /// How bad an alert is.
-    pub(super) fn severity(&self) -> &str {
+    pub(in crate::check) fn severity(&self) -> &str {
         self.labels.get("severity").map_or("", String::as_str)
     }
 
     /// The expression with single spaces.
-    pub(super) fn spaced_expr(&self) -> String {
+    pub(in crate::check) fn spaced_expr(&self) -> String {
         self.expr.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 }
@@ -93,14 +92,14 @@ pub(super) struct Moment {
 }
 
 /// Where Prometheus's files lie.
-pub(super) fn folder(cx: &Context) -> PathBuf {
-    cx.root.join("infrastructure/docker/monitoring/prometheus")
+pub(super) fn folder(root: &Path) -> PathBuf {
+    root.join("infrastructure/docker/monitoring/prometheus")
 }
 
 /// Every rule, by file and line.
-pub(super) fn rules(cx: &Context) -> Result<Vec<Rule>> {
+pub(in crate::check) fn rules(root: &Path) -> Result<Vec<Rule>> {
     let mut rules = Vec::new();
-    for path in yaml_files(&folder(cx).join("rules"))? {
+    for path in yaml_files(&folder(root).join("rules"))? {
         let text = read(&path)?;
         let file: RuleFile = parse(&path, &text)?;
         // One alert may stand here several times.
@@ -119,8 +118,8 @@ pub(super) fn rules(cx: &Context) -> Result<Vec<Rule>> {
 }
 
 /// Every file of cases.
-pub(super) fn cases(cx: &Context) -> Result<Vec<CaseFile>> {
-    let paths = yaml_files(&folder(cx).join("tests"))?;
+pub(super) fn cases(root: &Path) -> Result<Vec<CaseFile>> {
+    let paths = yaml_files(&folder(root).join("tests"))?;
     let load = |path: PathBuf| {
         let mut file: CaseFile = parse(&path, &read(&path)?)?;
         file.path = path;

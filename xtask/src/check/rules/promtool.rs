@@ -28,7 +28,7 @@ pub(in crate::check) fn accepts_rules_and_cases(cx: &Context) -> Result<Vec<Find
                 .mend("cargo xtask images build"),
         ]);
     };
-    let folder = files::folder(cx);
+    let folder = files::folder(&cx.root);
     let folder = folder.to_str().context("a path for Docker must be UTF-8")?;
     // What stands in for the passwords, which no check needs.
     let generated = format!("{folder}/../without-setup:/etc/generated:ro");
@@ -50,7 +50,7 @@ pub(in crate::check) fn accepts_rules_and_cases(cx: &Context) -> Result<Vec<Find
         let complaints = complaints(&said);
         let mut finding = Finding::error(ID, complaints).about(format!("promtool {question}"));
         if let Some((file, line)) = place(&said) {
-            finding = finding.at(relative(cx, &files::folder(cx).join(file)), line);
+            finding = finding.at(relative(cx, &files::folder(&cx.root).join(file)), line);
         }
         findings.push(finding);
     }

@@ -58,7 +58,7 @@ pub(crate) const STATED: [Stated; 13] = [
 ];
 
 pub(in crate::check) fn thresholds_are_as_stated(cx: &Context) -> Result<Vec<Finding>> {
-    let rules = rules(cx)?;
+    let rules = rules(&cx.root)?;
     let mut findings = Vec::new();
     for stated in STATED {
         let found = rules.iter().find(|rule| rule.alert.as_deref() == Some(stated.alert));
