@@ -12,4 +12,5 @@ mod images;
 mod killed;
 mod lifecycle;
 mod monitoring;
+mod rules;
 mod secrets;

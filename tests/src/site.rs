@@ -234,6 +234,15 @@ impl Site {
         std::env::var("XTASK_TEST_IMAGES").as_deref() != Ok("upstream")
     }
 
+    /// The image of this run for `service`: the offline one of this version, or `upstream`.
+    pub fn offline_or(service: &str, version: &str, upstream: &str) -> String {
+        if Self::is_offline() {
+            format!("case-interview-offline/{service}:{version}")
+        } else {
+            upstream.to_owned()
+        }
+    }
+
     /// The words after `up dev` that choose the images of this run.
     pub fn images() -> &'static [&'static str] {
         if Self::is_offline() { &["--offline"] } else { &[] }
