@@ -51,17 +51,16 @@ fn no_mistake_in_a_rule_goes_unnoticed() {
     assert!(survivors.is_empty(), "{summary}\n{}", survivors.join("\n"));
 }
 
-/// Of each rule the control and one mistake, chosen by the seed.
+/// Of each rule one mistake, chosen by the seed. That the cases pass without one, `check` has seen.
 fn one_of_each_rule(mutants: Vec<Mutant>) -> Vec<Mutant> {
     let mut random = Random(seed());
-    let mut chosen: Vec<Mutant> = Vec::new();
+    let mut chosen = Vec::new();
     let mut rest = mutants.into_iter().peekable();
-    while let Some(control) = rest.next() {
+    while rest.next().is_some() {
         let mut mistakes = Vec::new();
         while let Some(mutant) = rest.next_if(|mutant| mutant.mistake.is_some()) {
             mistakes.push(mutant);
         }
-        chosen.push(control);
         if !mistakes.is_empty() {
             let index = random.below(mistakes.len() as u64);
             chosen.push(mistakes.swap_remove(usize::try_from(index).unwrap()));
@@ -103,13 +102,14 @@ fn promtool(folder: &Path, part: usize) -> String {
     let script = format!(
         "for mutant in *; do
             [ $((mutant % {AT_ONCE})) = {part} ] || continue
-            if ! promtool check rules --lint=none $mutant/rules.yml >/dev/null 2>&1; then
-                echo $mutant refused
-            elif promtool test rules $mutant/case-*.yml >/dev/null 2>&1; then
-                echo $mutant survived
-            else
-                echo $mutant killed
-            fi
+            fate=survived
+            for case in $mutant/case-*.yml; do
+                said=$(promtool test rules $case 2>&1) && continue
+                fate=killed
+                case $said in *'could not parse expression'*) fate=refused ;; esac
+                break
+            done
+            echo $mutant $fate
         done"
     );
     let output = Command::new("docker")
