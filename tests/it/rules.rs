@@ -25,7 +25,8 @@ enum Fate {
 /// With `--long` every mistake in every rule, else one in each.
 #[test]
 fn no_mistake_in_a_rule_goes_unnoticed() {
-    let mutants = mutants::of_every_rule(&root().join("infrastructure/docker/monitoring/prometheus"));
+    let mutants =
+        mutants::of_every_rule(&root().join("infrastructure/docker/monitoring/prometheus"));
     let chosen = if is_long() { mutants } else { one_of_each_rule(mutants) };
     let fates = fates(&chosen);
 
@@ -35,7 +36,9 @@ fn no_mistake_in_a_rule_goes_unnoticed() {
         let found = pairs.filter(move |(mutant, fate)| {
             **fate == wanted && mutant.mistake.is_none() == is_control
         });
-        found.map(|(mutant, _)| format!("{}: {}", mutant.rule, mutant.mistake.as_deref().unwrap_or("nothing changed")))
+        found.map(|(mutant, _)| {
+            format!("{}: {}", mutant.rule, mutant.mistake.as_deref().unwrap_or("nothing changed"))
+        })
     };
     let sound: Vec<_> = of(Fate::Killed, true).chain(of(Fate::Refused, true)).collect();
     assert!(sound.is_empty(), "cases fail without a mistake:\n{}", sound.join("\n"));

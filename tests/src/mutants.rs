@@ -24,7 +24,8 @@ impl Mutant {
     pub fn write(&self, folder: &Path) {
         fs::create_dir_all(folder).expect("a folder");
         let write = |name: String, value: &Value| {
-            fs::write(folder.join(name), yaml_serde::to_string(value).expect("YAML")).expect("a file");
+            fs::write(folder.join(name), yaml_serde::to_string(value).expect("YAML"))
+                .expect("a file");
         };
         write("rules.yml".to_owned(), &self.rules);
         for (index, case) in self.cases.iter().enumerate() {
@@ -84,7 +85,11 @@ fn reads(case: &Value, file: &str) -> bool {
 fn positions(rules: &Value) -> Vec<(usize, usize)> {
     let groups = rules["groups"].as_sequence().expect("groups");
     let count = |group: &Value| group["rules"].as_sequence().expect("rules").len();
-    groups.iter().enumerate().flat_map(|(g, group)| (0..count(group)).map(move |r| (g, r))).collect()
+    groups
+        .iter()
+        .enumerate()
+        .flat_map(|(g, group)| (0..count(group)).map(move |r| (g, r)))
+        .collect()
 }
 
 fn name(rule: &Value) -> String {
@@ -124,10 +129,7 @@ fn needed(rules: &Value, names: &BTreeSet<String>) -> BTreeSet<String> {
     names.iter().flat_map(one).collect()
 }
 
-fn closure(
-    origin: &str,
-    step: impl Fn(&BTreeSet<String>) -> BTreeSet<String>,
-) -> BTreeSet<String> {
+fn closure(origin: &str, step: impl Fn(&BTreeSet<String>) -> BTreeSet<String>) -> BTreeSet<String> {
     let mut names = BTreeSet::from([origin.to_owned()]);
     loop {
         let before = names.len();

@@ -84,7 +84,8 @@ fn moved(number: &str) -> Vec<String> {
         value if (0.99..1.0).contains(&value) => around(value, 0.05 * (1.0 - value)),
         value => around(value, 0.05 * value),
     };
-    let short = |value: f64| format!("{value:.9}").trim_end_matches('0').trim_end_matches('.').to_owned();
+    let short =
+        |value: f64| format!("{value:.9}").trim_end_matches('0').trim_end_matches('.').to_owned();
     moved.into_iter().map(short).collect()
 }
 
@@ -93,7 +94,8 @@ fn moved(number: &str) -> Vec<String> {
 fn is_compared_with_fractions(expr: &str, right: &[Token]) -> bool {
     let words = right.iter().take_while(|token| !is_set_operator(&expr[token.range.clone()]));
     let words: Vec<_> = words.map(|token| &expr[token.range.clone()]).collect();
-    words.contains(&"*") && words.iter().any(|word| word.parse::<f64>().is_ok_and(|n| n.fract() != 0.0))
+    words.contains(&"*")
+        && words.iter().any(|word| word.parse::<f64>().is_ok_and(|n| n.fract() != 0.0))
 }
 
 fn is_set_operator(word: &str) -> bool {
@@ -137,7 +139,11 @@ fn without_matchers(selector: &str, start: usize) -> Vec<(String, Range<usize>, 
 }
 
 /// The operator at `index` with its left and with its right side left out.
-fn without_sides(expr: &str, tokens: &[Token], index: usize) -> Vec<(String, Range<usize>, String)> {
+fn without_sides(
+    expr: &str,
+    tokens: &[Token],
+    index: usize,
+) -> Vec<(String, Range<usize>, String)> {
     let word = &expr[tokens[index].range.clone()];
     let ends = |tokens: &mut dyn Iterator<Item = &Token>, inner: Kind, outer: Kind| {
         let mut depth = 0;
@@ -176,9 +182,8 @@ fn tokens(expr: &str) -> Vec<Token> {
     while let Some(first) = expr[at..].chars().next() {
         let rest = &expr[at..];
         let up_to = |end: char| rest[1..].find(end).map_or(rest.len(), |found| found + 2);
-        let while_ = |is_part: &dyn Fn(char) -> bool| {
-            rest.find(|c: char| !is_part(c)).unwrap_or(rest.len())
-        };
+        let while_ =
+            |is_part: &dyn Fn(char) -> bool| rest.find(|c: char| !is_part(c)).unwrap_or(rest.len());
         let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
         let (kind, length) = match first {
             '"' => (Kind::Other, up_to('"')),
