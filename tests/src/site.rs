@@ -82,7 +82,7 @@ impl Site {
 
     fn copy_files(&self) {
         let options = fs_extra::dir::CopyOptions::new().copy_inside(true);
-        for folder in ["infrastructure", "tests/images"] {
+        for folder in ["docs", "infrastructure", "tests/images"] {
             let target = self.root().join(folder);
             fs::create_dir_all(target.parent().expect("a parent")).expect("a folder");
             fs_extra::dir::copy(root().join(folder), &target, &options).expect("a copy");
