@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod api_alerts;
 mod bad_input;
 mod bare_machine;
 mod by_hand;
