@@ -41,7 +41,8 @@ fn a_full_redis_makes_room_and_takes_every_write() {
     let facts = ask("ask info memory; ask info stats; ask info keyspace");
     let fact = |name: &str| {
         let line = facts.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.and_then(|value| value.parse::<u64>().ok()).unwrap_or_else(|| panic!("{name}: {facts}"))
+        line.and_then(|value| value.parse::<u64>().ok())
+            .unwrap_or_else(|| panic!("{name}: {facts}"))
     };
     assert!(fact("evicted_keys") >= writes / 2, "{facts}");
     assert_eq!(fact("maxmemory"), 64 << 20);

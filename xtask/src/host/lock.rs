@@ -61,8 +61,8 @@ impl Lock {
         let mut file =
             open_shared(path).with_context(|| format!("opening the lock {}", path.display()))?;
         let mut waiting = Some(waiting);
-        while let Some(holder) =
-            try_take(&mut file, path, what).with_context(|| format!("locking {}", path.display()))?
+        while let Some(holder) = try_take(&mut file, path, what)
+            .with_context(|| format!("locking {}", path.display()))?
         {
             if if_held == IfHeld::Fail {
                 return Err(Held { holder }.into());
