@@ -99,7 +99,8 @@ impl Prometheus {
     }
 
     fn ask(&self, path: &str) -> Option<String> {
-        net::try_get(self.port, path).ok()
+        let (status, _, body) = net::http(self.port, "GET", path, &[], "")?;
+        (status == 200).then_some(body)
     }
 
     /// The value of a series that is there once.

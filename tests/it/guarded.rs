@@ -119,20 +119,20 @@ pub(crate) fn accounts_read_statistics_and_nothing_more(site: &Site) {
     }
 }
 
-/// The addresses of the containers of `part`, each on the network whose name ends with `network`.
+/// The services of `part` on the network called `network`, each with its address there.
 pub(crate) fn addresses(part: &Part<'_>, network: &str) -> Vec<(String, String)> {
-    let format = "{{range $name, $network := .NetworkSettings.Networks}}{{$name}}={{$network.IPAddress}} {{end}}";
+    let format = r#"{{index .Config.Labels "com.docker.compose.service"}} {{range $name, $network := .NetworkSettings.Networks}}{{$name}}={{$network.IPAddress}} {{end}}"#;
     let mut found = Vec::new();
     for line in part.containers() {
-        let (name, id) = line.split_once(' ').unwrap();
+        let id = line.split(' ').nth(1).unwrap();
         let text = docker(&["inspect", "--format", format, id]);
-        let of = text.split_whitespace().filter_map(|pair| pair.split_once('='));
-        found.extend(
-            of.filter(|(on, _)| on.ends_with(network))
-                .map(|(_, address)| (name.to_owned(), address.to_owned())),
-        );
+        let (service, networks) = text.split_once(' ').unwrap();
+        let mut networks = networks.split_whitespace().filter_map(|pair| pair.split_once('='));
+        let address = networks.find(|(name, _)| *name == network);
+        found.extend(address.map(|(_, address)| (service.to_owned(), address.to_owned())));
     }
     assert!(!found.is_empty());
+    found.sort();
     found
 }
 
@@ -150,17 +150,14 @@ pub(crate) fn stacks_are_isolated(site: &Site) {
     let own = format!("{}_development", development.project());
     let other = format!("{}_monitoring", monitoring.project());
     let find = |part: &Part<'_>, network: &str, service: &str| {
-        let all = addresses(part, network);
-        let found = all.into_iter().find(|(name, _)| {
-            name.contains(&format!("{service}-1")) || name.contains(&format!("{service}_1"))
-        });
+        let found = addresses(part, network).into_iter().find(|(name, _)| name == service);
         found.unwrap_or_else(|| panic!("{service} on {network}")).1
     };
-    let postgres = find(&development, "_development", "-postgres").clone();
+    let postgres = find(&development, &own, "postgres");
     // What is asked does answer where it should.
     assert!(answers(&own, &postgres, 5432));
     for (service, port) in [("prometheus", 9090), ("alertmanager", 9093), ("grafana", 3000)] {
-        let address = find(&monitoring, "_monitoring", service);
+        let address = find(&monitoring, &other, service);
         assert!(answers(&other, &address, port), "{service}");
         assert!(!answers(&own, &address, port), "{service} from the development network");
     }
@@ -168,13 +165,8 @@ pub(crate) fn stacks_are_isolated(site: &Site) {
     // On the shared network stand the exporters and Prometheus.
     let metrics = site.metrics_network();
     let on = [addresses(&development, &metrics), addresses(&monitoring, &metrics)].concat();
-    let mut names: Vec<_> =
-        on.iter().map(|(name, _)| name.trim_end_matches(['1', '-', '_'])).collect();
-    names.sort_unstable();
-    assert_eq!(names.len(), 3, "{names:?}");
-    for (name, service) in names.iter().zip(["prometheus", "postgres-exporter", "redis-exporter"]) {
-        assert!(name.ends_with(service), "{names:?}");
-    }
+    let names: Vec<_> = on.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["postgres-exporter", "redis-exporter", "prometheus"]);
     // On the host, nothing but the loopback address.
     for part in [development, monitoring] {
         for line in part.containers() {

@@ -173,7 +173,9 @@ fn a_change_is_loaded_without_a_restart_and_a_broken_one_is_refused() {
     write("prometheus/rules/of-a-test.yml", rule);
 
     // One line, one file, and nothing to be told.
-    let address = guarded::addresses(&monitoring, "_monitoring").remove(0).1;
+    let address = guarded::addresses(&monitoring, &format!("{}_monitoring", monitoring.project()))
+        .remove(0)
+        .1;
     write("prometheus/targets/tcp.yml", &format!("- targets:\n  - {address}:1\n"));
     let probed = ("probe-tcp".to_owned(), "up".to_owned());
     net::eventually("a new target is asked", || targets(&monitoring).contains(&probed));

@@ -92,18 +92,6 @@ pub fn get(port: u16, path: &str) -> String {
     body
 }
 
-/// The same, for what may fail: the error has what the server said.
-///
-/// # Errors
-/// When nobody answers, or with another status than 200.
-pub fn try_get(port: u16, path: &str) -> Result<String, String> {
-    match http(port, "GET", path, &[], "") {
-        Some((200, _, body)) => Ok(body),
-        Some((_, head, body)) => Err(format!("{head}\n{body}")),
-        None => Err(format!("nobody answers on port {port}")),
-    }
-}
-
 /// The status and body of a request on this machine, logged in as `admin` with a password.
 pub fn ask(method: &str, port: u16, path: &str, password: Option<&str>) -> (u16, String) {
     send(method, port, path, password, "")

