@@ -21,6 +21,7 @@ fn with(site: &Site, name: &str, value: &str, args: &[&str]) -> Run {
 fn a_purge_never_takes_the_data_of_another_project() {
     let site = Site::new("purge", &[FULL[1]]);
     site.up();
+    let before = site.containers();
     let version = site.data().join("postgres/PG_VERSION");
     let data = site.data();
     let data = data.to_str().unwrap();
@@ -33,7 +34,7 @@ fn a_purge_never_takes_the_data_of_another_project() {
     with(&site, "DATA_DIR", data, &purge).succeeds();
     with(&site, "COMPOSE_PROJECT_NAME", site.project(), &purge).succeeds();
     assert!(version.exists());
-    assert_eq!(site.containers().len(), 3);
+    assert_eq!(site.containers(), before);
 }
 
 #[test]
