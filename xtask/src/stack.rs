@@ -101,10 +101,18 @@ impl Stack {
                 .into());
             }
             self.env.preset("DATA_DIR", wanted);
-        } else if let Some(project) = &overrides.project {
-            let usual = self.env.get("DATA_DIR").unwrap_or_else(|| "/data".to_owned());
-            if self.env.in_file("DATA_DIR").is_none() {
-                self.env.preset("DATA_DIR", format!("{}-{project}", usual.trim_end_matches('/')));
+        } else if self.env.in_file("DATA_DIR").is_none() {
+            let below_home = || data_below_home(cfg!(target_os = "linux"), user::home());
+            let other = if env::shell("DATA_DIR").is_none() { below_home() } else { None };
+            let usual = || self.env.get("DATA_DIR").unwrap_or_else(|| "/data".to_owned());
+            match (&overrides.project, other) {
+                (Some(project), other) => {
+                    let usual = other.unwrap_or_else(usual);
+                    let wanted = format!("{}-{project}", usual.trim_end_matches('/'));
+                    self.env.preset("DATA_DIR", wanted);
+                }
+                (None, Some(other)) => self.env.preset("DATA_DIR", other),
+                (None, None) => {}
             }
         }
         Ok(self)
@@ -150,6 +158,11 @@ impl Stack {
         let dir = self.env.get("DATA_DIR").unwrap_or_else(|| "/data".to_owned());
         // Compose reads a relative path from its own folder.
         self.folder.join(dir)
+    }
+
+    /// Where the repository keeps locks and what is known of an engine elsewhere.
+    pub fn state_folder(&self) -> PathBuf {
+        self.folder.ancestors().nth(2).unwrap_or(&self.folder).join(".state")
     }
 
     /// The full path of a service's data directory.
@@ -262,6 +275,16 @@ impl Stack {
     }
 }
 
+/// The name of the data directory below the home folder.
+pub const DATA_BELOW_HOME: &str = "case-interview-data";
+
+/// Where data lies on systems other than Linux, unless somebody chose: macOS has no place for
+/// `/data`, and virtual machines with an engine show it the home folder.
+fn data_below_home(is_linux: bool, home: Option<PathBuf>) -> Option<String> {
+    let home = home.filter(|_| !is_linux)?;
+    Some(home.join(DATA_BELOW_HOME).to_string_lossy().into_owned())
+}
+
 /// A copy that has no env file yet gets ports that are free, the same ones whenever it is asked.
 fn preset_ports(project: &str, compose: &ComposeFile, env: &mut Env) -> Result<()> {
     let published = compose.published_ports(env)?;
@@ -272,4 +295,18 @@ fn preset_ports(project: &str, compose: &ComposeFile, env: &mut Env) -> Result<(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elsewhere_than_on_linux_data_lies_below_the_home_folder() {
+        let home = || Some(PathBuf::from("/Users/me"));
+        let expected = Some("/Users/me/case-interview-data".to_owned());
+        assert_eq!(data_below_home(false, home()), expected);
+        assert_eq!(data_below_home(true, home()), None);
+        assert_eq!(data_below_home(false, None), None);
+    }
 }

@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::context::Context;
 use crate::docker::container::{self, PROJECT};
 use crate::docker::helper::Helper;
+use crate::docker::place::Place;
 use crate::docker::{self, docker, engine};
 use crate::doctor::{self, Intent};
 use crate::host::user;
@@ -120,14 +121,14 @@ fn purge(stack: &Stack) -> Result<Plan> {
             .iter()
             .any(|path| inspect(path).map_or(true, |found| found != Found::Nothing))
     };
-    let shares_files = engine::shares_files()?;
-    if shares_files && !data(stack).any(|path| is_there(&path)) {
+    let place = Place::current()?;
+    if place.shares_paths() && !data(stack).any(|path| is_there(&path)) {
         return Ok(plan);
     }
     let names: Vec<_> =
         wanted_by_services(stack).map(|directory| directory.path.as_str()).collect();
     let what = format!("remove {} in {}", names.join(", "), stack.data_dir().display());
-    if user::is_root() && shares_files {
+    if user::is_root() && place.shares_owners() {
         let cmd = Cmd::new("sh").args(["-euc", SCRIPT, "sh"]).arg(stack.data_dir());
         plan.run(what, cmd.arg(names.join(" ")));
     } else {

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Deserialize;
 
 use super::docker;
@@ -66,6 +66,9 @@ impl std::fmt::Display for Endpoint {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Engine {
+    /// What tells it from every other.
+    #[serde(rename = "ID", default)]
+    pub id: String,
     /// The server's version, such as `20.10.24+dfsg1`.
     #[serde(default)]
     pub server_version: String,
@@ -134,6 +137,7 @@ impl Engine {
 
     fn absent() -> Self {
         Self {
+            id: String::new(),
             server_version: String::new(),
             mem_total: 0,
             docker_root_dir: String::new(),
@@ -243,17 +247,6 @@ fn unreachable(said: &str) -> Problem {
 /// A prerequisite problem.
 pub fn command() -> Result<std::path::PathBuf> {
     find("docker").map_err(|_| no_command().into())
-}
-
-/// Whether the kernel of this machine is the engine's and paths and user ids mean the same.
-///
-/// # Errors
-/// As [`Engine::ask`].
-pub fn shares_files() -> Result<bool> {
-    let engine = Engine::ask().context("asking the engine where it runs")?;
-    let is_elsewhere = Endpoint::of(engine).is_remote() || engine.is_desktop();
-    // Elsewhere than on Linux, the engine runs in a virtual machine, whoever made it.
-    Ok(cfg!(target_os = "linux") && !is_elsewhere && !engine.is_rootless())
 }
 
 #[cfg(test)]

@@ -60,7 +60,9 @@ pub(super) fn moved(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
         let mounts = its.iter().flat_map(|container| &container.mounts);
         let sources = mounts.filter(|mount| mount.writable).map(|mount| Path::new(&mount.source));
         let elsewhere = sources.filter(|source| source.ends_with(&data.path));
-        for source in elsewhere.filter(|source| facts.shares_paths() && real(source) != here) {
+        for source in
+            elsewhere.filter(|source| facts.engine_place().shares_machine() && real(source) != here)
+        {
             let found =
                 format!("its data is in {}, and not in {}", source.display(), here.display());
             findings.push(Finding::error("data.moved", found).about(service.name.as_str()).mend(format!(

@@ -8,12 +8,14 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Result;
 
 use super::facts::Facts;
+use crate::docker::place::Place;
+use crate::host::disk::nearest_existing;
 use crate::host::user::{self, Owner};
 use crate::process::quote;
 use crate::report::finding::Finding;
 use crate::setup::directories::{Found, inspect, wanted};
-use crate::stack::Stack;
 use crate::stack::manifest::DataDirectory;
+use crate::stack::{DATA_BELOW_HOME, Stack};
 
 /// Folders of the system, in which and below which nothing of ours may lie.
 const SYSTEM: [&str; 10] =
@@ -26,6 +28,17 @@ pub(super) fn place(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     let id = "env.data-dir";
     let value = stack.env.get("DATA_DIR").unwrap_or_default();
     let finding = match unfit(Path::new(&value)) {
+        None if is_out_of_reach(facts, stack) => {
+            let found = format!(
+                "DATA_DIR is `{value}`, where you may not write, and an engine without root may no more than you"
+            );
+            let home = user::home().unwrap_or_default().join(DATA_BELOW_HOME);
+            let home = quote(&home.to_string_lossy());
+            facts.place(stack, "DATA_DIR", Finding::error(id, found)).mend(match stack.env.text() {
+                Some(_) => format!("in {}: DATA_DIR={home}", facts.shown(stack.env.path())),
+                None => format!("cargo xtask up {} --data-dir {home}", stack.short()),
+            })
+        }
         None => Finding::ok(id, format!("data lies in {value}")).about(stack.name()),
         Some(why) => {
             let finding = Finding::error(id, format!("DATA_DIR is `{value}`, {why}"))
@@ -35,6 +48,12 @@ pub(super) fn place(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
         }
     };
     Ok(vec![finding])
+}
+
+/// Where no engine of root makes directories for us, we must be able to.
+fn is_out_of_reach(facts: &Facts<'_>, stack: &Stack) -> bool {
+    let is_ours_to_make = matches!(facts.engine_place(), Place::Rootless | Place::Virtual);
+    is_ours_to_make && !user::may_write(nearest_existing(&stack.data_dir()))
 }
 
 fn unfit(path: &Path) -> Option<&'static str> {
@@ -57,7 +76,7 @@ fn unfit(path: &Path) -> Option<&'static str> {
 pub(super) fn owners(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     let id = "data.directory";
     let below = stack.data_dir();
-    if !facts.shares_owners() {
+    if !facts.engine_place().shares_owners() {
         let found = format!(
             "whose the directories in {} are is not looked at: the engine sees other owners than this machine",
             below.display()

@@ -20,7 +20,7 @@ const BRIM: u64 = 100;
 
 pub(super) fn of_docker(facts: &Facts<'_>) -> Result<Vec<Finding>> {
     let root = &facts.engine()?.docker_root_dir;
-    if !facts.shares_paths() || root.is_empty() {
+    if !facts.engine_place().shares_machine() || root.is_empty() {
         let found = "how much disk the engine has is unknown: it is not this machine's";
         return Ok(vec![Finding::ok("disk.docker", found)]);
     }
@@ -43,7 +43,7 @@ pub(super) fn of_docker(facts: &Facts<'_>) -> Result<Vec<Finding>> {
 /// The disks that the stack's data lies on: the roomiest must take what it needs, and none may be
 /// full.
 pub(super) fn of_data(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
-    if !facts.shares_paths() {
+    if !facts.engine_place().shares_machine() {
         let found = "how much disk the data directory has is unknown: it is the engine's";
         return Ok(vec![Finding::ok("disk.data", found).about(stack.name())]);
     }

@@ -12,6 +12,7 @@ use crate::docker::compose::Compose;
 use crate::docker::container::{self, Container};
 use crate::docker::engine::{Endpoint, Engine};
 use crate::docker::image;
+use crate::docker::place::Place;
 use crate::report::finding::Finding;
 use crate::stack::Stack;
 use crate::stack::manifest::Requirements;
@@ -102,15 +103,13 @@ impl<'a> Facts<'a> {
         self.engine_or_why().as_ref().map(|engine| *engine).map_err(|_| NoEngine.into())
     }
 
-    /// Whether paths mean the same to the engine and to us. In doubt the same machine is meant.
-    pub(super) fn shares_paths(&self) -> bool {
-        let is_desktop = self.engine().is_ok_and(Engine::is_desktop);
-        cfg!(target_os = "linux") && !self.endpoint().is_remote() && !is_desktop
-    }
-
-    /// Whether paths, owners and modes mean the same to the engine and to us.
-    pub(super) fn shares_owners(&self) -> bool {
-        self.shares_paths() && !self.engine().is_ok_and(Engine::is_rootless)
+    /// Where the engine is. In doubt this machine is meant.
+    pub(super) fn engine_place(&self) -> Place {
+        match self.engine_or_why() {
+            Ok(engine) => Place::of(engine, self.endpoint()),
+            Err(_) if self.endpoint().is_remote() => Place::Remote,
+            Err(_) => Place::Here,
+        }
     }
 
     /// Every Compose that was found.

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::facts::Facts;
 use crate::docker::compose::Compose;
 use crate::docker::engine;
+use crate::docker::place::Place;
 use crate::host::memory;
 use crate::report::finding::Finding;
 use crate::report::units::Bytes;
@@ -47,19 +48,13 @@ pub(super) fn engine_version(facts: &Facts<'_>) -> Result<Vec<Finding>> {
 /// Where the engine is, if that means something for files and ports.
 pub(super) fn place(facts: &Facts<'_>) -> Result<Vec<Finding>> {
     let engine = facts.engine()?;
-    let finding = if facts.endpoint().is_remote() {
-        Finding::warning("engine.remote", format!("the engine at {} is on another machine: data directories and published ports are there, and are not looked at here", facts.endpoint()))
-            .mend("nothing, if it is meant so; else: unset DOCKER_HOST; docker context use default")
-    } else if engine.is_rootless() {
-        Finding::warning("engine.rootless", "the engine runs without root: the servers' user ids are others on this machine, so owners are not looked at; ports below 1024 and memory limits may not work")
-            .mend("nothing, if it is meant so (docs.docker.com/engine/security/rootless)")
-    } else if engine.is_desktop() {
-        Finding::ok(
-            "engine.desktop",
-            "Docker Desktop: containers run in a virtual machine, so owners, disk and kernel settings are not looked at here; the data directory must be one that it shares, such as one in the home folder",
-        )
-    } else {
-        return Ok(Vec::new());
+    let finding = match facts.engine_place() {
+        Place::Here => return Ok(Vec::new()),
+        Place::Remote => Finding::warning("engine.remote", format!("the engine at {} is on another machine: data directories and published ports are there, and are not looked at here", facts.endpoint()))
+            .mend("nothing, if it is meant so; else: unset DOCKER_HOST; docker context use default"),
+        Place::Rootless => Finding::warning("engine.rootless", "the engine runs without root: the servers' user ids are others on this machine, so owners are not looked at; ports below 1024 and memory limits may not work")
+            .mend("nothing, if it is meant so (docs.docker.com/engine/security/rootless)"),
+        Place::Virtual => Finding::ok("engine.desktop", format!("{}: containers run in a virtual machine, so owners, disk and kernel settings are not looked at here; the data directory must be one that it shares, such as one in the home folder", engine.operating_system)),
     };
     Ok(vec![finding])
 }
@@ -138,7 +133,7 @@ pub(super) fn network_shared(facts: &Facts<'_>) -> Result<Vec<Finding>> {
 }
 
 pub(super) fn overcommit(facts: &Facts<'_>) -> Result<Vec<Finding>> {
-    let setting = facts.shares_paths().then(memory::overcommits).flatten();
+    let setting = facts.engine_place().shares_machine().then(memory::overcommits).flatten();
     let id = "kernel.overcommit";
     Ok(vec![match setting {
         Some(true) => Finding::ok(id, "vm.overcommit_memory is 1"),
@@ -152,7 +147,7 @@ pub(super) fn overcommit(facts: &Facts<'_>) -> Result<Vec<Finding>> {
 }
 
 pub(super) fn huge_pages(facts: &Facts<'_>) -> Result<Vec<Finding>> {
-    let setting = facts.shares_paths().then(memory::always_huge_pages).flatten();
+    let setting = facts.engine_place().shares_machine().then(memory::always_huge_pages).flatten();
     let id = "kernel.huge-pages";
     Ok(vec![match setting {
         Some(false) => Finding::ok(id, "transparent huge pages are not always on"),

@@ -44,7 +44,7 @@ fn judge(
     service: &Service,
     path: &Path,
 ) -> Result<Option<Finding>> {
-    if !facts.shares_paths() {
+    if !facts.engine_place().shares_machine() {
         return Ok(None);
     }
     // While a server runs, or makes its cluster, it is the judge.

@@ -1,5 +1,7 @@
 //! Who runs us.
 
+use std::path::{Path, PathBuf};
+
 /// Whether we may change owners and write anywhere.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -8,6 +10,16 @@ pub fn is_root() -> bool {
 /// Our numeric user and group, as `uid:gid`.
 pub fn owner() -> Owner {
     Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
+}
+
+/// Our home folder, where one is known.
+pub fn home() -> Option<PathBuf> {
+    std::env::home_dir().filter(|home| home.is_absolute())
+}
+
+/// Whether we may make something in the folder `path`.
+pub fn may_write(path: &Path) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
 /// A numeric user and group, written `uid:gid`.

@@ -1,4 +1,4 @@
-//! Data directories with their owners: made directly as root, else through a helper container.
+//! Data directories with their owners: made directly where we may, else through a helper container.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::origin;
-use crate::docker::engine;
 use crate::docker::helper::Helper;
+use crate::docker::place::Place;
 use crate::host::user::{self, Owner};
 use crate::plan::Plan;
 use crate::report::finding::Problem;
@@ -76,39 +76,52 @@ pub fn inspect(path: &Path) -> Result<Found> {
 pub fn plan(stack: &Stack) -> Result<Plan> {
     let mut plan = Plan::new();
     let mut wrong = Vec::new();
-    // Elsewhere the host shows other owners than the containers see, or other files altogether.
-    let visible = engine::shares_files()?;
+    let place = Place::current()?;
     for directory in wanted(stack) {
         let path = stack.data_path(&directory);
         let is_own = directory.owner.is_none();
+        // An own directory stays with the user who made it, whoever runs this; of the others,
+        // only an engine that sees the same owners can be believed.
+        let is_known = if is_own { place.shares_paths() } else { place.shares_owners() };
         let right = match inspect(&path)? {
-            // An own directory stays with the user who made it, whoever runs this.
             Found::Directory(owner, mode) => {
                 mode == directory.mode && (is_own || owner == Stack::owner(&directory))
             }
             Found::Nothing | Found::Link => false,
         };
-        if !(visible && right) {
+        if !(is_known && right) {
             wrong.push(directory);
         }
     }
     let (own, of_services): (Vec<_>, Vec<_>) =
         wrong.into_iter().partition(|directory| directory.owner.is_none());
-    let make = if visible && user::is_root() { make_as_root } else { make_in_container };
     if !own.is_empty() {
-        plan.append(make(stack, &own)?);
+        plan.append(make_own(stack, &own, place)?);
     }
     if !of_services.is_empty() {
         // First, so that a directory without a record is none of ours.
-        if visible {
+        if place.shares_paths() {
             plan.append(origin::made_empty(stack)?);
         }
+        let is_direct = user::is_root() && place.shares_owners();
+        let make = if is_direct { make_directly } else { make_in_container };
         plan.append(make(stack, &of_services)?);
     }
     Ok(plan)
 }
 
-fn make_as_root(stack: &Stack, directories: &[DataDirectory]) -> Result<Plan> {
+/// In a container only where root is needed to make them in `DATA_DIR`, or they are elsewhere:
+/// an engine whose user ids are shifted would give them to somebody who does not exist.
+fn make_own(stack: &Stack, directories: &[DataDirectory], place: Place) -> Result<Plan> {
+    let is_direct = user::is_root() || place != Place::Here;
+    if is_direct && place.shares_paths() {
+        make_directly(stack, directories)
+    } else {
+        make_in_container(stack, directories)
+    }
+}
+
+fn make_directly(stack: &Stack, directories: &[DataDirectory]) -> Result<Plan> {
     let mut plan = Plan::new();
     for directory in directories {
         let path = stack.data_path(directory);

@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::alerts::{self, Told};
-use crate::docker::engine;
+use crate::docker::engine::Engine;
 use crate::docker::helper::Helper;
+use crate::docker::place::Place;
 use crate::host::files::read_optional;
 use crate::host::user::{self, Owner};
 use crate::plan::Plan;
@@ -52,12 +53,16 @@ pub struct File {
     pub contents: String,
 }
 
-fn record_path(stack: &Stack) -> PathBuf {
-    stack.data_dir().join("state").join(format!("{}-generated.json", stack.name()))
+/// Beside the data; where that is on another machine, beside the project's lock.
+fn record_path(stack: &Stack) -> Result<PathBuf> {
+    Ok(match Place::current()?.shares_paths() {
+        true => stack.data_dir().join("state").join(format!("{}-generated.json", stack.name())),
+        false => stack.state_folder().join(format!("{}-generated.json", stack.project())),
+    })
 }
 
 fn recorded(stack: &Stack) -> Result<Record> {
-    let path = record_path(stack);
+    let path = record_path(stack)?;
     match read_optional(&path)? {
         Some(text) => {
             serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))
@@ -83,6 +88,7 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
     let (mut files, mut stale) = (Vec::new(), Vec::new());
     let mut plan = Plan::new();
     let at = Timestamp::now();
+    let place = Place::current()?;
     for service in &stack.definition.services {
         let Some(generated) = &service.generated else { continue };
         let folder = folder(service);
@@ -90,9 +96,9 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
         let written = told.as_ref().map(Told::files).unwrap_or_default();
         let digest = digest(stack, &generated.files, &written)?;
         let is_there = |name: &str| {
-            // Where we may not look, the record is all that is known.
+            // Where we may not look or cannot, the record is all that is known.
             let found = fs::symlink_metadata(stack.data_dir().join(&folder).join(name));
-            !found.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+            !(place.shares_paths() && found.is_err_and(|error| error.kind() == ErrorKind::NotFound))
         };
         let made = record.get(&service.name);
         let fixed = generated.files.iter().map(|file| file.name.as_str());
@@ -121,7 +127,7 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
     plan.append(remove(stack, &stale)?);
     if !plan.is_empty() {
         let text = serde_json::to_string_pretty(&record).context("writing the record of files")?;
-        plan.write("record what was made for which service", record_path(stack), text, 0o600);
+        plan.write("record what was made for which service", record_path(stack)?, text, 0o600);
     }
     Ok(plan)
 }
@@ -140,7 +146,7 @@ pub fn write(stack: &Stack, files: &[File]) -> Result<Plan> {
     if files.is_empty() {
         return Ok(plan);
     }
-    if user::is_root() && engine::shares_files()? {
+    if user::is_root() && Place::current()?.shares_owners() {
         for File { path, owner, contents } in files {
             let path = stack.data_dir().join(path);
             let what = format!("make {} ({owner}, {MODE:04o})", path.display());
@@ -167,7 +173,7 @@ fn remove(stack: &Stack, paths: &[String]) -> Result<Plan> {
         return Ok(plan);
     }
     let what = format!("remove {} in {}", paths.join(", "), stack.data_dir().display());
-    if user::is_root() && engine::shares_files()? {
+    if user::is_root() && Place::current()?.shares_owners() {
         plan.run(what, Cmd::new("rm").args(["-f", "--"]).args(paths).dir(stack.data_dir()));
         return Ok(plan);
     }
@@ -202,6 +208,10 @@ fn digest(stack: &Stack, files: &[GeneratedFile], written: &[(String, String)]) 
         hasher.update(part.len().to_le_bytes());
         hasher.update(part);
     };
+    if !Place::current()?.shares_paths() {
+        // Another machine has none of this one's files.
+        add(&Engine::ask()?.id);
+    }
     for file in files {
         add(&file.name);
         add(template(stack, file));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::directories::{Found, inspect};
 use crate::docker::container::Container;
-use crate::docker::engine;
+use crate::docker::place::Place;
 use crate::host::files::read_optional;
 use crate::plan::Plan;
 use crate::process::Cmd;
@@ -69,13 +69,13 @@ pub fn may_be_half_made(stack: &Stack, service: &Service) -> bool {
 }
 
 /// The step that records today's images for data that has none on record. Where the engine's
-/// files are not ours there is no record.
+/// files are on another machine there is no record.
 ///
 /// # Errors
 /// A prerequisite problem when a service would start on data of the other kind, or an offline
 /// image on data of unknown origin.
 pub fn plan(stack: &Stack, containers: &[Container]) -> Result<Plan> {
-    if !engine::shares_files()? {
+    if !Place::current()?.shares_paths() {
         return Ok(Plan::new());
     }
     let before = recorded(stack)?;
@@ -142,7 +142,7 @@ pub fn forget(stack: &Stack) -> Plan {
 /// # Errors
 /// A problem that names it.
 pub fn refuse_unrecorded(stack: &Stack) -> Result<()> {
-    if !engine::shares_files()? {
+    if !Place::current()?.shares_paths() {
         return Ok(());
     }
     let record = recorded(stack)?;
