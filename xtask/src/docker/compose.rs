@@ -43,6 +43,10 @@ impl std::fmt::Display for Compose {
 /// Longest wait for Compose to read its files; 1.x takes half a second at best.
 const ANSWER: Duration = Duration::from_secs(60);
 
+/// Seconds that 1.x waits for an answer of the engine, 60 if not told: an engine that keeps images in
+/// plain folders copies one for each container that it makes.
+const PATIENCE: (&str, &str) = ("COMPOSE_HTTP_TIMEOUT", "600");
+
 impl Compose {
     /// Every Compose on this machine, the preferred one first.
     ///
@@ -139,10 +143,12 @@ impl Compose {
         cmd = cmd.arg("--env-file").arg(env_file);
         // The user's would add files, profiles or another project.
         for (name, _) in std::env::vars() {
-            if name.starts_with("COMPOSE_") && !stack.env.presets().contains_key(&name) {
+            let is_ours = name == PATIENCE.0 || stack.env.presets().contains_key(&name);
+            if name.starts_with("COMPOSE_") && !is_ours {
                 cmd = cmd.without_env(&name);
             }
         }
+        cmd = cmd.env(PATIENCE.0, PATIENCE.1);
         for name in stack.env.presets().keys() {
             cmd = cmd.env(name, stack.env.get(name).unwrap_or_default());
         }
