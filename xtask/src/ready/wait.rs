@@ -85,60 +85,73 @@ pub fn until_ready(
     let containers = cx.containers(stack)?;
     let mut pending: Vec<_> = services.iter().flat_map(|service| Pending::of(service)).collect();
     let mut live = Live::new(&cx.report);
-    let mut looked = Instant::now();
+    let mut looked = start;
     loop {
-        let mut left = Vec::new();
-        for mut question in pending {
-            check_interrupted()?;
-            match question.ask(stack, &containers) {
-                Ok(()) => {
-                    live.clear();
-                    let time = duration(start.elapsed());
-                    cx.report.done(format!("{} ({time})", question.done()));
-                }
-                Err(Unanswered::Refused(why)) => {
-                    live.clear();
-                    return Err(refused(stack, question.service, &why).into());
-                }
-                Err(Unanswered::NotYet(why)) => {
-                    question.last = why;
-                    left.push(question);
-                }
-            }
-        }
-        pending = left;
+        pending = ask_all(cx, stack, &containers, pending, start, &mut live)?;
         let Some(slowest) = pending.first() else { return Ok(()) };
         let waited = start.elapsed();
-        live.show(&format!(
-            "waiting for {}: {} ({})",
-            slowest.service.name,
-            slowest.last,
-            duration(waited)
-        ));
+        let (name, last) = (&slowest.service.name, &slowest.last);
+        live.show(&format!("waiting for {name}: {last} ({})", duration(waited)));
         if looked.elapsed() > LOOK || waited > limit {
             looked = Instant::now();
-            let containers = cx.containers(stack)?;
-            for question in &pending {
-                let container = containers
-                    .iter()
-                    .find(|container| container.service() == Some(&question.service.name));
-                let why = match container {
-                    Some(container) => hopeless(container),
-                    None => Some("has no container".to_owned()),
-                };
-                let why = why.or_else(|| {
-                    (waited > limit).then(|| {
-                        format!("does not answer after {}: {}", duration(waited), question.last)
-                    })
-                });
-                if let Some(why) = why {
-                    live.clear();
-                    return Err(failed(stack, question.service, container, &why).into());
-                }
+            let late = (waited > limit).then_some(waited);
+            if let Some(problem) = given_up(stack, &cx.containers(stack)?, &pending, late) {
+                live.clear();
+                return Err(problem.into());
             }
         }
         std::thread::sleep(ROUND);
     }
+}
+
+/// Asks each question once and returns those without an answer yet.
+fn ask_all<'a>(
+    cx: &Context,
+    stack: &Stack,
+    containers: &[Container],
+    pending: Vec<Pending<'a>>,
+    start: Instant,
+    live: &mut Live,
+) -> Result<Vec<Pending<'a>>> {
+    let mut left = Vec::new();
+    for mut question in pending {
+        check_interrupted()?;
+        match question.ask(stack, containers) {
+            Ok(()) => {
+                live.clear();
+                let time = duration(start.elapsed());
+                cx.report.done(format!("{} ({time})", question.done()));
+            }
+            Err(Unanswered::Refused(why)) => {
+                live.clear();
+                return Err(refused(stack, question.service, &why).into());
+            }
+            Err(Unanswered::NotYet(why)) => {
+                question.last = why;
+                left.push(question);
+            }
+        }
+    }
+    Ok(left)
+}
+
+/// Why to wait no longer: a container that will not come up, or the time is over after `late`.
+fn given_up(
+    stack: &Stack,
+    containers: &[Container],
+    pending: &[Pending<'_>],
+    late: Option<Duration>,
+) -> Option<Problem> {
+    pending.iter().find_map(|Pending { service, last, .. }| {
+        let container = containers.iter().find(|one| one.service() == Some(&service.name));
+        let broken = match container {
+            Some(container) => hopeless(container),
+            None => Some("has no container".to_owned()),
+        };
+        let too_late = |late| format!("does not answer after {}: {last}", duration(late));
+        let why = broken.or_else(|| late.map(too_late))?;
+        Some(failed(stack, service, container, &why))
+    })
 }
 
 /// Why waiting longer for this container makes no sense.
