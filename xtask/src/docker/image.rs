@@ -1,11 +1,15 @@
 //! Images on the engine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::Result;
 
 use super::docker;
 use crate::process::Cmd;
+
+/// Longest wait for Docker Hub.
+const HUB: Duration = Duration::from_secs(5);
 
 /// Which of `references` the engine has.
 ///
@@ -43,6 +47,13 @@ pub fn present<'a>(references: impl IntoIterator<Item = &'a str>) -> Result<BTre
 /// The command that pulls `reference`.
 pub fn pull(reference: &str) -> Cmd {
     Cmd::new("docker").args(["pull", reference])
+}
+
+/// Whether Docker Hub answers the engine, which need not have the network that we have. A search,
+/// since nothing else makes the engine ask there and fetches nothing.
+pub fn hub_answers() -> bool {
+    let search = Cmd::new("docker").args(["search", "--limit", "1", "redis"]).time_limit(HUB);
+    search.output().is_ok_and(|output| output.success())
 }
 
 /// The value that the image `reference` gives the environment variable `name`; `None` where

@@ -3,11 +3,12 @@
 use anyhow::Result;
 
 use super::facts::Facts;
+use crate::docker::image;
 use crate::report::finding::Finding;
 use crate::report::units::count;
 use crate::stack::Stack;
 
-/// Nothing is pulled, and no registry asked: without one that would take a long time to find out.
+/// Nothing is pulled; whether it could be is asked of Docker Hub alone, where the pinned images are.
 pub(super) fn present(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     let present = facts.images()?;
     let (mut to_build, mut to_pull) = (Vec::new(), Vec::new());
@@ -25,11 +26,18 @@ pub(super) fn present(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> 
         findings.push(Finding::warning("images.present", found).mend("cargo xtask images build"));
     }
     if !to_pull.is_empty() {
-        let missing = count(to_pull.len(), "image");
-        let found = format!("{missing} missing, to be pulled: {}", to_pull.join(", "));
-        findings.push(Finding::warning("images.present", found).mend(format!(
-            "nothing; where no registry can be reached: cargo xtask images build, then cargo xtask up {short} --offline"
-        )));
+        let missing = format!("{} missing: {}", count(to_pull.len(), "image"), to_pull.join(", "));
+        let offline = format!("cargo xtask up {short} --offline");
+        let finding = match image::hub_answers() {
+            true => Finding::warning("images.present", missing)
+                .mend(format!("nothing: cargo xtask up {short} pulls what is missing")),
+            false => Finding::warning(
+                "images.present",
+                format!("{missing}; Docker Hub does not answer the engine, so they cannot be pulled"),
+            )
+            .mend(format!("{offline}, which builds images from Debian's packages; nothing, if the engine has a mirror")),
+        };
+        findings.push(finding);
     }
     if findings.is_empty() {
         findings.push(Finding::ok("images.present", "every image is there"));
