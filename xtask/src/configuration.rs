@@ -14,7 +14,7 @@ use anyhow::Result;
 
 use self::load::Change;
 use crate::context::Context;
-use crate::docker::container::Container;
+use crate::docker::container::{Container, running};
 use crate::host::files;
 use crate::plan::Plan;
 use crate::setup::generated;
@@ -43,7 +43,7 @@ pub fn plan(stack: &Stack, containers: &[Container]) -> Result<Plan> {
 fn changes<'a>(stack: &'a Stack, containers: &'a [Container]) -> Result<Vec<Change<'a>>> {
     let mut changes = Vec::new();
     for service in stack.active() {
-        if let Some(container) = running(containers, service) {
+        if let Some(container) = running(containers, &service.name) {
             changes.extend(Change::of(stack, service, container)?);
         }
     }
@@ -63,18 +63,12 @@ fn plan_of(changes: &[Change<'_>], stack: &Stack) -> Result<Plan> {
 pub fn refuse_broken(cx: &Context, stack: &Stack, containers: &[Container]) -> Result<()> {
     let mut unknown = Vec::new();
     for service in stack.active() {
-        let started = running(containers, service).and_then(Container::started_at);
+        let started = running(containers, &service.name).and_then(Container::started_at);
         if folder_changed_at(stack, service)? > started {
             unknown.push(service);
         }
     }
     broken::refuse(cx, stack, &unknown)
-}
-
-fn running<'a>(containers: &'a [Container], service: &Service) -> Option<&'a Container> {
-    containers
-        .iter()
-        .find(|container| container.is_running() && container.service() == Some(&service.name))
 }
 
 /// The folder of its configuration.

@@ -11,7 +11,8 @@ use crate::alerts::send_test::{Alertmanager, Outcome};
 use crate::alerts::{self, Told};
 use crate::configuration;
 use crate::context::Context;
-use crate::docker::engine;
+use crate::docker::container;
+use crate::docker::engine::Engine;
 use crate::ready::Unanswered;
 use crate::report::finding::Problem;
 use crate::report::hint;
@@ -54,7 +55,7 @@ impl Args {
     /// # Errors
     /// When a server does not answer, the notifications are broken, or a test does not arrive.
     pub fn run(self, cx: &Context) -> Result<()> {
-        engine::require()?;
+        Engine::ask()?;
         let stacks = cx.stacks(None)?;
         let stack = stacks.into_iter().find(|stack| alerts::notifier(stack).is_some());
         let stack = stack.context("no stack in stacks.toml has notifications")?;
@@ -134,9 +135,7 @@ fn render(cx: &Context, stack: &Stack) -> Result<()> {
         cx.report.line(told.config());
     }
     let containers = cx.containers(stack)?;
-    let runs = containers
-        .iter()
-        .any(|container| container.is_running() && container.service() == Some(&service.name));
+    let runs = container::running(&containers, &service.name).is_some();
     if runs {
         configuration::refuse_broken(cx, stack, &containers)?;
     }
@@ -224,9 +223,7 @@ fn announce(cx: &Context, channels: &[(&str, &str)]) -> Result<()> {
 
 fn running(cx: &Context, stack: &Stack, service: &Service) -> Result<Alertmanager> {
     let containers = cx.containers(stack)?;
-    let container = containers
-        .iter()
-        .find(|container| container.is_running() && container.service() == Some(&service.name));
+    let container = container::running(&containers, &service.name);
     let not_there = || {
         Problem::prerequisite("service.not-running", format!("{} does not run", service.name))
             .mend(format!("cargo xtask up {}", stack.short()))

@@ -6,9 +6,10 @@ use anyhow::Result;
 
 use crate::context::Context;
 use crate::docker::container::{self, PROJECT};
+use crate::docker::engine::Engine;
 use crate::docker::helper::Helper;
 use crate::docker::place::Place;
-use crate::docker::{self, docker, engine};
+use crate::docker::{self, docker};
 use crate::doctor::{self, Intent};
 use crate::host::user;
 use crate::plan::Plan;
@@ -41,7 +42,7 @@ impl Args {
         let mut stacks =
             if self.purge { cx.stacks(word)? } else { cx.stacks_whatever_env_says(word)? };
         stacks.reverse();
-        engine::require()?;
+        Engine::ask()?;
         if !self.purge {
             cx.require_project(&stacks)?;
         }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use crate::context::Context;
-use crate::docker::docker;
+use crate::docker::{container, docker};
 use crate::doctor;
 use crate::plan::Plan;
 use crate::report::finding::{Problem, Severity};
@@ -96,10 +96,7 @@ fn set_password(cx: &Context, word: &str, name: &str) -> Result<()> {
     let password = stack.env.get(variable).filter(|password| !password.is_empty());
     let password = password.ok_or_else(|| stack.incomplete(&format!("{variable} is not set")))?;
     let containers = cx.containers(&stack)?;
-    let running = containers
-        .iter()
-        .find(|container| container.is_running() && container.service() == Some(name));
-    let Some(container) = running else {
+    let Some(container) = container::running(&containers, name) else {
         return Err(Problem::failed("service.not-running", format!("{name} does not run"))
             .mend(format!("cargo xtask up {}, then this command again", stack.short()))
             .into());

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::docker::container::{self, Container};
-use crate::docker::{docker, engine, image};
+use crate::docker::engine::Engine;
+use crate::docker::{docker, image};
 use crate::offline;
 use crate::plan::Plan;
 use crate::process::Cmd;
@@ -48,7 +49,7 @@ impl Args {
     /// # Errors
     /// When a program is missing, a build fails, or a container still uses an image.
     pub fn run(self, cx: &Context) -> Result<()> {
-        engine::require()?;
+        Engine::ask()?;
         match self.action {
             Action::Build => build(cx),
             Action::List => list(cx),

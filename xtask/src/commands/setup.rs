@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::context::Context;
-use crate::docker::engine;
+use crate::docker::engine::Engine;
 use crate::doctor::{self, Intent};
 use crate::images;
 use crate::setup::{accounts, complete, network, prepare};
@@ -27,7 +27,7 @@ impl Args {
     /// When a prerequisite is missing or a step fails; what was right before still is.
     pub fn run(self, cx: &Context) -> Result<()> {
         for stack in cx.stacks(self.stack.as_deref())? {
-            engine::require()?;
+            Engine::ask()?;
             let _lock = cx.lock(&stack, "setup")?;
             cx.remove_leftovers(&stack.project())?;
             let (mut plan, stack) = prepare(cx.reload(&stack)?, self.offline)?;

@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use anyhow::Result;
 
 use crate::context::Context;
+use crate::docker::container;
 use crate::plan::Plan;
 use crate::process::Cmd;
 use crate::report::finding::Problem;
@@ -31,10 +32,7 @@ impl Args {
         let stack = cx.stack(&self.stack)?;
         let service = stack.service(&self.service)?;
         let containers = cx.containers(&stack)?;
-        let running = containers
-            .iter()
-            .find(|container| container.is_running() && container.service() == Some(&service.name));
-        let Some(container) = running else {
+        let Some(container) = container::running(&containers, &service.name) else {
             return Err(Problem::failed(
                 "service.not-running",
                 format!("{} does not run", service.name),

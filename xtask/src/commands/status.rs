@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::docker::container::Container;
-use crate::docker::{container, docker, engine};
+use crate::docker::engine::Engine;
+use crate::docker::{container, docker};
 use crate::report::table::{self, Cell};
 use crate::report::units::{Bytes, duration};
 use crate::report::{BAD, DIM, GOOD, WARNING};
@@ -57,7 +58,7 @@ impl Args {
         for stack in &stacks {
             let containers = match container::of_project(&stack.project()) {
                 Ok(containers) => containers,
-                Err(error) => return Err(engine::require().err().unwrap_or(error)),
+                Err(error) => return Err(Engine::ask().err().unwrap_or(error)),
             };
             all.push(observe(stack, &containers)?);
         }

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::commands::images;
 use crate::context::Context;
-use crate::docker::{docker, engine, image};
+use crate::docker::engine::Engine;
+use crate::docker::{docker, image};
 use crate::doctor::{self, suite};
 use crate::offline;
 use crate::plan::Plan;
@@ -149,7 +150,7 @@ impl Args {
 /// What keeps the end-to-end tests from running, an engine included.
 fn lacking() -> Vec<Finding> {
     let mut lacking = suite::lacking();
-    let engine = engine::require().err();
+    let engine = Engine::ask().err();
     lacking.extend(engine.map(|error| Finding::of_error("test.engine", &error)));
     lacking
 }

@@ -247,6 +247,13 @@ pub fn on_image(reference: &str) -> Result<Vec<Container>> {
     list(&["--filter", &format!("ancestor={reference}")])
 }
 
+/// The container among `containers` that runs `service`.
+pub fn running<'a>(containers: &'a [Container], service: &str) -> Option<&'a Container> {
+    let runs =
+        |container: &&Container| container.is_running() && container.service() == Some(service);
+    containers.iter().find(runs)
+}
+
 /// Every container on the engine.
 ///
 /// # Errors

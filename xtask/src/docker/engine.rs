@@ -174,19 +174,6 @@ impl Engine {
     }
 }
 
-/// Fails with the doctor's words when there is no engine to talk to; quick when there is one.
-///
-/// # Errors
-/// As [`Engine::ask`].
-pub fn require() -> Result<()> {
-    let output =
-        docker().args(["version", "--format", "{{.Server.Version}}"]).output().map_err(classify)?;
-    if output.success() && !output.stdout.trim().is_empty() {
-        return Ok(());
-    }
-    Err(unreachable(output.stderr.trim()).into())
-}
-
 /// `20.10.24+dfsg1`, `v2.40.3`, `24.0` and the like as a version.
 ///
 /// # Errors

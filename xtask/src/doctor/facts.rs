@@ -143,9 +143,7 @@ impl<'a> Facts<'a> {
     /// # Errors
     /// As [`Facts::containers`].
     pub(super) fn is_running(&self, stack: &Stack, service: &str) -> Result<bool> {
-        let runs =
-            |container: &Container| container.service() == Some(service) && container.is_running();
-        Ok(self.containers_of(stack)?.iter().any(runs))
+        Ok(container::running(&self.containers_of(stack)?, service).is_some())
     }
 
     /// Which images of the stacks the engine has.

@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result};
 
-use crate::docker::container::Container;
+use crate::docker::container::{Container, running};
 use crate::docker::docker;
 use crate::plan::Plan;
 use crate::stack::Stack;
@@ -15,10 +15,7 @@ use crate::stack::Stack;
 pub fn plan(stack: &Stack, containers: &[Container]) -> Result<Plan> {
     let mut plan = Plan::new();
     for service in stack.active() {
-        let running = containers
-            .iter()
-            .find(|container| container.is_running() && container.service() == Some(&service.name));
-        let Some(container) = running else { continue };
+        let Some(container) = running(containers, &service.name) else { continue };
         for account in &service.accounts {
             let name = &account.secret;
             if is_in_use(stack, containers, name) {
@@ -42,9 +39,7 @@ fn is_in_use(stack: &Stack, containers: &[Container], secret: &str) -> bool {
         .services
         .iter()
         .find(|service| service.secrets.iter().any(|own| own == secret));
-    let container = user.and_then(|user| {
-        containers.iter().find(|one| one.is_running() && one.service() == Some(user.name.as_str()))
-    });
+    let container = user.and_then(|user| running(containers, &user.name));
     let question = container.and_then(Container::health_question);
     question.is_some_and(|question| question.output().is_ok_and(|output| output.success()))
 }
