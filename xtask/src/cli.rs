@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    check, completions, doctor, down, env, images, logs, restart, setup, shell, status, test, up,
-    urls,
+    check, completions, doctor, down, env, images, logs, restart, rotate_logs, setup, shell,
+    status, test, up, urls,
 };
 
 /// Docker infrastructure of the Case Interview Practice Platform
@@ -77,6 +77,7 @@ pub enum Command {
     Status(status::Args),
     Urls(urls::Args),
     Logs(logs::Args),
+    RotateLogs(rotate_logs::Args),
     Shell(shell::Args),
     Env(env::Args),
     Images(images::Args),

@@ -8,6 +8,7 @@ pub mod env;
 pub mod images;
 pub mod logs;
 pub mod restart;
+pub mod rotate_logs;
 pub mod setup;
 pub mod shell;
 pub mod status;

@@ -5,6 +5,7 @@ pub mod container;
 pub mod engine;
 pub mod helper;
 pub mod image;
+pub mod log;
 
 use std::time::Duration;
 

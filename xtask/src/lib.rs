@@ -11,6 +11,7 @@ pub mod docker;
 pub mod doctor;
 pub mod host;
 pub mod images;
+pub mod logs;
 pub mod offline;
 pub mod plan;
 pub mod process;

@@ -38,6 +38,7 @@ fn run(cli: Cli, report: Report) -> anyhow::Result<()> {
         Command::Status(args) => args.run(cx),
         Command::Urls(args) => args.run(cx),
         Command::Logs(args) => args.run(cx),
+        Command::RotateLogs(args) => args.run(cx),
         Command::Shell(args) => args.run(cx),
         Command::Env(args) => args.run(cx),
         Command::Images(args) => args.run(cx),

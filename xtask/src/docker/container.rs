@@ -76,6 +76,9 @@ pub struct Health {
 pub struct Config {
     /// The image reference it was made from.
     pub image: String,
+    /// Whether its process has a terminal, which makes one stream of two.
+    #[serde(rename = "Tty", default)]
+    pub has_terminal: bool,
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
 }
@@ -90,6 +93,21 @@ pub struct HostConfig {
     /// Relative weight; 0 for the usual 1024.
     #[serde(default)]
     pub cpu_shares: u64,
+    /// What keeps its log.
+    #[serde(default)]
+    pub log_config: LogConfig,
+}
+
+/// What keeps a container's log.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LogConfig {
+    /// The logging driver, such as `json-file`.
+    #[serde(rename = "Type", default)]
+    pub driver: String,
+    /// Its options, such as `max-size`.
+    #[serde(rename = "Config", default)]
+    pub options: BTreeMap<String, String>,
 }
 
 /// A mount.

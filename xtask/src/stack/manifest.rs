@@ -47,6 +47,9 @@ pub struct Definition {
     pub helper: String,
     /// Directories that belong to whoever runs `setup`.
     pub own_directories: Vec<DataDirectory>,
+    /// How long the archived log of each service is kept.
+    #[serde(default)]
+    pub logs: LogBounds,
     /// Pairs of a server's memory bound and its container's.
     #[serde(default)]
     pub memory_pairs: Vec<MemoryPair>,
@@ -68,6 +71,9 @@ pub struct Service {
     /// Its data directory.
     #[serde(default)]
     pub data: Option<DataDirectory>,
+    /// How long its archived log is kept, where that is not as long as the stack's others.
+    #[serde(default)]
+    pub logs: Option<LogBounds>,
     /// The variables of `.env` that are passwords.
     #[serde(default)]
     pub secrets: Vec<String>,
@@ -94,6 +100,23 @@ pub struct DataDirectory {
     /// Its mode.
     #[serde(deserialize_with = "mode")]
     pub mode: u32,
+}
+
+/// How long the archived log of a service is kept; the oldest goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogBounds {
+    /// How many days.
+    pub days: u32,
+    /// How much, packed.
+    pub size: Bytes,
+}
+
+/// A month, as long as it fits.
+impl Default for LogBounds {
+    fn default() -> Self {
+        Self { days: 30, size: Bytes(1 << 30) }
+    }
 }
 
 /// A server's own memory bound must leave room below its container's.
