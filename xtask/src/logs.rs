@@ -14,6 +14,9 @@
 pub mod archive;
 pub mod cursor;
 pub mod entry;
+pub mod follow;
 pub mod frame;
 pub mod fresh;
+pub mod read;
 pub mod rotate;
+pub mod when;

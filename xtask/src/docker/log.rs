@@ -31,11 +31,13 @@ pub enum Stream {
 
 /// Where to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Begin {
+pub enum Begin<'a> {
     /// With the first message that the engine still has.
     First,
     /// With the last messages, this many.
     Last(u64),
+    /// With those that have this stamp or a later one; the engine looks through all that it has.
+    Since(&'a str),
 }
 
 /// One message: a line, or a part of one that is longer than 16 KiB.
@@ -66,13 +68,14 @@ impl Messages {
     ///
     /// # Errors
     /// `logs.unreadable` when its logging driver cannot be read back; when the engine does not answer.
-    pub fn open(container: &Container, begin: Begin, follow: bool) -> Result<Self> {
-        let tail = match begin {
-            Begin::First => "all".to_owned(),
-            Begin::Last(count) => count.to_string(),
+    pub fn open(container: &Container, begin: Begin<'_>, follow: bool) -> Result<Self> {
+        let begin = match begin {
+            Begin::First => "tail=all".to_owned(),
+            Begin::Last(count) => format!("tail={count}"),
+            Begin::Since(stamp) => format!("since={}", since(stamp)?),
         };
         let request = format!(
-            "GET /containers/{}/logs?stdout=1&stderr=1&timestamps=1&tail={tail}&follow={} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n",
+            "GET /containers/{}/logs?stdout=1&stderr=1&timestamps=1&{begin}&follow={} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n",
             container.id,
             u8::from(follow),
         );
@@ -178,6 +181,12 @@ impl Messages {
 
 /// The length of a stamp such as `2026-11-23T13:05:48.123456789Z`.
 pub const STAMP: usize = 30;
+
+/// Seconds, a point, nanoseconds, as the engine takes a time.
+fn since(stamp: &str) -> Result<String> {
+    let stamp: jiff::Timestamp = stamp.parse().context("reading a time stamp")?;
+    Ok(format!("{}.{:09}", stamp.as_second(), stamp.subsec_nanosecond()))
+}
 
 /// `stamp` in the form of [`Message::stamp`].
 pub fn format_stamp(stamp: jiff::Timestamp) -> String {

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use super::cursor::{Cursor, Position, Trail};
 use super::entry::{Entry, Origin, fingerprint};
 use super::frame::{self, Place};
-use crate::host::files::{make_folder, read_optional, take_owner_of, write_atomically};
+use crate::host::files::{make_folder, take_owner_of, write_atomically};
 use crate::report::finding::Problem;
 use crate::report::units::Bytes;
 use crate::stack::manifest::LogBounds;
@@ -57,18 +57,9 @@ impl Archive {
             largest_file: (bounds.size.0 / PARTS).max(1),
             warnings: Vec::new(),
         };
-        let path = folder.join(CURSOR);
-        match read_optional(&path)?.map(|text| serde_json::from_str(&text)) {
-            Some(Ok(cursor)) => archive.committed = cursor,
-            None if files(folder)?.is_empty() => {}
-            damaged => {
-                let what = if damaged.is_some() { "is damaged" } else { "is missing" };
-                archive
-                    .warnings
-                    .push(format!("{} {what}; it was made anew from the archive", path.display()));
-                archive.committed = rebuild(folder)?;
-            }
-        }
+        let (cursor, warning) = load(folder)?;
+        archive.committed = cursor;
+        archive.warnings.extend(warning);
         archive.roll_back()?;
         Ok(archive)
     }
@@ -218,7 +209,7 @@ impl Archive {
             "{} has {has} of the {had} that were archived: it was cut off",
             path.display()
         ));
-        let (places, _) = frames(&open(path)?)?;
+        let (places, _) = frames(&open(path)?, length);
         Ok(places.last().map_or(0, Place::end))
     }
 
@@ -315,7 +306,7 @@ pub fn files(folder: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error).with_context(|| format!("reading {}", folder.display())),
+        Err(error) => return Err(explain(error, folder)),
     };
     let names = entries.flatten().filter_map(|entry| FileName::parse(entry.file_name().to_str()?));
     let mut names: Vec<_> = names.collect();
@@ -323,12 +314,8 @@ pub fn files(folder: &Path) -> Result<Vec<String>> {
     Ok(names.into_iter().map(|file| file.name).collect())
 }
 
-/// The whole frames of a file, and what stands in the way of reading on, if anything does.
-///
-/// # Errors
-/// When the file cannot be asked for its length.
-pub fn frames(file: &File) -> Result<(Vec<Place>, Option<anyhow::Error>)> {
-    let length = file.metadata().context("looking at an archive")?.len();
+/// The whole frames of a file up to `length`, and what keeps us from reading on, if anything does.
+pub fn frames(file: &File, length: u64) -> (Vec<Place>, Option<anyhow::Error>) {
     let mut places = Vec::new();
     let mut offset = 0;
     loop {
@@ -337,10 +324,37 @@ pub fn frames(file: &File) -> Result<(Vec<Place>, Option<anyhow::Error>)> {
                 offset = place.end();
                 places.push(place);
             }
-            Ok(None) => return Ok((places, None)),
-            Err(error) => return Ok((places, Some(error))),
+            Ok(None) => return (places, None),
+            Err(error) => return (places, Some(error)),
         }
     }
+}
+
+/// The cursor of the archive in `folder`. Where it is damaged or missing, it is made from the
+/// archive, and that is said.
+///
+/// # Errors
+/// When something cannot be read.
+pub fn load(folder: &Path) -> Result<(Cursor, Option<String>)> {
+    let path = folder.join(CURSOR);
+    let text = fs::read_to_string(&path);
+    let what = match &text {
+        Ok(text) => match serde_json::from_str(text) {
+            Ok(cursor) => return Ok((cursor, None)),
+            Err(_) => "is damaged",
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            if files(folder)?.is_empty() {
+                return Ok((Cursor::default(), None));
+            }
+            "is missing"
+        }
+        Err(error) if error.kind() == ErrorKind::InvalidData => "is damaged",
+        Err(_) => return text.map(|_| Default::default()).map_err(|error| explain(error, &path)),
+    };
+    let warning =
+        format!("{} {what}; what it said was read from the archive itself", path.display());
+    Ok((rebuild(folder)?, Some(warning)))
 }
 
 /// The cursor as the archive itself tells it: its last frames hold the last entries.
@@ -349,7 +363,8 @@ fn rebuild(folder: &Path) -> Result<Cursor> {
     for name in files(folder)? {
         let path = folder.join(&name);
         let file = open(&path)?;
-        let (places, _) = frames(&file)?;
+        let length = file.metadata().map_err(|error| explain(error, &path))?.len();
+        let (places, _) = frames(&file, length);
         cursor.files.insert(name.clone(), places.last().map_or(0, Place::end));
         for place in places {
             let Ok(entries) = frame::unpack(&file, &place) else { continue };

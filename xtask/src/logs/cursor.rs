@@ -20,7 +20,7 @@ pub struct Cursor {
 }
 
 /// How far a container's log was archived.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// The container's name.
     pub name: String,

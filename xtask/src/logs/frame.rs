@@ -30,6 +30,8 @@ pub struct Head {
     pub to: String,
     /// How many entries there are.
     pub entries: u64,
+    /// How many of them are parts of lines that go on in another.
+    pub parts: u64,
     /// Their size.
     pub bytes: usize,
     /// The size of the frame that follows.
@@ -127,6 +129,7 @@ mod tests {
             from,
             to,
             entries: 1,
+            parts: 0,
             bytes: entries.len(),
             packed: 0,
         }

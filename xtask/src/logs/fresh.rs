@@ -10,7 +10,7 @@ use anyhow::Result;
 use super::cursor::{Position, Recogniser, Verdict};
 use super::entry::{Entry, fingerprint};
 use crate::docker::container::Container;
-use crate::docker::log::{Begin, Message, Messages};
+use crate::docker::log::{Begin, Message, Messages, format_stamp};
 
 /// Messages asked for first.
 const FEW: u64 = 256;
@@ -36,58 +36,52 @@ impl Fresh {
     /// # Errors
     /// As [`Messages::open`] and [`Messages::next`].
     pub fn open(container: &Container, position: Option<&Position>) -> Result<Self> {
-        let Some(position) = position else { return Self::all(container, false) };
-        let mut count = FEW;
-        let mut earliest = None;
-        for _ in 0..TRIES {
-            let mut messages = Messages::open(container, Begin::Last(count), false)?;
-            let Some(first) = messages.next()?.map(|first| first.stamp.clone()) else { break };
-            if first > position.stamp && earliest.as_ref() != Some(&first) {
-                count = guess(count, &first, &position.stamp);
-                earliest = Some(first);
-                continue;
-            }
-            if let Some(fresh) = Self::after(messages, position)? {
-                return Ok(fresh);
-            }
-            break;
+        let Some(position) = position else { return Self::begin(container, Begin::First) };
+        if let Some((_, messages)) = reach(container, position)?
+            && let Some(fresh) = after(messages, position, None)?
+        {
+            return Ok(fresh);
         }
         let mut messages = Messages::open(container, Begin::First, false)?;
         if messages.next()?.is_none() {
             return Ok(Self { messages, has_first: false, is_after_gap: false });
         }
-        match Self::after(messages, position)? {
+        match after(messages, position, None)? {
             Some(fresh) => Ok(fresh),
             // What the engine has discarded does not come back: all that it has now is new.
-            None => Self::all(container, true),
+            None => Ok(Self { is_after_gap: true, ..Self::begin(container, Begin::First)? }),
         }
     }
 
-    fn all(container: &Container, is_after_gap: bool) -> Result<Self> {
-        let messages = Messages::open(container, Begin::First, false)?;
-        Ok(Self { messages, has_first: false, is_after_gap })
+    /// Takes the engine's messages from `begin` on as they are.
+    ///
+    /// # Errors
+    /// As [`Messages::open`].
+    pub fn begin(container: &Container, begin: Begin<'_>) -> Result<Self> {
+        let messages = Messages::open(container, begin, false)?;
+        Ok(Self { messages, has_first: false, is_after_gap: false })
     }
 
-    /// Leaves out what was archived, beginning with the current message. `None` when nothing of
-    /// it was there.
-    fn after(mut messages: Messages, position: &Position) -> Result<Option<Self>> {
-        let mut recogniser = Recogniser::new(&position.trail);
-        let mut line = Vec::new();
-        let has_first = loop {
-            line.clear();
-            Entry::from(messages.current()).write(&mut line);
-            if recogniser.judge(fingerprint(&line)) == Verdict::New {
-                break true;
+    /// As [`Fresh::open`], and goes on with what is yet to come.
+    ///
+    /// # Errors
+    /// As [`Messages::open`] and [`Messages::next`].
+    pub fn follow(container: &Container, position: Option<&Position>) -> Result<Self> {
+        let now = format_stamp(jiff::Timestamp::now());
+        if let Some(position) = position
+            && let Some((count, _)) = reach(container, position)?
+        {
+            // More may have come since.
+            let begin = Begin::Last(count.saturating_mul(2));
+            let mut messages = Messages::open(container, begin, true)?;
+            if messages.next()?.is_some()
+                && let Some(fresh) = after(messages, position, Some(&now))?
+            {
+                return Ok(fresh);
             }
-            if recogniser.is_past() {
-                break false;
-            }
-            if messages.next()?.is_none() {
-                break false;
-            }
-        };
-        let fresh = Self { messages, has_first, is_after_gap: false };
-        Ok(recogniser.has_recognised().then_some(fresh))
+        }
+        let messages = Messages::open(container, Begin::First, true)?;
+        Ok(Self { messages, has_first: false, is_after_gap: position.is_some() })
     }
 
     /// The next message, until the log ends.
@@ -100,6 +94,52 @@ impl Fresh {
         }
         self.messages.next()
     }
+}
+
+/// Asks for as many of the last messages as reach back to the last archived one, to judge by
+/// their stamps. Says how many, with the first of them read; `None` when too many were tried.
+fn reach(container: &Container, position: &Position) -> Result<Option<(u64, Messages)>> {
+    let mut count = FEW;
+    let mut earliest = None;
+    for _ in 0..TRIES {
+        let mut messages = Messages::open(container, Begin::Last(count), false)?;
+        let Some(first) = messages.next()?.map(|first| first.stamp.clone()) else { break };
+        // The same first one again: there are no more.
+        if first <= position.stamp || earliest.as_ref() == Some(&first) {
+            return Ok(Some((count, messages)));
+        }
+        count = guess(count, &first, &position.stamp);
+        earliest = Some(first);
+    }
+    Ok(None)
+}
+
+/// Leaves out what was archived, beginning with the current message. `None` when nothing of it is
+/// there before the log ends, or before the stamp `until`.
+fn after(
+    mut messages: Messages,
+    position: &Position,
+    until: Option<&str>,
+) -> Result<Option<Fresh>> {
+    let mut recogniser = Recogniser::new(&position.trail);
+    let mut line = Vec::new();
+    let has_first = loop {
+        line.clear();
+        Entry::from(messages.current()).write(&mut line);
+        let verdict = recogniser.judge(fingerprint(&line));
+        if verdict == Verdict::New {
+            break true;
+        }
+        let is_late = until.is_some_and(|until| messages.current().stamp.as_str() >= until);
+        if verdict == Verdict::Unknown && is_late {
+            return Ok(None);
+        }
+        if recogniser.is_past() || messages.next()?.is_none() {
+            break false;
+        }
+    };
+    let fresh = Fresh { messages, has_first, is_after_gap: false };
+    Ok(recogniser.has_recognised().then_some(fresh))
 }
 
 /// How many messages to ask for, when `count` reach back to `first` and not to `wanted`, as if

@@ -209,6 +209,7 @@ impl Block {
             from: String::new(),
             to: String::new(),
             entries: 0,
+            parts: 0,
             bytes: 0,
             packed: 0,
         };
@@ -228,6 +229,7 @@ impl Block {
             entry.stamp.clone_into(&mut head.to);
         }
         head.entries += 1;
+        head.parts += u64::from(!entry.ends_line);
         &self.lines[start..self.lines.len() - 1]
     }
 
@@ -238,6 +240,7 @@ impl Block {
         let frame = frame::pack(head, &self.lines)?;
         self.lines.clear();
         self.head.entries = 0;
+        self.head.parts = 0;
         self.head.to.clear();
         Ok(frame)
     }
