@@ -8,4 +8,5 @@ mod command_line;
 mod dotenv;
 mod killed;
 mod lifecycle;
+mod logs;
 mod secrets;

@@ -17,6 +17,7 @@ pub mod entry;
 pub mod follow;
 pub mod frame;
 pub mod fresh;
+pub mod join;
 pub mod read;
 pub mod rotate;
 pub mod when;

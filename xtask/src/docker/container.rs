@@ -185,6 +185,14 @@ impl Container {
         self.config.labels.as_ref()?.get(name).map(String::as_str)
     }
 
+    /// Whether the engine packs the older parts of its log (docs.docker.com, "Local file logging
+    /// driver", "JSON File logging driver": `compress`).
+    pub fn packs_log(&self) -> bool {
+        let LogConfig { driver, options } = &self.host_config.log_config;
+        let is_local = driver == "local";
+        options.get("compress").map_or(is_local, |compress| compress == "true")
+    }
+
     /// Whether its process runs.
     pub fn is_running(&self) -> bool {
         self.state.status == "running"

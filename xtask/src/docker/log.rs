@@ -107,7 +107,7 @@ impl Messages {
     ///
     /// # Errors
     /// When the connection breaks off, or the user interrupts.
-    pub fn next(&mut self) -> Result<Option<&Message>> {
+    pub fn read(&mut self) -> Result<Option<&Message>> {
         let read = if self.has_terminal { self.read_line() } else { self.read_frame() };
         match read {
             Ok(true) => {}
@@ -118,7 +118,7 @@ impl Messages {
         Ok(Some(&self.message))
     }
 
-    /// The message that [`Messages::next`] has returned last.
+    /// The message that [`Messages::read`] has returned last.
     pub fn current(&self) -> &Message {
         &self.message
     }

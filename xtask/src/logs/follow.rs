@@ -5,7 +5,8 @@ use anyhow::Result;
 use super::cursor::Position;
 use super::entry::Entry;
 use super::fresh::Fresh;
-use super::read::{Line, Query, join};
+use super::join::{Joiner, Line};
+use super::read::Query;
 use crate::docker::container::Container;
 
 /// Hands over each wanted line that comes after `position`, until the container stops.
@@ -19,11 +20,12 @@ pub fn follow(
     mut take: impl FnMut(Line),
 ) -> Result<()> {
     let mut fresh = Fresh::follow(container, position)?;
-    let mut begun = Default::default();
-    while let Some(message) = fresh.next()? {
-        if let Some(line) = join(&mut begun, &Entry::from(message), query) {
-            take(line);
-        }
+    let mut joiner = Joiner::default();
+    while let Some(message) = fresh.read()? {
+        joiner.push(&Entry::from(message));
+        std::iter::from_fn(|| joiner.pop()).filter(|line| query.takes(line)).for_each(&mut take);
     }
+    joiner.finish();
+    std::iter::from_fn(|| joiner.pop()).filter(|line| query.takes(line)).for_each(&mut take);
     Ok(())
 }

@@ -34,16 +34,18 @@ impl Fresh {
     /// Asks the engine for what comes after `position`; for everything where there is none.
     ///
     /// # Errors
-    /// As [`Messages::open`] and [`Messages::next`].
+    /// As [`Messages::open`] and [`Messages::read`].
     pub fn open(container: &Container, position: Option<&Position>) -> Result<Self> {
         let Some(position) = position else { return Self::begin(container, Begin::First) };
-        if let Some((_, messages)) = reach(container, position)?
+        // Engine 20.10 mixes up the packed parts of a log when it is asked for them twice at a time.
+        if !container.packs_log()
+            && let Some((_, messages)) = reach(container, position)?
             && let Some(fresh) = after(messages, position, None)?
         {
             return Ok(fresh);
         }
         let mut messages = Messages::open(container, Begin::First, false)?;
-        if messages.next()?.is_none() {
+        if messages.read()?.is_none() {
             return Ok(Self { messages, has_first: false, is_after_gap: false });
         }
         match after(messages, position, None)? {
@@ -65,7 +67,7 @@ impl Fresh {
     /// As [`Fresh::open`], and goes on with what is yet to come.
     ///
     /// # Errors
-    /// As [`Messages::open`] and [`Messages::next`].
+    /// As [`Messages::open`] and [`Messages::read`].
     pub fn follow(container: &Container, position: Option<&Position>) -> Result<Self> {
         let now = format_stamp(jiff::Timestamp::now());
         if let Some(position) = position
@@ -74,7 +76,7 @@ impl Fresh {
             // More may have come since.
             let begin = Begin::Last(count.saturating_mul(2));
             let mut messages = Messages::open(container, begin, true)?;
-            if messages.next()?.is_some()
+            if messages.read()?.is_some()
                 && let Some(fresh) = after(messages, position, Some(&now))?
             {
                 return Ok(fresh);
@@ -87,12 +89,12 @@ impl Fresh {
     /// The next message, until the log ends.
     ///
     /// # Errors
-    /// As [`Messages::next`].
-    pub fn next(&mut self) -> Result<Option<&Message>> {
+    /// As [`Messages::read`].
+    pub fn read(&mut self) -> Result<Option<&Message>> {
         if std::mem::take(&mut self.has_first) {
             return Ok(Some(self.messages.current()));
         }
-        self.messages.next()
+        self.messages.read()
     }
 }
 
@@ -103,7 +105,7 @@ fn reach(container: &Container, position: &Position) -> Result<Option<(u64, Mess
     let mut earliest = None;
     for _ in 0..TRIES {
         let mut messages = Messages::open(container, Begin::Last(count), false)?;
-        let Some(first) = messages.next()?.map(|first| first.stamp.clone()) else { break };
+        let Some(first) = messages.read()?.map(|first| first.stamp.clone()) else { break };
         // The same first one again: there are no more.
         if first <= position.stamp || earliest.as_ref() == Some(&first) {
             return Ok(Some((count, messages)));
@@ -134,7 +136,7 @@ fn after(
         if verdict == Verdict::Unknown && is_late {
             return Ok(None);
         }
-        if recogniser.is_past() || messages.next()?.is_none() {
+        if recogniser.is_past() || messages.read()?.is_none() {
             break false;
         }
     };

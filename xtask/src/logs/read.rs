@@ -10,16 +10,14 @@ use memchr::memmem::Finder;
 
 use super::archive;
 use super::cursor::Position;
-use super::entry::{Entry, Origin, fingerprint};
+use super::entry::{Entry, fingerprint};
 use super::frame::{self, Place};
 use super::fresh::Fresh;
+use super::join::{Joiner, Line};
 use super::when::When;
 use crate::docker::container::Container;
 use crate::docker::log::Begin;
 use crate::process::check_interrupted;
-
-/// A line that is longer is shown in parts.
-const LONGEST: usize = 1 << 20;
 
 /// What is wanted.
 #[derive(Debug, Default)]
@@ -40,9 +38,11 @@ impl Query {
         self.tail.filter(|_| self.grep.is_none() && self.until.is_none())
     }
 
-    fn takes(&self, stamp: &str) -> bool {
-        self.since.as_ref().is_none_or(|since| stamp >= since.0.as_str())
-            && self.until.as_ref().is_none_or(|until| stamp < until.0.as_str())
+    /// Whether `line` is wanted.
+    pub fn takes(&self, line: &Line) -> bool {
+        self.since.as_ref().is_none_or(|since| line.stamp >= since.0)
+            && self.until.as_ref().is_none_or(|until| line.stamp < until.0)
+            && self.grep.as_ref().is_none_or(|pattern| pattern.is_in(&line.text))
     }
 
     fn may_be_in(&self, place: &Place) -> bool {
@@ -55,7 +55,7 @@ impl Query {
 #[derive(Debug, Clone)]
 pub enum Pattern {
     /// These characters.
-    Words(Finder<'static>),
+    Words(Box<Finder<'static>>),
     /// What this expression matches.
     Expression(regex_lite::Regex),
 }
@@ -74,24 +74,13 @@ impl std::str::FromStr for Pattern {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if regex_lite::escape(text) == text {
-            return Ok(Self::Words(Finder::new(text).into_owned()));
+            return Ok(Self::Words(Box::new(Finder::new(text).into_owned())));
         }
         let expression = regex_lite::Regex::new(text);
         expression
             .map(Self::Expression)
             .map_err(|error| format!("`{text}` is no expression: {error}"))
     }
-}
-
-/// A line as it is shown.
-#[derive(Debug, Clone)]
-pub struct Line {
-    /// RFC 3339, UTC, nine digits of a second.
-    pub stamp: String,
-    /// Where it comes from.
-    pub origin: Origin,
-    /// Without line break.
-    pub text: Vec<u8>,
 }
 
 /// The log of one container.
@@ -109,8 +98,7 @@ pub struct Source {
     live: Option<Fresh>,
     /// Where the engine's part ends so far.
     pub position: Option<Position>,
-    /// Parts of lines of the two streams.
-    begun: [Vec<u8>; 2],
+    joiner: Joiner,
     next: Option<Line>,
 }
 
@@ -199,34 +187,38 @@ impl Source {
             has_parts: false,
             live,
             position: position.flatten(),
-            begun: Default::default(),
+            joiner: Joiner::default(),
             next: None,
         }
     }
 
     /// Reads on to the next line that is wanted.
     fn advance(&mut self, query: &Query, damaged: &mut Vec<String>) -> Result<()> {
-        self.next = None;
-        while self.next.is_none() {
+        let mut is_at_end = false;
+        loop {
+            self.next = std::iter::from_fn(|| self.joiner.pop()).find(|line| query.takes(line));
+            if self.next.is_some() || is_at_end {
+                return Ok(());
+            }
             if self.at < self.block.len() {
                 self.take_archived(query);
             } else if let Some((file, place)) = self.frames.pop_front() {
                 check_interrupted()?;
-                self.at = 0;
-                self.has_parts =
-                    place.head.parts > 0 || self.begun.iter().any(|part| !part.is_empty());
-                self.block = frame::unpack(&file, &place).unwrap_or_else(|error| {
-                    damaged.push(format!(
-                        "{error:#}; its {} entries are left out",
-                        place.head.entries
-                    ));
-                    Vec::new()
-                });
-            } else if !self.take_live(query)? {
-                return Ok(());
+                self.unpack(&file, &place, damaged);
+            } else if !self.take_live()? {
+                self.joiner.finish();
+                is_at_end = true;
             }
         }
-        Ok(())
+    }
+
+    fn unpack(&mut self, file: &File, place: &Place, damaged: &mut Vec<String>) {
+        self.at = 0;
+        self.has_parts = place.head.parts > 0 || self.joiner.has_begun();
+        self.block = frame::unpack(file, place).unwrap_or_else(|error| {
+            damaged.push(format!("{error:#}; its {} entries are left out", place.head.entries));
+            Vec::new()
+        });
     }
 
     fn take_archived(&mut self, query: &Query) {
@@ -241,54 +233,33 @@ impl Source {
         }
         let rest = &self.block[self.at..];
         let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-        let line =
-            Entry::parse(&rest[..length]).and_then(|entry| join(&mut self.begun, &entry, query));
+        if let Some(entry) = Entry::parse(&rest[..length]) {
+            self.joiner.push(&entry);
+        }
         self.at += length + 1;
-        self.next = line;
     }
 
     /// Whether the engine had something.
-    fn take_live(&mut self, query: &Query) -> Result<bool> {
+    fn take_live(&mut self) -> Result<bool> {
         let Some(live) = &mut self.live else { return Ok(false) };
-        let Some(message) = live.next()? else {
+        let Some(message) = live.read()? else {
             self.live = None;
             return Ok(false);
         };
         let entry = Entry::from(message);
         let position = self.position.get_or_insert_with(Position::default);
         remember(position, &entry);
-        self.next = join(&mut self.begun, &entry, query);
+        self.joiner.push(&entry);
         Ok(true)
     }
 }
 
 /// Moves `position` behind `entry`.
-pub(super) fn remember(position: &mut Position, entry: &Entry<'_>) {
+fn remember(position: &mut Position, entry: &Entry<'_>) {
     let mut line = Vec::new();
     entry.write(&mut line);
     position.trail.push(fingerprint(&line));
     entry.stamp.clone_into(&mut position.stamp);
-}
-
-/// The line that `entry` ends, if it is wanted.
-pub(super) fn join(begun: &mut [Vec<u8>; 2], entry: &Entry<'_>, query: &Query) -> Option<Line> {
-    let begun = &mut begun[usize::from(entry.origin == Origin::Stderr)];
-    let is_part = !entry.ends_line && begun.len() < LONGEST;
-    if is_part || !begun.is_empty() {
-        begun.extend_from_slice(entry.text);
-    }
-    if is_part {
-        return None;
-    }
-    let whole = std::mem::take(begun);
-    let text = if whole.is_empty() { entry.text } else { &whole };
-    let is_wanted =
-        query.takes(entry.stamp) && query.grep.as_ref().is_none_or(|pattern| pattern.is_in(text));
-    is_wanted.then(|| Line {
-        stamp: entry.stamp.to_owned(),
-        origin: entry.origin,
-        text: text.to_vec(),
-    })
 }
 
 /// Hands over every wanted line of `sources` in the order of time, with the number of its

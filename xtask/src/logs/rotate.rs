@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -20,8 +21,9 @@ use crate::report::finding::Problem;
 use crate::stack::Stack;
 use crate::stack::manifest::LogBounds;
 
-/// Frames after which what was archived is committed: 64 MB of entries.
-const FRAMES_A_COMMIT: usize = 16;
+/// Time after which what was archived is committed: so much work at most is done again after a
+/// run was killed.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
 /// What is going to be archived of one service.
 #[derive(Debug)]
@@ -254,8 +256,8 @@ struct Writer<'a> {
     outcome: &'a mut Outcome,
     position: Position,
     block: Block,
-    /// Frames since the last commit.
-    frames: usize,
+    /// When the last commit was.
+    committed: Instant,
     /// Entries and bytes since the last commit.
     uncommitted: (u64, u64),
 }
@@ -271,7 +273,15 @@ impl<'a> Writer<'a> {
         };
         let position = archive.position(&container.id).cloned().unwrap_or_else(start);
         let block = Block::new(&container.id, position.day.clone());
-        Self { archive, container, outcome, position, block, frames: 0, uncommitted: (0, 0) }
+        Self {
+            archive,
+            container,
+            outcome,
+            position,
+            block,
+            committed: Instant::now(),
+            uncommitted: (0, 0),
+        }
     }
 
     fn run(&mut self) -> Result<()> {
@@ -279,7 +289,7 @@ impl<'a> Writer<'a> {
         let mut fresh = Fresh::open(self.container, known.as_ref())?;
         let mut is_after_gap = fresh.is_after_gap;
         let mut gap = None;
-        while let Some(message) = fresh.next()? {
+        while let Some(message) = fresh.read()? {
             let entry = Entry::from(message);
             if std::mem::take(&mut is_after_gap) {
                 gap = Some(self.push_gap(entry.stamp)?);
@@ -320,7 +330,7 @@ impl<'a> Writer<'a> {
     fn add(&mut self, entry: &Entry<'_>) -> Result<u64> {
         if self.block.lines.len() >= BLOCK {
             self.flush()?;
-            if self.frames >= FRAMES_A_COMMIT {
+            if self.committed.elapsed() >= COMMIT_EVERY {
                 self.commit()?;
             }
         }
@@ -343,9 +353,7 @@ impl<'a> Writer<'a> {
             return Ok(());
         }
         let frame = self.block.pack()?;
-        self.archive.append(&self.block.day, &frame)?;
-        self.frames += 1;
-        Ok(())
+        self.archive.append(&self.block.day, &frame)
     }
 
     fn commit(&mut self) -> Result<()> {
@@ -355,14 +363,14 @@ impl<'a> Writer<'a> {
             .then(|| (self.container.id.as_str(), self.position.clone()));
         if change.as_ref().map(|(_, position)| position)
             != self.archive.position(&self.container.id)
-            || self.frames > 0
+            || self.uncommitted.0 > 0
         {
             self.archive.commit(change)?;
         }
         let (entries, bytes) = std::mem::take(&mut self.uncommitted);
         self.outcome.entries += entries;
         self.outcome.bytes += bytes;
-        self.frames = 0;
+        self.committed = Instant::now();
         Ok(())
     }
 }
