@@ -225,6 +225,25 @@ fn archives_outlive_their_containers() {
 }
 
 #[test]
+fn going_down_archives_the_last_lines() {
+    let site = site("logs-down");
+    let writer = run(
+        &site,
+        "writer",
+        &[],
+        "echo first; trap 'echo last; exit' TERM; while :; do sleep 0.1; done",
+    );
+    while docker(&["logs", &writer]) != "first" {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    site.xtask(&["rotate-logs", "dev"]).succeeds();
+    site.xtask(&["down", "dev"]).succeeds().says("archive the last lines");
+    assert_eq!(logs(&site, &["writer"]), ["first", "last"]);
+    let quiet = site.xtask(&["rotate-logs", "dev"]).succeeds();
+    assert!(!quiet.stderr.contains("was removed"), "{}", quiet.stderr);
+}
+
+#[test]
 fn a_long_line_is_one_line_and_bytes_stay_as_they_are() {
     let site = site("logs-long");
     let script =

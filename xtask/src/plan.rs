@@ -27,6 +27,7 @@ struct Step {
 #[derive(Debug)]
 enum Action {
     Run(Cmd),
+    Try(Cmd),
     Write { path: PathBuf, contents: Vec<u8>, mode: u32 },
     MakeDirectory { path: PathBuf, owner: Owner, mode: u32 },
 }
@@ -45,6 +46,11 @@ impl Plan {
     /// Runs a program.
     pub fn run(&mut self, what: impl Into<String>, cmd: Cmd) {
         self.0.push(Step { what: what.into(), action: Action::Run(cmd) });
+    }
+
+    /// Runs a program whose failure is a warning and keeps nothing from being done.
+    pub fn try_run(&mut self, what: impl Into<String>, cmd: Cmd) {
+        self.0.push(Step { what: what.into(), action: Action::Try(cmd) });
     }
 
     /// Replaces a file atomically. Its contents are never printed.
@@ -121,6 +127,15 @@ impl Plan {
 impl Action {
     fn carry_out(self, report: &Report, what: &str, live: &mut Live) -> Result<()> {
         match self {
+            Self::Try(cmd) => {
+                let outcome = Self::Run(cmd).carry_out(report, what, live);
+                check_interrupted()?;
+                if let Err(error) = outcome {
+                    live.clear();
+                    report.warning(format!("could not {what}: {error:#}"));
+                }
+                Ok(())
+            }
             Self::Run(cmd) => cmd.each_line(|line| {
                 if report.is_verbose() {
                     report.progress(format!("  {line}"));
@@ -146,7 +161,7 @@ impl Action {
 impl std::fmt::Display for Action {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Run(cmd) => write!(f, "{cmd}"),
+            Self::Run(cmd) | Self::Try(cmd) => write!(f, "{cmd}"),
             Self::Write { path, contents, mode } => {
                 write!(
                     f,

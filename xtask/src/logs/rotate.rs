@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::archive::{Archive, explain};
@@ -12,10 +12,11 @@ use super::cursor::{Position, Trail};
 use super::entry::{Entry, Origin, fingerprint};
 use super::frame::{self, BLOCK, Head};
 use super::fresh::Fresh;
+use crate::context::Context;
 use crate::docker::container::Container;
 use crate::host::files::make_folder;
 use crate::host::lock::{IfHeld, Lock};
-use crate::process::check_interrupted;
+use crate::process::{Cmd, check_interrupted};
 use crate::report::Report;
 use crate::report::finding::Problem;
 use crate::stack::Stack;
@@ -62,6 +63,25 @@ pub struct Outcome {
 /// Where the archives of `stack` lie.
 pub fn folder(stack: &Stack) -> PathBuf {
     stack.data_dir().join("logs").join(stack.name())
+}
+
+/// What archives the logs of `stack` before its containers go, where its logs are archived at all.
+///
+/// # Errors
+/// When our own program cannot be found.
+pub fn step(cx: &Context, stack: &Stack) -> Result<Option<(String, Cmd)>> {
+    if !folder(stack).is_dir() {
+        return Ok(None);
+    }
+    let own = std::env::current_exe().context("looking for our own program")?;
+    let mut cmd = Cmd::new(own).args(["rotate-logs", "--quiet", stack.name()]).dir(&cx.root);
+    if let Some(project) = &cx.overrides.project {
+        cmd = cmd.args(["--project", project]);
+    }
+    if let Some(data_dir) = &cx.overrides.data_dir {
+        cmd = cmd.arg("--data-dir").arg(data_dir);
+    }
+    Ok(Some((format!("archive the last lines that {} has logged", stack.name()), cmd)))
 }
 
 /// What there is to archive: a task for each service with a container or an archive.
