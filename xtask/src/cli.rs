@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    check, completions, doctor, down, env, images, logs, restart, rotate_logs, setup, shell,
-    status, test, up, urls,
+    check, completions, doctor, down, env, images, logs, restart, rotate_logs, schedule, setup,
+    shell, status, test, up, urls,
 };
 
 /// Docker infrastructure of the Case Interview Practice Platform
@@ -46,6 +46,9 @@ pub struct Global {
     /// Print what would be done, with the exact commands, and change nothing
     #[arg(long, global = true)]
     pub dry_run: bool,
+    /// Wait while another command is at work on the project, instead of failing
+    #[arg(long, global = true)]
+    pub wait: bool,
     /// Where the data lies, for a stack that has no .env yet
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -78,6 +81,7 @@ pub enum Command {
     Urls(urls::Args),
     Logs(logs::Args),
     RotateLogs(rotate_logs::Args),
+    Schedule(schedule::Args),
     Shell(shell::Args),
     Env(env::Args),
     Images(images::Args),

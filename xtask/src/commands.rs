@@ -9,6 +9,7 @@ pub mod images;
 pub mod logs;
 pub mod restart;
 pub mod rotate_logs;
+pub mod schedule;
 pub mod setup;
 pub mod shell;
 pub mod status;

@@ -26,6 +26,8 @@ pub struct Context {
     pub yes: bool,
     /// `--dry-run`: print the plan and change nothing.
     pub dry_run: bool,
+    /// `--wait`: wait for the project's lock.
+    pub wait: bool,
     /// `--project` and `--data-dir`.
     pub overrides: Overrides,
 }
@@ -70,10 +72,12 @@ impl Context {
     /// Takes the project's lock.
     ///
     /// # Errors
-    /// A problem that names the holder.
+    /// A problem that names the holder, unless `--wait` was given.
     pub fn lock(&self, stack: &Stack, what: &str) -> Result<Lock> {
         let path = lock::path(&self.state_folder(), &stack.project());
-        Lock::take(&path, &format!("cargo xtask {what}"), IfHeld::Fail, |_| {}).map_err(|error| {
+        let if_held = if self.wait { IfHeld::Wait } else { IfHeld::Fail };
+        let waiting = |holder: &str| self.report.progress(format!("waiting for {holder}"));
+        Lock::take(&path, &format!("cargo xtask {what}"), if_held, waiting).map_err(|error| {
             match error.downcast::<lock::Held>() {
                 Ok(held) => Problem::failed("lock.held", held.to_string())
                     .mend("wait until it has ended, then run the command again")

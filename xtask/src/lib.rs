@@ -17,6 +17,7 @@ pub mod plan;
 pub mod process;
 pub mod ready;
 pub mod report;
+pub mod schedule;
 pub mod secret;
 pub mod setup;
 pub mod stack;

@@ -25,10 +25,10 @@ fn main() -> ExitCode {
 fn run(cli: Cli, report: Report) -> anyhow::Result<()> {
     watch_signals()?;
     let root = context::root();
-    let Global { yes, dry_run, data_dir, project, .. } = cli.global;
+    let Global { yes, dry_run, wait, data_dir, project, .. } = cli.global;
     let manifest = Manifest::load(&root)?;
     let overrides = Overrides { project, data_dir };
-    let cx = &Context { root, manifest, report, yes, dry_run, overrides };
+    let cx = &Context { root, manifest, report, yes, dry_run, wait, overrides };
     match cli.command {
         Command::Doctor(args) => args.run(cx),
         Command::Setup(args) => args.run(cx),
@@ -39,6 +39,7 @@ fn run(cli: Cli, report: Report) -> anyhow::Result<()> {
         Command::Urls(args) => args.run(cx),
         Command::Logs(args) => args.run(cx),
         Command::RotateLogs(args) => args.run(cx),
+        Command::Schedule(args) => args.run(cx),
         Command::Shell(args) => args.run(cx),
         Command::Env(args) => args.run(cx),
         Command::Images(args) => args.run(cx),

@@ -22,6 +22,8 @@ pub struct Plan(Vec<Step>);
 struct Step {
     what: String,
     action: Action,
+    /// Whether a dry run prints what is written.
+    is_open: bool,
 }
 
 #[derive(Debug)]
@@ -45,12 +47,12 @@ impl Plan {
 
     /// Runs a program.
     pub fn run(&mut self, what: impl Into<String>, cmd: Cmd) {
-        self.0.push(Step { what: what.into(), action: Action::Run(cmd) });
+        self.0.push(Step { what: what.into(), action: Action::Run(cmd), is_open: false });
     }
 
     /// Runs a program whose failure is a warning and keeps nothing from being done.
     pub fn try_run(&mut self, what: impl Into<String>, cmd: Cmd) {
-        self.0.push(Step { what: what.into(), action: Action::Try(cmd) });
+        self.0.push(Step { what: what.into(), action: Action::Try(cmd), is_open: false });
     }
 
     /// Replaces a file atomically. Its contents are never printed.
@@ -64,7 +66,22 @@ impl Plan {
         self.0.push(Step {
             what: what.into(),
             action: Action::Write { path, contents: contents.into(), mode },
+            is_open: false,
         });
+    }
+
+    /// As [`Plan::write`], of contents that a dry run prints.
+    pub fn write_openly(
+        &mut self,
+        what: impl Into<String>,
+        path: PathBuf,
+        contents: impl Into<Vec<u8>>,
+        mode: u32,
+    ) {
+        self.write(what, path, contents, mode);
+        if let Some(step) = self.0.last_mut() {
+            step.is_open = true;
+        }
     }
 
     /// Makes a directory, or gives the one that is there its owner and mode; only for root or for
@@ -76,8 +93,8 @@ impl Plan {
         owner: Owner,
         mode: u32,
     ) {
-        self.0
-            .push(Step { what: what.into(), action: Action::MakeDirectory { path, owner, mode } });
+        let action = Action::MakeDirectory { path, owner, mode };
+        self.0.push(Step { what: what.into(), action, is_open: false });
     }
 
     /// Takes the steps of `other` after these.
@@ -94,16 +111,24 @@ impl Plan {
         struct Line<'a> {
             what: &'a str,
             command: String,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            contents: Option<&'a str>,
         }
         for step in &self.0 {
             report.line(format!("would: {}", step.what));
             report.line(format!("       {DIM}$ {}{DIM:#}", step.action));
+            for line in step.contents().into_iter().flat_map(str::lines) {
+                report.line(format!("       {line}"));
+            }
         }
         if self.is_empty() {
             report.line("nothing to do");
         }
-        let lines =
-            self.0.iter().map(|step| Line { what: &step.what, command: step.action.to_string() });
+        let lines = self.0.iter().map(|step| Line {
+            what: &step.what,
+            command: step.action.to_string(),
+            contents: step.contents(),
+        });
         report.document("xtask.plan/v1", &serde_json::json!({ "steps": lines.collect::<Vec<_>>() }))
     }
 
@@ -112,7 +137,7 @@ impl Plan {
     /// # Errors
     /// The first step's that fails; those after it are not taken.
     pub fn carry_out(self, report: &Report) -> Result<()> {
-        for Step { what, action } in self.0 {
+        for Step { what, action, .. } in self.0 {
             check_interrupted()?;
             let mut live = Live::new(report);
             live.show(&what);
@@ -121,6 +146,16 @@ impl Plan {
             report.done(what);
         }
         Ok(())
+    }
+}
+
+impl Step {
+    /// What is written, where everybody may see it.
+    fn contents(&self) -> Option<&str> {
+        match &self.action {
+            Action::Write { contents, .. } if self.is_open => std::str::from_utf8(contents).ok(),
+            _ => None,
+        }
     }
 }
 

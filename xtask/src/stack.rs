@@ -3,6 +3,7 @@
 pub mod compose_file;
 pub mod dotenv;
 pub mod env;
+pub mod job;
 pub mod manifest;
 pub mod template;
 pub mod url;

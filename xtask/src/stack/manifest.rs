@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Deserializer};
 
+use super::job::Job;
 use crate::host::user::Owner;
 use crate::report::finding::Problem;
 use crate::report::units::Bytes;
@@ -16,6 +17,9 @@ use crate::report::units::Bytes;
 pub struct Manifest {
     /// What a machine must have.
     pub requirements: Requirements,
+    /// What runs by itself.
+    #[serde(default, rename = "job")]
+    pub jobs: Vec<Job>,
     /// The stacks, in the order in which they start.
     #[serde(rename = "stack")]
     pub stacks: Vec<Definition>,
