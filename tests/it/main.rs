@@ -9,4 +9,5 @@ mod dotenv;
 mod killed;
 mod lifecycle;
 mod logs;
+mod schedule;
 mod secrets;
