@@ -56,6 +56,7 @@ fn help_and_completions_name_every_command() {
             "urls",
             "logs",
             "rotate-logs",
+            "schedule",
             "shell",
             "env",
             "images",

@@ -382,6 +382,27 @@ fn archive_file(site: &Site) -> PathBuf {
 }
 
 #[test]
+fn doctor_finds_logs_that_nothing_bounds() {
+    let site = site("logs-doctor");
+    let endless = "head -c 12000000 /dev/zero >/tmp/endless.log; echo ready; exec sleep 600";
+    let unbounded = run(&site, "unbounded", &["--log-opt", "max-size=-1"], endless);
+    run(&site, "bounded", &["--log-opt", "max-size=1m"], "exec sleep 600");
+    while docker(&["logs", &unbounded]) != "ready" {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let doctor = site.xtask(&["doctor", "dev", "--json"]).json();
+    let of = |id: &str| -> Vec<String> {
+        let findings = doctor["findings"].as_array().unwrap().iter();
+        let bad =
+            findings.filter(|finding| finding["id"] == id && finding["severity"] == "warning");
+        bad.map(|finding| finding["found"].as_str().unwrap().to_owned()).collect()
+    };
+    let (engine, files) = (of("logs.unbounded"), of("logs.inside"));
+    assert!(engine.len() == 1 && engine[0].contains(&unbounded), "{engine:?}");
+    assert!(files.len() == 1 && files[0].contains("/tmp/endless.log inside (11 MB)"), "{files:?}");
+}
+
+#[test]
 fn a_full_disk_and_a_foreign_folder_lose_nothing() {
     let mut site = site("logs-full");
     let options = ["--log-opt", "max-size=1g"];

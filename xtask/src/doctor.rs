@@ -8,6 +8,7 @@ pub mod env_file;
 mod facts;
 pub mod fix;
 mod images;
+mod logs;
 mod machine;
 mod ports;
 mod postgres;
@@ -89,6 +90,8 @@ const CHECKS: &[Check] = &[
     stack(&["data.credentials"], data::credentials),
     stack(&["images.present"], images::present),
     stack(&["images.offline"], images::offline),
+    stack(&["logs.unbounded", "logs.unreadable"], logs::bounded),
+    stack(&["logs.inside"], logs::inside),
     stack(&["run.leftovers"], data::leftovers),
 ];
 
