@@ -2,56 +2,70 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use tests::composes::FULL;
-use tests::{Random, Site, is_long, net, seed};
+use tests::{Random, Run, Site, is_long, net, seed};
 
 #[test]
-fn setup_and_up_survive_being_killed_at_any_moment() {
+fn setup_up_and_purge_survive_being_killed_at_any_moment() {
+    campaign(&Site::new("killed", &[FULL[1]]), if is_long() { 200 } else { 8 });
+}
+
+/// There, directories are made and removed by helper containers.
+#[test]
+fn they_do_so_for_a_user_who_is_not_root() {
+    let mut site = Site::new("killed-user", &[FULL[1]]);
+    site.run_as(4323, fs::metadata("/var/run/docker.sock").unwrap().gid());
+    campaign(&site, if is_long() { 100 } else { 4 });
+}
+
+fn campaign(site: &Site, rounds: u64) {
     let mut random = Random(seed());
-    let rounds = if is_long() { 200 } else { 10 };
-    let site = Site::new("killed", &[FULL[1]]);
-    let args = [&["up", "dev"], Site::images()].concat();
+    let up = [&["up", "dev"], Site::images()].concat();
+    let purge = vec!["down", "dev", "--purge", "--yes"];
     let started = Instant::now();
-    site.xtask(&args).succeeds();
+    site.xtask(&up).succeeds();
     let whole = u64::try_from(started.elapsed().as_millis()).unwrap();
-    let mut word = 0;
     for round in 0..rounds {
         // From nothing, from a stack that is down, and from one that is up.
         match random.below(3) {
             0 => {
-                site.xtask(&["down", "dev", "--purge", "--yes"]).succeeds();
+                site.xtask(&purge).succeeds();
                 fs::remove_file(site.env_file()).unwrap();
             }
             1 => drop(site.xtask(&["down", "dev"]).succeeds()),
             _ => {}
         }
+        let args = if random.below(4) == 0 { &purge } else { &up };
         let after = Duration::from_millis(random.below(whole));
         let mut child =
-            site.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            site.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(after);
         child.kill().unwrap();
         child.wait().unwrap();
-        println!("round {round}: killed after {} ms", after.as_millis());
-        assert_env_is_whole_or_absent(&site);
-        // What xtask had started may still hold the lock for a moment.
-        let deadline = Instant::now() + Duration::from_secs(90);
-        let run = loop {
-            let run = site.xtask(&args);
-            if !run.stderr.contains("is at work") || Instant::now() > deadline {
-                break run;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        };
-        run.succeeds();
-        word += 1;
+        println!("round {round}: {} killed after {} ms", args.join(" "), after.as_millis());
+        assert_env_is_whole_or_absent(site);
+        once_free(site, args).succeeds();
+        once_free(site, &up).succeeds();
         let script = format!(
-            "psql \"$URL\" -Atqc 'create table if not exists t (n int); insert into t values ({word})'"
+            "psql \"$URL\" -Atqc 'create table if not exists t (n int); insert into t values ({round})'"
         );
         net::client(&site.image("postgres"), &site.url("DATABASE_URL"), &script);
+    }
+}
+
+/// What a killed xtask had started may still hold the lock for a moment.
+fn once_free(site: &Site, args: &[&str]) -> Run {
+    let deadline = Instant::now() + Duration::from_secs(90);
+    loop {
+        let run = site.xtask(args);
+        if !run.stderr.contains("is at work") || Instant::now() > deadline {
+            return run;
+        }
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

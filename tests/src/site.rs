@@ -289,7 +289,8 @@ impl Drop for Site {
 }
 
 impl Run {
-    fn new(line: String, output: &Output) -> Self {
+    /// How `line` ended.
+    pub fn new(line: String, output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self {
             line,

@@ -12,9 +12,10 @@ use crate::report::finding::Finding;
 type Check = (&'static str, fn(&Context) -> Result<Vec<Finding>>);
 
 /// In the order in which they are reported. Each returns what it found, at least one finding.
-const CHECKS: [Check; 4] = [
+const CHECKS: [Check; 5] = [
     ("manifest.agrees", manifest::agrees_with_compose_files),
     ("compose.variables", compose::variables_agree),
+    ("compose.overlay", compose::overlays_keep_flags),
     ("compose.valid", compose::valid_for_every_compose),
     ("secret.committed", committed::no_secrets),
 ];

@@ -6,6 +6,7 @@ pub mod engine;
 pub mod helper;
 pub mod image;
 pub mod log;
+pub mod network;
 
 use std::time::Duration;
 

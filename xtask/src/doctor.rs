@@ -4,6 +4,7 @@
 //! once (`facts::Facts`). A new check is a function and a line in the table.
 
 mod data;
+mod directories;
 pub mod env_file;
 mod facts;
 pub mod fix;
@@ -82,9 +83,12 @@ const CHECKS: &[Check] = &[
     stack(&["env.memory-pair"], env_file::memory_pairs),
     stack(&["env.overridden"], env_file::overridden),
     stack(&["port.in-use", "port.address", "port.invalid"], ports::in_use),
-    stack(&["disk.data", "disk.full", "disk.read-only"], machine::disk_of_data),
-    stack(&["data.directory"], data::directories),
+    stack(&["disk.data", "disk.full", "disk.read-only", "disk.size"], machine::disk_of_data),
+    stack(&["project.other-clone"], data::other_clone),
+    stack(&["env.data-dir"], directories::place),
+    stack(&["data.directory", "data.foreign", "data.link", "data.owner"], directories::owners),
     stack(&["data.in-use"], data::in_use),
+    stack(&["data.moved"], data::moved),
     stack(&["data.other-kind"], data::other_kind),
     stack(&["data.version", "data.half-initialised"], postgres::data),
     stack(&["data.credentials"], data::credentials),
@@ -95,12 +99,27 @@ const CHECKS: &[Check] = &[
     stack(&["run.leftovers"], data::leftovers),
 ];
 
+/// What nobody may set up, start or purge over.
+const BEFORE_CHANGE: &[&str] = &[
+    "project.other-clone",
+    "env.data-dir",
+    "data.foreign",
+    "data.in-use",
+    "data.link",
+    "data.moved",
+    "data.owner",
+];
+
+/// What `setup` does not mend.
+const BEFORE_SETUP: &[&str] = &["disk.full", "disk.read-only", "env.weak-secret", "env.ambiguous"];
+
 /// What keeps a stack from starting, although `setup` does its part and `up` looks for the engine
 /// and Compose itself.
 const BEFORE_UP: &[&str] = &[
     "engine.version",
     "disk.full",
     "disk.read-only",
+    "disk.size",
     "port.twice",
     "port.in-use",
     "port.address",
@@ -108,7 +127,6 @@ const BEFORE_UP: &[&str] = &[
     "env.weak-secret",
     "env.ambiguous",
     "env.memory-pair",
-    "data.in-use",
     "data.other-kind",
     "data.version",
     "data.half-initialised",
@@ -158,19 +176,36 @@ pub fn diagnose(cx: &Context, stacks: &[Stack]) -> Result<Diagnosis> {
     examine(cx, stacks, &|_| true)
 }
 
-/// Fails with what would keep `stack` from starting, before anything is started.
+/// What is going to be done with a stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intent {
+    /// Make what it needs.
+    Setup,
+    /// Start it.
+    Up,
+    /// Remove its data.
+    Purge,
+}
+
+/// Fails with what stands against it, before anything is changed.
 ///
 /// # Errors
 /// A prerequisite problem with the id of the first finding that is an error.
-pub fn refuse_unfit(cx: &Context, stack: &Stack) -> Result<()> {
-    let diagnosis = diagnose_only(cx, std::slice::from_ref(stack), BEFORE_UP)?;
+pub fn refuse_unfit(cx: &Context, stack: &Stack, intent: Intent) -> Result<()> {
+    let also = match intent {
+        Intent::Setup => BEFORE_SETUP,
+        Intent::Up => BEFORE_UP,
+        Intent::Purge => &[],
+    };
+    let diagnosis =
+        diagnose_only(cx, std::slice::from_ref(stack), &[BEFORE_CHANGE, also].concat())?;
     let errors: Vec<_> = diagnosis.errors().collect();
     match errors.as_slice() {
         [] => Ok(()),
         [error] => Err(Problem::from(*error).into()),
         [first, ..] => {
             errors.iter().for_each(|error| cx.report.finding(error));
-            let found = format!("{} things keep {} from starting", errors.len(), stack.name());
+            let found = format!("{} things stand against it", errors.len());
             Err(Problem::prerequisite(first.id, found).mend("follow the arrows above").into())
         }
     }
@@ -247,8 +282,8 @@ mod tests {
                 "{id}"
             );
         }
-        for id in BEFORE_UP {
-            assert!(known.contains(id), "{id}");
+        for id in [BEFORE_CHANGE, BEFORE_SETUP, BEFORE_UP].concat() {
+            assert!(known.contains(&id), "{id}");
         }
     }
 

@@ -36,31 +36,26 @@ impl NoRegistry {
 /// Pulls the images that are missing, and builds the offline ones.
 ///
 /// # Errors
-/// When the engine does not answer, or a program to build with is missing.
-pub fn plan(cx: &Context, stack: &Stack) -> Result<Plan> {
+/// [`NoRegistry`] when they cannot be pulled; when the engine does not answer, or a program to
+/// build with is missing.
+pub fn provide(cx: &Context, stack: &Stack) -> Result<()> {
+    let services = stack.active().into_iter().cloned();
+    let (offline, pinned): (Vec<_>, Vec<_>) =
+        services.partition(|service| stack.is_offline(service));
     let mut plan = Plan::new();
-    let mut offline = Vec::new();
-    for service in &stack.definition.services {
-        let reference = stack.image(service)?;
-        if stack.is_offline(service) {
-            offline.push(service.clone());
-        } else if image::present([reference.as_str()])?.is_empty() {
+    for service in pinned {
+        let reference = stack.image(&service)?;
+        if image::present([reference.as_str()])?.is_empty() {
             plan.run(format!("pull {reference}"), image::pull(&reference));
         }
     }
-    plan.append(offline::plan(cx, &offline)?);
-    Ok(plan)
-}
-
-/// Carries out a plan that may pull images.
-///
-/// # Errors
-/// [`NoRegistry`] when that cannot be done, or the first step's that fails.
-pub fn provide(cx: &Context, plan: Plan) -> Result<()> {
-    cx.execute(plan).map_err(|error| match unreachable_registry(&error) {
-        Some(found) => found.into(),
-        None => error,
-    })
+    if !plan.is_empty() {
+        cx.execute(plan).map_err(|error| match unreachable_registry(&error) {
+            Some(found) => found.into(),
+            None => error,
+        })?;
+    }
+    offline::build(cx, &offline).map(drop)
 }
 
 fn unreachable_registry(error: &anyhow::Error) -> Option<NoRegistry> {

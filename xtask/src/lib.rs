@@ -6,6 +6,7 @@
 pub mod check;
 pub mod cli;
 pub mod commands;
+pub mod configuration;
 pub mod context;
 pub mod docker;
 pub mod doctor;

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser;
 use xtask::cli::{Cli, Color, Command, Global};
 use xtask::context::{self, Context};
@@ -27,6 +28,7 @@ fn run(cli: Cli, report: Report) -> anyhow::Result<()> {
     let root = context::root();
     let Global { yes, dry_run, wait, data_dir, project, .. } = cli.global;
     let manifest = Manifest::load(&root)?;
+    let data_dir = data_dir.map(std::path::absolute).transpose().context("finding --data-dir")?;
     let overrides = Overrides { project, data_dir };
     let cx = &Context { root, manifest, report, yes, dry_run, wait, overrides };
     match cli.command {

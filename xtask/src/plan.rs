@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use crate::host::files::write_atomically;
+use crate::host::files::{write_atomically, write_for};
 use crate::host::user::Owner;
 use crate::process::{Cmd, check_interrupted};
 use crate::report::live::Live;
@@ -30,7 +30,7 @@ struct Step {
 enum Action {
     Run(Cmd),
     Try(Cmd),
-    Write { path: PathBuf, contents: Vec<u8>, mode: u32 },
+    Write { path: PathBuf, contents: Vec<u8>, mode: u32, owner: Option<Owner> },
     MakeDirectory { path: PathBuf, owner: Owner, mode: u32 },
 }
 
@@ -65,7 +65,23 @@ impl Plan {
     ) {
         self.0.push(Step {
             what: what.into(),
-            action: Action::Write { path, contents: contents.into(), mode },
+            action: Action::Write { path, contents: contents.into(), mode, owner: None },
+            is_open: false,
+        });
+    }
+
+    /// As [`Plan::write`], for another user to own; only for root.
+    pub fn write_for(
+        &mut self,
+        what: impl Into<String>,
+        path: PathBuf,
+        contents: impl Into<Vec<u8>>,
+        mode: u32,
+        owner: Owner,
+    ) {
+        self.0.push(Step {
+            what: what.into(),
+            action: Action::Write { path, contents: contents.into(), mode, owner: Some(owner) },
             is_open: false,
         });
     }
@@ -178,7 +194,10 @@ impl Action {
                     live.show(&format!("{what}: {line}"));
                 }
             }),
-            Self::Write { path, contents, mode } => write_atomically(&path, &contents, mode),
+            Self::Write { path, contents, mode, owner } => match owner {
+                Some(owner) => write_for(&path, &contents, mode, owner),
+                None => write_atomically(&path, &contents, mode),
+            },
             Self::MakeDirectory { path, owner, mode } => {
                 fs::create_dir_all(&path)
                     .with_context(|| format!("creating {}", path.display()))?;
@@ -197,10 +216,12 @@ impl std::fmt::Display for Action {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Run(cmd) | Self::Try(cmd) => write!(f, "{cmd}"),
-            Self::Write { path, contents, mode } => {
+            Self::Write { path, contents, mode, owner } => {
+                let owner = owner.map(|owner| format!(" -o {} -g {}", owner.uid, owner.gid));
                 write!(
                     f,
-                    "install -m {mode:04o} /dev/stdin {}  # {} bytes",
+                    "install -m {mode:04o}{} /dev/stdin {}  # {} bytes",
+                    owner.unwrap_or_default(),
                     path.display(),
                     contents.len()
                 )

@@ -7,6 +7,7 @@ mod dialogue;
 mod interrupt;
 mod outcome;
 
+use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{BufRead, BufReader};
@@ -170,7 +171,8 @@ impl Cmd {
         let program = self.prepare()?;
         let reader = self.expression(&program)?.stderr_to_stdout().unchecked().reader();
         let reader = Arc::new(reader.with_context(|| format!("starting `{self}`"))?);
-        let (sender, lines) = mpsc::channel();
+        // Bounded, so that a program that writes faster than we take waits.
+        let (sender, lines) = mpsc::sync_channel(1024);
         let source = Arc::clone(&reader);
         let pump = std::thread::spawn(move || {
             let mut buffered = BufReader::new(&*source);
@@ -183,27 +185,26 @@ impl Cmd {
                 }
             }
         });
-        let mut tail = std::collections::VecDeque::new();
+        let deadline = self.time_limit.map(|limit| (limit, Instant::now() + limit));
+        let mut tail = VecDeque::new();
         let end = loop {
+            let late = deadline.filter(|(_, deadline)| Instant::now() >= *deadline);
+            let late = late.map(|(limit, _)| self.error(Failure::TimedOut(limit), "").into());
+            if let Err(stop) = check_interrupted().and_then(|()| late.map_or(Ok(()), Err)) {
+                reader.pids().into_iter().for_each(terminate);
+                break Err(stop);
+            }
             match lines.recv_timeout(POLL) {
                 Ok(line) => {
                     take(&line);
                     tail.push_back(line);
-                    if tail.len() > TAIL {
-                        tail.pop_front();
-                    }
+                    tail.drain(..tail.len().saturating_sub(TAIL));
                 }
                 Err(RecvTimeoutError::Disconnected) => break Ok(()),
-                Err(RecvTimeoutError::Timeout) => {
-                    if let Err(interrupted) = check_interrupted() {
-                        for pid in reader.pids() {
-                            terminate(pid);
-                        }
-                        break Err(interrupted);
-                    }
-                }
+                Err(RecvTimeoutError::Timeout) => {}
             }
         };
+        drop(lines);
         let _ = pump.join();
         check_interrupted()?;
         end?;

@@ -1,8 +1,10 @@
 //! Does a service answer a real request, from outside its container, with the credentials of
 //! `.env`?
 
-mod http;
+mod grafana;
+pub(crate) mod http;
 mod postgres;
+mod prometheus;
 mod redis;
 mod smtp;
 pub mod wait;
@@ -10,8 +12,12 @@ pub mod wait;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::host::files::below;
+use crate::stack::Stack;
+use crate::stack::manifest::{Endpoint, Probe, Service};
 use crate::stack::url::Url;
 
 /// Longest that one question may take, so that a hung service cannot hold up the others.
@@ -49,11 +55,23 @@ impl From<io::Error> for Unanswered {
     }
 }
 
-/// Asks what the URL's scheme stands for: a query, a PING, a GET, a greeting.
+/// Asks what the endpoint's scheme stands for, and whatever else must hold before the service
+/// counts as ready.
 ///
 /// # Errors
 /// Why there was no good answer.
-pub fn ask(url: &Url, probe_path: Option<&str>) -> Result<(), Unanswered> {
+pub fn ask(stack: &Stack, service: &Service, endpoint: &Endpoint) -> Result<(), Unanswered> {
+    let url =
+        stack.url(&endpoint.url).map_err(|error| Unanswered::Refused(format!("{error:#}")))?;
+    match endpoint.probe {
+        Some(Probe::Prometheus) => prometheus::ask(stack, service, &url),
+        Some(Probe::Grafana) => grafana::ask(stack, service, &url),
+        None => ask_url(&url, endpoint.probe_path.as_deref()),
+    }
+}
+
+/// A query, a PING, a GET, a greeting.
+fn ask_url(url: &Url, probe_path: Option<&str>) -> Result<(), Unanswered> {
     match url.scheme.as_str() {
         "postgresql" => postgres::ask(url),
         "redis" => redis::ask(url),
@@ -62,6 +80,23 @@ pub fn ask(url: &Url, probe_path: Option<&str>) -> Result<(), Unanswered> {
         scheme => {
             Err(Unanswered::Refused(format!("xtask knows no way to ask a `{scheme}` service")))
         }
+    }
+}
+
+/// The files in `folder` with this ending.
+fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, Unanswered> {
+    let all = below(folder).not_ready(folder)?;
+    Ok(all.into_iter().filter(|path| path.extension().is_some_and(|own| own == ending)).collect())
+}
+
+/// What keeps us from knowing what should be there.
+trait NotReady<T> {
+    fn not_ready(self, path: &Path) -> Result<T, Unanswered>;
+}
+
+impl<T, E: fmt::Display> NotReady<T> for Result<T, E> {
+    fn not_ready(self, path: &Path) -> Result<T, Unanswered> {
+        self.map_err(|error| Unanswered::NotYet(format!("{}: {error}", path.display())))
     }
 }
 
@@ -95,7 +130,7 @@ mod tests {
     }
 
     fn ask_text(url: &str) -> Result<(), Unanswered> {
-        ask(&url.parse().unwrap(), None)
+        ask_url(&url.parse().unwrap(), None)
     }
 
     #[test]

@@ -17,6 +17,7 @@ use self::compose_file::ComposeFile;
 use self::env::Env;
 use self::manifest::{DataDirectory, Definition, LogBounds, Service};
 use self::url::Url;
+use crate::docker::engine::Endpoint;
 use crate::host::ports;
 use crate::host::user::{self, Owner};
 use crate::report::finding::Problem;
@@ -53,7 +54,7 @@ impl Stack {
     /// When the compose file or `.env` cannot be read or makes no sense.
     pub fn load(root: &Path, definition: &Definition, overrides: &Overrides) -> Result<Self> {
         let folder = root.join("infrastructure/docker").join(&definition.name);
-        let compose = ComposeFile::load(&folder.join("docker-compose.yml"))?;
+        let compose = ComposeFile::load(&folder)?;
         let name = match &overrides.project {
             Some(project) => format!(".env.{project}"),
             None => ".env".to_owned(),
@@ -61,6 +62,7 @@ impl Stack {
         let mut env = Env::load(folder.join(name), compose.defaults())?;
         if let Some(project) = &overrides.project {
             env.preset("COMPOSE_PROJECT_NAME", format!("{project}-{}", definition.name));
+            env.preset(&definition.network, format!("{project}-metrics"));
             if env.text().is_none() {
                 preset_ports(&compose, &mut env)?;
             }
@@ -163,6 +165,30 @@ impl Stack {
         service.and_then(|service| service.logs).unwrap_or(self.definition.logs)
     }
 
+    /// The services that start with the profiles of `.env`.
+    pub fn active(&self) -> Vec<&Service> {
+        let profiles = self.env.in_file("COMPOSE_PROFILES").unwrap_or_default();
+        let profiles: Vec<_> = profiles.split(',').map(str::trim).collect();
+        let is_active = |service: &&Service| self.compose.is_active(&service.name, &profiles);
+        self.definition.services.iter().filter(is_active).collect()
+    }
+
+    /// The network that it shares with other stacks.
+    ///
+    /// # Errors
+    /// When its variable has no value.
+    pub fn network(&self) -> Result<String> {
+        let variable = &self.definition.network;
+        self.env.get(variable).with_context(|| format!("{variable} has no value"))
+    }
+
+    /// The variables of `.env` that xtask reads, beside those of the compose files.
+    pub fn other_variables(&self) -> impl Iterator<Item = &str> {
+        let services = self.definition.services.iter();
+        let secrets = services.flat_map(|service| &service.secrets).map(String::as_str);
+        secrets.chain(["COMPOSE_PROJECT_NAME"])
+    }
+
     /// The image that `service` runs on.
     ///
     /// # Errors
@@ -182,11 +208,16 @@ impl Stack {
         address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
     }
 
-    /// The address under which a program on this machine reaches the published ports.
-    pub fn reach_address(&self) -> IpAddr {
+    /// The host under which a program on this machine reaches the published ports: with a remote
+    /// engine that machine's, unless they are bound to its loopback, which only a tunnel from
+    /// this one reaches.
+    pub fn reach_host(&self) -> String {
         match self.bind_address() {
-            address if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            address => address,
+            address if address.is_unspecified() => {
+                Endpoint::current().host().unwrap_or_else(|| Ipv4Addr::LOCALHOST.to_string())
+            }
+            IpAddr::V6(address) => format!("[{address}]"),
+            address => address.to_string(),
         }
     }
 
@@ -195,10 +226,7 @@ impl Stack {
     /// # Errors
     /// When a variable is missing.
     pub fn url(&self, template: &str) -> Result<Url> {
-        let host = match self.reach_address() {
-            IpAddr::V6(address) => format!("[{address}]"),
-            address => address.to_string(),
-        };
+        let host = self.reach_host();
         let text = template::interpolate(template, &|name| match name {
             "HOST" => Some(host.clone()),
             name => self.env.get(name).map(|value| url::encode(&value)),

@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::{Context as _, Result};
 
 use crate::context::Context;
+use crate::host::files::PARTIAL;
 use crate::process::{Cmd, find};
 use crate::report::finding::Finding;
 
@@ -31,11 +32,15 @@ pub(super) fn no_secrets(cx: &Context) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for file in files.split('\0').filter(|file| !file.is_empty()) {
         let name = file.rsplit('/').next().unwrap_or(file);
-        if name.starts_with(".env") && name != ".env.example" {
+        let is_env = name.starts_with(".env") && name != ".env.example";
+        if is_env || name.ends_with(PARTIAL) {
             findings.push(
-                Finding::error("secret.committed", "an env file is under version control")
-                    .at(file, None)
-                    .mend(format!("git rm --cached {file}, and change every password in it")),
+                Finding::error(
+                    "secret.committed",
+                    "a file that holds passwords is under version control",
+                )
+                .at(file, None)
+                .mend(format!("git rm --cached {file}, and change every password in it")),
             );
         }
         let Ok(text) = fs::read_to_string(cx.root.join(file)) else { continue };

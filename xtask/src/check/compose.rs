@@ -1,9 +1,12 @@
 //! The compose files, for every Compose on this machine and against `.env.example`.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use serde::Deserialize;
 
 use super::relative;
 use crate::context::Context;
@@ -26,7 +29,7 @@ pub(super) fn variables_agree(cx: &Context) -> Result<Vec<Finding>> {
                 .any(|line| line.trim_start_matches(['#', ' ']).starts_with(&format!("{name}=")))
         };
         for variable in stack.compose.variables().iter().filter(|variable| !named(&variable.name)) {
-            let at = format!("{}:{}", relative(cx, stack.compose.path()), variable.line);
+            let at = format!("{}:{}", relative(cx, &variable.path), variable.line);
             findings.push(wrong(None, format!("{} of {at} is missing", variable.name)));
         }
         for assignment in dotenv::parse(&example, &|_| None) {
@@ -37,8 +40,8 @@ pub(super) fn variables_agree(cx: &Context) -> Result<Vec<Finding>> {
             let is_secret =
                 stack.definition.services.iter().any(|service| service.secrets.contains(name));
             match variable {
-                None if name != "COMPOSE_PROJECT_NAME" => {
-                    findings.push(wrong(line, format!("no compose file uses {name}")));
+                None if stack.other_variables().all(|other| other != name) => {
+                    findings.push(wrong(line, format!("nothing uses {name}")));
                 }
                 _ if is_secret && !value.is_empty() => {
                     findings
@@ -67,7 +70,7 @@ pub(super) fn variables_agree(cx: &Context) -> Result<Vec<Finding>> {
 }
 
 pub(super) fn valid_for_every_compose(cx: &Context) -> Result<Vec<Finding>> {
-    let found = Compose::discover();
+    let found = Compose::discover()?;
     if found.is_empty() {
         return Ok(vec![
             Finding::warning("compose.valid", "no Compose here to read the compose files")
@@ -81,25 +84,74 @@ pub(super) fn valid_for_every_compose(cx: &Context) -> Result<Vec<Finding>> {
             tempfile::Builder::new().prefix("env").tempfile().context("making a temporary .env")?;
         fs::write(env.path(), filled)
             .with_context(|| format!("writing {}", env.path().display()))?;
+        let paths = stack.compose.paths();
         for compose in &found {
-            let output = compose
-                .on_with(&stack, env.path())
-                .args(["config", "--quiet"])
-                .time_limit(Duration::from_secs(60))
-                .output()?;
-            let said = output.stderr.trim();
-            let about = format!("{} by {compose}", stack.name());
-            findings.push(match (output.success(), said) {
-                (true, "") => {
-                    Finding::ok("compose.valid", "is read without a warning").about(about)
-                }
-                (_, said) => Finding::error("compose.valid", said)
-                    .about(about)
-                    .at(relative(cx, stack.compose.path()), None),
-            });
+            // By hand the base file is read alone.
+            for files in (1..=paths.len()).filter_map(|count| paths.get(..count)) {
+                let output = compose
+                    .on_with(&stack, files, env.path())
+                    .args(["config", "--quiet"])
+                    .time_limit(Duration::from_secs(60))
+                    .output()?;
+                let said = output.stderr.trim();
+                let last = files.last().map(|file| relative(cx, file)).unwrap_or_default();
+                let about = format!("{last} by {compose}");
+                findings.push(match (output.success(), said) {
+                    (true, "") => {
+                        Finding::ok("compose.valid", "is read without a warning").about(about)
+                    }
+                    (_, said) => Finding::error("compose.valid", said).about(about).at(last, None),
+                });
+            }
         }
     }
     Ok(findings)
+}
+
+/// A command in an overlay takes the place of the base file's, so it must repeat it.
+pub(super) fn overlays_keep_flags(cx: &Context) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for stack in cx.stacks(None)? {
+        let [base, overlay] = stack.compose.paths() else { continue };
+        let (base, file) = (commands(base)?, relative(cx, overlay));
+        for (service, command) in commands(overlay)? {
+            let lost = base.get(&service).into_iter().flatten().filter(|flag| {
+                // A path may be another one.
+                let name = flag.split('=').next().unwrap_or(flag);
+                let is_path = name.ends_with(".file");
+                command.iter().all(|own| own != *flag && !(is_path && own.starts_with(name)))
+            });
+            findings.extend(lost.map(|flag| {
+                Finding::error("compose.overlay", format!("{service} has lost its flag {flag}"))
+                    .at(file.as_str(), None)
+                    .mend("repeat it: an overlay's command takes the place of the base file's")
+            }));
+        }
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok("compose.overlay", "overlays repeat the commands they extend"));
+    }
+    Ok(findings)
+}
+
+/// The commands of a compose file that are lists, by service.
+fn commands(path: &Path) -> Result<BTreeMap<String, Vec<String>>> {
+    #[derive(Deserialize)]
+    struct File {
+        services: BTreeMap<String, Service>,
+    }
+    #[derive(Deserialize)]
+    struct Service {
+        #[serde(default)]
+        command: Vec<String>,
+    }
+    let reading = || format!("reading {}", path.display());
+    let text = fs::read_to_string(path).with_context(reading)?;
+    let file: File = yaml_serde::from_str(&text).with_context(reading)?;
+    let with_command = |(name, service): (String, Service)| {
+        (!service.command.is_empty()).then_some((name, service.command))
+    };
+    Ok(file.services.into_iter().filter_map(with_command).collect())
 }
 
 fn example(stack: &Stack) -> Result<String> {

@@ -22,7 +22,12 @@ pub(super) fn agrees_with_compose_files(cx: &Context) -> Result<Vec<Finding>> {
             }
         }
         let known = |name: &str| {
-            name == "HOST" || stack.compose.variables().iter().any(|variable| variable.name == name)
+            let mut generated = stack.definition.services.iter().flat_map(|service| {
+                service.generated.iter().flat_map(|generated| &generated.files)
+            });
+            name == "HOST"
+                || stack.compose.variables().iter().any(|variable| variable.name == name)
+                || generated.any(|file| file.secret.as_deref() == Some(name))
         };
         for service in &stack.definition.services {
             if stack.compose.services().all(|name| name != service.name) {
@@ -30,7 +35,7 @@ pub(super) fn agrees_with_compose_files(cx: &Context) -> Result<Vec<Finding>> {
             }
             for secret in service.secrets.iter().filter(|secret| !known(secret)) {
                 findings.push(wrong(format!(
-                    "the secret {secret} of `{}` is not used in {file}",
+                    "the secret {secret} of `{}` is used neither here nor in {file}",
                     service.name
                 )));
             }

@@ -1,17 +1,21 @@
 //! `cargo xtask down`.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use crate::context::Context;
 use crate::docker::container::{self, PROJECT};
 use crate::docker::helper::Helper;
-use crate::docker::{docker, engine};
+use crate::docker::{self, docker, engine};
+use crate::doctor::{self, Intent};
 use crate::host::user;
 use crate::logs::rotate;
 use crate::plan::Plan;
 use crate::process::Cmd;
 use crate::report::finding::Problem;
-use crate::setup::{directories, kind};
+use crate::setup::directories::{Found, inspect, of_services as wanted_by_services};
+use crate::setup::{network, origin};
 use crate::stack::Stack;
 
 /// Stop a stack and remove its containers and network; the data stays
@@ -37,10 +41,15 @@ impl Args {
         engine::require()?;
         for stack in &stacks {
             let _lock = cx.lock(stack, &format!("down {}", self.stack))?;
+            if self.purge {
+                doctor::refuse_unfit(cx, stack, Intent::Purge)?;
+                origin::refuse_unrecorded(stack)?;
+            }
             if self.purge && !cx.dry_run {
                 confirm(cx, stack)?;
             }
             cx.remove_leftovers(&stack.project())?;
+            let _network = network::lock(cx, stack)?;
             let mut plan = take_down(cx, stack)?;
             if self.purge {
                 plan.append(purge(stack)?);
@@ -49,9 +58,6 @@ impl Args {
                 cx.report.done(format!("{} is down", stack.name()));
             }
             cx.execute(plan)?;
-            if self.purge && !cx.dry_run {
-                kind::forget(stack)?;
-            }
         }
         Ok(())
     }
@@ -75,12 +81,10 @@ fn take_down(cx: &Context, stack: &Stack) -> Result<Plan> {
     let filter = format!("label={PROJECT}={}", stack.project());
     let networks =
         docker().args(["network", "ls", "--format", "{{.Name}}", "--filter", &filter]).read()?;
-    for network in networks.lines() {
-        plan.run(
-            format!("remove the network {network}"),
-            Cmd::new("docker").args(["network", "rm", network]),
-        );
+    for name in networks.lines() {
+        plan.run(format!("remove the network {name}"), docker::network::remove(name));
     }
+    plan.append(network::removal(stack)?);
     Ok(plan)
 }
 
@@ -97,9 +101,8 @@ fn confirm(cx: &Context, stack: &Stack) -> Result<()> {
 }
 
 /// What `--purge` removes: the services' data, not backups or logs.
-fn data(stack: &Stack) -> impl Iterator<Item = std::path::PathBuf> {
-    let directories = stack.definition.services.iter().filter_map(|service| service.data.as_ref());
-    directories.map(|directory| stack.data_path(directory))
+fn data(stack: &Stack) -> impl Iterator<Item = PathBuf> {
+    wanted_by_services(stack).map(|directory| stack.data_path(directory))
 }
 
 /// Renamed before it is removed, so that half of it is never taken for data.
@@ -107,29 +110,27 @@ const SCRIPT: &str = r#"cd "$1"; for name in $2; do rm -rf "$name.purged"; if [ 
 
 fn purge(stack: &Stack) -> Result<Plan> {
     let mut plan = Plan::new();
-    let directories = stack.definition.services.iter().filter_map(|service| service.data.as_ref());
-    let names: Vec<_> = directories.map(|directory| directory.path.as_str()).collect();
-    let what = format!("remove {} in {}", names.join(", "), stack.data_dir().display());
-    if user::is_root() && engine::shares_files()? {
-        if stack.data_dir().is_dir() {
-            let cmd = Cmd::new("sh")
-                .args(["-euc", SCRIPT, "sh"])
-                .arg(stack.data_dir())
-                .arg(names.join(" "));
-            plan.run(what, cmd);
-        }
+    let is_there = |path: &PathBuf| {
+        let purged = path.with_extension("purged");
+        [path, &purged]
+            .iter()
+            .any(|path| inspect(path).map_or(true, |found| found != Found::Nothing))
+    };
+    let shares_files = engine::shares_files()?;
+    if shares_files && !data(stack).any(|path| is_there(&path)) {
         return Ok(plan);
     }
-    let exists = stack.definition.services.iter().filter_map(|service| service.data.as_ref());
-    let mut any = false;
-    for directory in exists {
-        any |=
-            directories::inspect(&stack.data_path(directory)).map_or(true, |found| found.is_some());
-    }
-    if any {
+    let names: Vec<_> =
+        wanted_by_services(stack).map(|directory| directory.path.as_str()).collect();
+    let what = format!("remove {} in {}", names.join(", "), stack.data_dir().display());
+    if user::is_root() && shares_files {
+        let cmd = Cmd::new("sh").args(["-euc", SCRIPT, "sh"]).arg(stack.data_dir());
+        plan.run(what, cmd.arg(names.join(" ")));
+    } else {
         let image = stack.image(stack.service(&stack.definition.helper)?)?;
         let helper = Helper::new(&stack.project(), &image).mount(&stack.data_dir(), "/data")?;
         plan.run(what, helper.cmd(SCRIPT, &["/data".to_owned(), names.join(" ")]));
     }
+    plan.append(origin::forget(stack));
     Ok(plan)
 }

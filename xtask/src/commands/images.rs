@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::docker::{docker, engine, image};
-use crate::host::lock::{self, IfHeld, Lock};
 use crate::offline;
 use crate::plan::Plan;
 use crate::process::Cmd;
@@ -60,21 +59,15 @@ fn services(cx: &Context) -> Vec<Service> {
     cx.manifest.stacks.iter().flat_map(|stack| stack.services.clone()).collect()
 }
 
-/// Builds what is missing; a second builder waits for the first.
+/// Builds what is missing.
 ///
 /// # Errors
 /// When a program is missing or a build fails.
 pub fn build(cx: &Context) -> Result<()> {
-    let path = lock::path(&cx.state_folder(), "images");
-    let waiting = |holder: &str| cx.report.progress(format!("waiting for {holder}"));
-    let _lock = Lock::take(&path, "cargo xtask images build", IfHeld::Wait, waiting)?;
-    cx.remove_leftovers("images")?;
-    let plan = offline::plan(cx, &services(cx))?;
-    if plan.is_empty() && !cx.dry_run {
+    if !offline::build(cx, &services(cx))? {
         cx.report.done("the offline images are there");
-        return Ok(());
     }
-    cx.execute(plan)
+    Ok(())
 }
 
 fn list(cx: &Context) -> Result<()> {

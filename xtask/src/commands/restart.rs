@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::configuration;
 use crate::context::Context;
 use crate::docker::container;
 use crate::plan::Plan;
@@ -33,7 +34,7 @@ impl Args {
                 services.push(stack.service(service)?);
             }
             if services.is_empty() {
-                services.extend(&stack.definition.services);
+                services.extend(stack.active());
             }
             let _lock = cx.lock(&stack, &format!("restart {}", self.stack))?;
             let containers = cx.containers(&stack)?;
@@ -50,6 +51,7 @@ impl Args {
                 .mend(format!("cargo xtask up {}", stack.short()))
                 .into());
             }
+            configuration::refuse_broken(cx, &stack, &containers)?;
             let mut plan = Plan::new();
             let names: Vec<_> = chosen.iter().map(|container| container.name()).collect();
             plan.run(format!("restart {}", names.join(", ")), container::restart(&chosen));

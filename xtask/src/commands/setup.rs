@@ -4,11 +4,11 @@ use anyhow::Result;
 
 use crate::context::Context;
 use crate::docker::engine;
+use crate::doctor::{self, Intent};
 use crate::images;
-use crate::plan::Plan;
-use crate::setup::prepare;
+use crate::setup::{accounts, complete, network, prepare};
 
-/// Make ready what a stack needs: .env with generated secrets, data directories
+/// Make ready what a stack needs: .env with generated secrets, directories, accounts, a network
 ///
 /// Changes nothing that is right already and never overwrites a value.
 #[derive(Debug, clap::Args)]
@@ -30,9 +30,14 @@ impl Args {
             engine::require()?;
             let _lock = cx.lock(&stack, "setup")?;
             cx.remove_leftovers(&stack.project())?;
-            let (setup, stack) = prepare(cx.reload(&stack)?, self.offline)?;
-            let mut plan = if self.offline { images::plan(cx, &stack)? } else { Plan::new() };
-            plan.append(setup);
+            let (mut plan, stack) = prepare(cx.reload(&stack)?, self.offline)?;
+            doctor::refuse_unfit(cx, &stack, Intent::Setup)?;
+            if self.offline {
+                images::provide(cx, &stack)?;
+            }
+            let _network = network::lock(cx, &stack)?;
+            plan.append(complete(&stack)?);
+            plan.append(accounts::plan(&stack, &cx.containers(&stack)?)?);
             if plan.is_empty() && !cx.dry_run {
                 cx.report.done(format!("{} needs nothing", stack.name()));
                 continue;

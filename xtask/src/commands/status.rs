@@ -76,15 +76,14 @@ fn observe(stack: &Stack, containers: &[Container]) -> Result<Vec<Line>> {
     let running: Vec<_> = containers.iter().filter(|container| container.is_running()).collect();
     std::thread::scope(|scope| {
         let uses = scope.spawn(|| uses(&running));
-        let sizes: Vec<_> = stack
-            .definition
-            .services
+        let services = stack.active();
+        let sizes: Vec<_> = services
             .iter()
             .map(|service| scope.spawn(|| data_size(stack, service, &running)))
             .collect();
         let uses = uses.join().unwrap_or_default();
         let sizes = sizes.into_iter().map(|size| size.join().ok().flatten());
-        let services = stack.definition.services.iter().zip(sizes);
+        let services = services.iter().zip(sizes);
         services.map(|(service, size)| line(stack, service, containers, &uses, size)).collect()
     })
 }

@@ -5,15 +5,16 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::commands::urls;
+use crate::configuration;
 use crate::context::Context;
 use crate::docker::compose::Compose;
-use crate::docker::container;
+use crate::docker::container::{self, Container};
 use crate::docker::engine::Engine;
-use crate::doctor;
+use crate::doctor::{self, Intent};
 use crate::images::{self, NoRegistry};
 use crate::plan::Plan;
 use crate::ready::wait::until_ready;
-use crate::setup::{kind, prepare};
+use crate::setup::{accounts, complete, network, origin, prepare};
 use crate::stack::Stack;
 
 /// Set up if needed, start, wait until every service answers, print the endpoints
@@ -54,8 +55,6 @@ impl Args {
     fn up(&self, cx: &Context, stack: Stack) -> Result<()> {
         let _lock = cx.lock(&stack, &format!("up {}", self.stack))?;
         cx.remove_leftovers(&stack.project())?;
-        let stack = cx.reload(&stack)?;
-        doctor::refuse_unfit(cx, &stack)?;
         match self.start(cx, &stack, self.offline) {
             Err(error) => {
                 let no_registry = error.downcast::<NoRegistry>()?;
@@ -71,35 +70,85 @@ impl Args {
 
     fn start(&self, cx: &Context, stack: &Stack, offline: bool) -> Result<()> {
         let (setup, stack) = prepare(cx.reload(stack)?, offline)?;
+        doctor::refuse_unfit(cx, &stack, Intent::Up)?;
         let containers = cx.containers(&stack)?;
         let compose = Compose::to_use(&containers, &cx.manifest.requirements.compose)?;
-        let mut plan = images::plan(cx, &stack)?;
-        plan.append(setup);
-        plan.append(kind::plan(&stack)?);
+        images::provide(cx, &stack)?;
+        let mut plan = setup;
+        plan.append(origin::plan(&stack, &containers)?);
         if cx.dry_run {
-            plan.run(format!("start {} with {compose}", stack.name()), compose.up(&stack));
+            // Without .env, Compose cannot say what is outdated.
+            let unwanted = match stack.env.path().exists() {
+                true => unwanted(&stack, &compose, &containers)?,
+                false => Vec::new(),
+            };
+            plan.append(start_plan(&stack, &compose, &unwanted)?);
             return plan.print(&cx.report);
         }
-        images::provide(cx, plan)?;
-        // Only now is .env there, which Compose reads to say what is outdated.
-        let mut plan = Plan::new();
-        for (what, cmd) in container::removal(&compose.outdated(&stack, &containers)?) {
-            plan.run(format!("{what} (configured otherwise)"), cmd);
-        }
-        plan.run(format!("start {} with {compose}", stack.name()), compose.up(&stack));
         plan.carry_out(&cx.report)?;
-        let services: Vec<_> = stack.definition.services.iter().collect();
-        until_ready(cx, &stack, &services, Duration::from_secs(self.timeout))?;
+        configuration::refuse_broken(cx, &stack, &containers)?;
+        let network = network::lock(cx, &stack)?;
+        let unwanted = unwanted(&stack, &compose, &containers)?;
+        start_plan(&stack, &compose, &unwanted)?.carry_out(&cx.report)?;
+        drop(network);
+        configuration::load(cx, &stack)?;
+        self.wait(cx, &stack)?;
+        origin::answered(&stack)?.carry_out(&cx.report)?;
         warn_of_offline(cx, &stack);
         urls::print(cx, std::slice::from_ref(&stack), urls::Form::default())
     }
+
+    /// What can be asked from outside comes first: the rest may need accounts in it.
+    fn wait(&self, cx: &Context, stack: &Stack) -> Result<()> {
+        let limit = Duration::from_secs(self.timeout);
+        let (outside, inside): (Vec<_>, Vec<_>) =
+            stack.active().into_iter().partition(|service| !service.endpoints.is_empty());
+        let (accounts, rest): (Vec<_>, Vec<_>) =
+            outside.into_iter().partition(|service| !service.accounts.is_empty());
+        until_ready(cx, stack, &accounts, limit)?;
+        accounts::plan(stack, &cx.containers(stack)?)?.carry_out(&cx.report)?;
+        until_ready(cx, stack, &[rest, inside].concat(), limit)
+    }
+}
+
+fn start_plan(stack: &Stack, compose: &Compose, unwanted: &[&Container]) -> Result<Plan> {
+    let mut plan = complete(stack)?;
+    for (what, cmd) in container::removal(unwanted) {
+        plan.run(format!("{what} (configured otherwise)"), cmd);
+    }
+    plan.run(format!("start {} with {compose}", stack.name()), compose.up(stack));
+    Ok(plan)
+}
+
+/// Containers that Compose cannot make over, or would leave as they are.
+fn unwanted<'a>(
+    stack: &Stack,
+    compose: &Compose,
+    containers: &'a [Container],
+) -> Result<Vec<&'a Container>> {
+    let mut unwanted = stale(stack, containers);
+    unwanted.extend(compose.outdated(stack, containers)?);
+    unwanted.sort_by_key(|container| container.name());
+    unwanted.dedup_by_key(|container| container.name());
+    Ok(unwanted)
+}
+
+/// Those that newer Composes would leave as they are: of a profile that is no longer wanted, or
+/// made by a run that was cut off, perhaps before the container was on each of its networks.
+fn stale<'a>(stack: &Stack, containers: &'a [Container]) -> Vec<&'a Container> {
+    let active = stack.active();
+    let is_stale = |container: &&Container| {
+        let service = container.service().and_then(|name| stack.service(name).ok());
+        container.state.status == "created"
+            || service.is_some_and(|service| active.iter().all(|one| one.name != service.name))
+    };
+    containers.iter().filter(is_stale).collect()
 }
 
 fn warn_of_offline(cx: &Context, stack: &Stack) {
     let offline: Vec<_> = stack
-        .definition
-        .services
-        .iter()
+        .active()
+        .into_iter()
         .filter(|service| stack.is_offline(service))
         .map(|service| service.name.as_str())
         .collect();

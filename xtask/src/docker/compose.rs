@@ -1,14 +1,14 @@
 //! Compose, either family: `docker compose` (v2 and later) and `docker-compose` (1.x or 2.x).
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::container::Container;
 use super::engine::{Engine, parse_version};
-use crate::process::Cmd;
+use crate::process::{Cmd, check_interrupted};
 use crate::report::finding::Problem;
 use crate::stack::Stack;
 
@@ -44,28 +44,25 @@ const ANSWER: Duration = Duration::from_secs(60);
 
 impl Compose {
     /// Every Compose on this machine, the preferred one first.
-    pub fn discover() -> Vec<Self> {
-        std::thread::scope(|scope| {
-            let calls =
-                [Call::Plugin, Call::Standalone].map(|call| scope.spawn(move || Self::find(call)));
-            calls.into_iter().filter_map(|found| found.join().ok().flatten()).collect()
-        })
-    }
-
-    /// As [`Compose::discover`], where `engine` has told already whether there is the plugin.
-    pub fn discover_beside<'a>(engine: impl FnOnce() -> Option<&'a Engine>) -> Vec<Self> {
+    ///
+    /// # Errors
+    /// When the user interrupts.
+    pub fn discover() -> Result<Vec<Self>> {
         let (standalone, engine) = std::thread::scope(|scope| {
             let standalone = scope.spawn(|| Self::find(Call::Standalone));
-            let engine = engine();
+            // It tells whether there is the plugin, which saves a call.
+            let engine = Engine::ask();
             (standalone.join().ok().flatten(), engine)
         });
         let plugin = match engine {
-            Some(engine) => {
+            Ok(engine) => {
                 engine.compose_plugin().map(|version| Self { call: Call::Plugin, version })
             }
-            None => Self::find(Call::Plugin),
+            Err(_) => Self::find(Call::Plugin),
         };
-        plugin.into_iter().chain(standalone).collect()
+        // What was cut off has not been missing.
+        check_interrupted()?;
+        Ok(plugin.into_iter().chain(standalone).collect())
     }
 
     /// The one to use for a stack with these containers; looks for no more than it needs to know
@@ -81,7 +78,7 @@ impl Compose {
                 return Ok(plugin);
             }
         }
-        Self::choose(&Self::discover(), containers, oldest)
+        Self::choose(&Self::discover()?, containers, oldest)
     }
 
     fn find(call: Call) -> Option<Self> {
@@ -126,28 +123,27 @@ impl Compose {
 
     /// A command on `stack`, before its sub-command.
     pub fn on(&self, stack: &Stack) -> Cmd {
-        self.on_with(stack, stack.env.path())
+        self.on_with(stack, stack.compose.paths(), stack.env.path())
     }
 
-    /// A command on `stack` with the values of another env file.
-    pub fn on_with(&self, stack: &Stack, env_file: &Path) -> Cmd {
+    /// A command on these compose files of `stack` with the values of another env file.
+    pub fn on_with(&self, stack: &Stack, files: &[PathBuf], env_file: &Path) -> Cmd {
         let mut cmd = base(self.call)
             .args(["--project-name", &stack.project()])
             .arg("--project-directory")
-            .arg(&stack.folder)
-            .arg("--file")
-            .arg(stack.compose.path())
-            .arg("--env-file")
-            .arg(env_file)
-            // Ours are given above; the user's would add files, profiles or another project.
-            .without_env("COMPOSE_FILE")
-            .without_env("COMPOSE_PROFILES")
-            .without_env("COMPOSE_PROJECT_NAME")
-            .without_env("COMPOSE_ENV_FILES");
-        for (name, value) in stack.env.presets() {
-            if stack.env.in_file(name).is_none() {
-                cmd = cmd.env(name, value);
+            .arg(&stack.folder);
+        for file in files {
+            cmd = cmd.arg("--file").arg(file);
+        }
+        cmd = cmd.arg("--env-file").arg(env_file);
+        // The user's would add files, profiles or another project.
+        for (name, _) in std::env::vars() {
+            if name.starts_with("COMPOSE_") && !stack.env.presets().contains_key(&name) {
+                cmd = cmd.without_env(&name);
             }
+        }
+        for name in stack.env.presets().keys() {
+            cmd = cmd.env(name, stack.env.get(name).unwrap_or_default());
         }
         cmd
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -16,6 +17,7 @@ pub const PROJECT: &str = "com.docker.compose.project";
 const STOP_SECONDS: &str = "60";
 const SERVICE: &str = "com.docker.compose.service";
 const COMPOSE_VERSION: &str = "com.docker.compose.version";
+const FOLDER: &str = "com.docker.compose.project.working_dir";
 const CONFIG_HASH: &str = "com.docker.compose.config-hash";
 
 /// What `docker inspect` says of a container.
@@ -81,6 +83,15 @@ pub struct Config {
     pub has_terminal: bool,
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    healthcheck: Option<HealthCheck>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct HealthCheck {
+    #[serde(default)]
+    test: Vec<String>,
 }
 
 /// A container's limits.
@@ -130,6 +141,8 @@ pub struct Mount {
 pub struct NetworkSettings {
     #[serde(default)]
     ports: Option<BTreeMap<String, Option<Vec<Binding>>>>,
+    #[serde(default)]
+    networks: BTreeMap<String, serde_json::Value>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -154,6 +167,11 @@ impl Container {
     /// The project that it belongs to, where a Compose made it.
     pub fn project(&self) -> Option<&str> {
         self.label(PROJECT)
+    }
+
+    /// The folder of the compose file it was made from.
+    pub fn compose_folder(&self) -> Option<&str> {
+        self.label(FOLDER)
     }
 
     /// The version of the Compose that made it.
@@ -198,6 +216,30 @@ impl Container {
         self.state.status == "running"
     }
 
+    /// When it was last started; `None` where it never was.
+    pub fn started_at(&self) -> Option<SystemTime> {
+        let started: jiff::Timestamp = self.state.started_at.parse().ok()?;
+        // The engine's word for never is the year 1.
+        (started > jiff::Timestamp::UNIX_EPOCH).then(|| started.into())
+    }
+
+    /// Whether it has ever been connected to the network called `name` and still would be when it
+    /// is started.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.network_settings.networks.contains_key(name)
+    }
+
+    /// What its health check asks, to be asked now; `None` where it has none.
+    pub fn health_question(&self) -> Option<Cmd> {
+        let test = self.config.healthcheck.as_ref()?.test.as_slice();
+        let exec = docker().args(["exec", &self.id]);
+        match test {
+            [kind, script] if kind == "CMD-SHELL" => Some(exec.args(["sh", "-c", script])),
+            [kind, args @ ..] if kind == "CMD" => Some(exec.args(args)),
+            _ => None,
+        }
+    }
+
     /// The ports that it has on the host, without doubles for IPv6.
     pub fn host_ports(&self) -> Vec<u16> {
         let bindings =
@@ -237,7 +279,7 @@ pub fn removal(containers: &[&Container]) -> Vec<(String, Cmd)> {
     vec![
         (
             format!("stop {names}"),
-            Cmd::new("docker").args(["stop", "--time", STOP_SECONDS]).args(ids()),
+            Cmd::new("docker").args(["stop", "-t", STOP_SECONDS]).args(ids()),
         ),
         (
             format!("remove {names}"),
@@ -246,10 +288,16 @@ pub fn removal(containers: &[&Container]) -> Vec<(String, Cmd)> {
     ]
 }
 
+/// The command that tells `containers` to read their configuration anew.
+pub fn hang_up(containers: &[&Container]) -> Cmd {
+    let ids = containers.iter().map(|container| container.id.as_str());
+    Cmd::new("docker").args(["kill", "--signal", "HUP"]).args(ids)
+}
+
 /// The command that restarts `containers`.
 pub fn restart(containers: &[&Container]) -> Cmd {
     let ids = containers.iter().map(|container| container.id.as_str());
-    Cmd::new("docker").args(["restart", "--time", STOP_SECONDS]).args(ids)
+    Cmd::new("docker").args(["restart", "-t", STOP_SECONDS]).args(ids)
 }
 
 fn list(filters: &[&str]) -> Result<Vec<Container>> {

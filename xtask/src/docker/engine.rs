@@ -43,6 +43,16 @@ impl Endpoint {
             || self.0.starts_with("npipe://")
             || self.0.starts_with('/'))
     }
+
+    /// The other machine's name or address; `None` where the engine is on this one.
+    pub fn host(&self) -> Option<String> {
+        let (_, rest) = self.0.split_once("://").filter(|_| self.is_remote())?;
+        let authority = rest.split('/').next().unwrap_or(rest);
+        let host = authority.rsplit('@').next().unwrap_or(authority);
+        // A port follows the last colon, outside the brackets of an IPv6 address.
+        let end = host.rfind(':').filter(|end| *end > host.rfind(']').unwrap_or(0));
+        Some(host[..end.unwrap_or(host.len())].to_owned())
+    }
 }
 
 impl std::fmt::Display for Endpoint {
@@ -240,7 +250,9 @@ pub fn command() -> Result<std::path::PathBuf> {
 /// As [`Engine::ask`].
 pub fn shares_files() -> Result<bool> {
     let engine = Engine::ask().context("asking the engine where it runs")?;
-    Ok(!Endpoint::of(engine).is_remote() && !engine.is_rootless() && !engine.is_desktop())
+    let is_elsewhere = Endpoint::of(engine).is_remote() || engine.is_desktop();
+    // Elsewhere than on Linux, the engine runs in a virtual machine, whoever made it.
+    Ok(cfg!(target_os = "linux") && !is_elsewhere && !engine.is_rootless())
 }
 
 #[cfg(test)]
@@ -258,5 +270,18 @@ mod tests {
             assert_eq!(parse_version(text).unwrap().to_string(), expected);
         }
         assert!(parse_version("dev").is_err());
+    }
+
+    #[test]
+    fn the_machine_of_a_remote_engine_is_named() {
+        for (endpoint, host) in [
+            ("tcp://10.0.0.7:2375", Some("10.0.0.7")),
+            ("ssh://me@server", Some("server")),
+            ("ssh://me@server:22/run", Some("server")),
+            ("tcp://[::1]:2376", Some("[::1]")),
+            ("unix:///var/run/docker.sock", None),
+        ] {
+            assert_eq!(Endpoint(endpoint.to_owned()).host().as_deref(), host, "{endpoint}");
+        }
     }
 }

@@ -45,10 +45,11 @@ impl Helper {
     /// read, write and give away files.
     pub fn cmd(&self, script: &str, args: &[String]) -> Cmd {
         let mounts = self.mounts.iter().flat_map(|mount| ["--volume", mount]);
-        docker()
+        Cmd::new("docker")
             .args([
                 "run",
                 "--rm",
+                "--interactive",
                 "--pull",
                 "never",
                 "--label",
@@ -85,6 +86,13 @@ pub fn remove_leftovers(project: &str) -> Result<usize> {
             .args(&ids)
             .run()
             .context("removing left-over helper containers")?;
+    }
+    // A base image that was being built.
+    let filter = format!("label={LABEL}={project}");
+    let images = docker().args(["image", "ls", "--quiet", "--filter", &filter]).read()?;
+    if !images.is_empty() {
+        let remove = docker().args(["image", "rm", "--force"]).args(images.lines());
+        remove.run().context("removing a half-made image")?;
     }
     Ok(ids.len())
 }

@@ -1,74 +1,18 @@
-//! Data directories: owners and modes, other users of them, passwords, what a killed run left.
+//! Data: who else uses it, who made it, do the passwords open it, what has a killed run left?
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
 use super::facts::Facts;
 use crate::docker::container::Container;
+use crate::host::files::partials;
 use crate::host::lock;
-use crate::host::user::{self, Owner};
 use crate::ready::{self, Unanswered};
 use crate::report::finding::Finding;
-use crate::setup::{directories as wanted, kind};
+use crate::setup::origin;
 use crate::stack::Stack;
-use crate::stack::manifest::{DataDirectory, Service};
-
-pub(super) fn directories(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
-    let id = "data.directory";
-    let below = stack.data_dir();
-    if !facts.shares_owners() {
-        let found = format!(
-            "whose the directories in {} are is not looked at: the engine sees other owners than this machine",
-            below.display()
-        );
-        return Ok(vec![Finding::ok(id, found).about(stack.name())]);
-    }
-    let setup = format!("cargo xtask setup {}", stack.short());
-    let (mut missing, mut findings) = (Vec::new(), Vec::new());
-    for directory in wanted::wanted(stack) {
-        let path = stack.data_path(directory);
-        match wanted::inspect(&path)? {
-            None => missing.push(directory.path.as_str()),
-            Some(facts) => findings.extend(judge(&path, directory, facts, &setup)),
-        }
-    }
-    if !missing.is_empty() {
-        let found = format!("{} missing in {}", missing.join(", "), below.display());
-        findings.push(Finding::warning(id, found).mend(format!("{setup} makes them")));
-    }
-    if findings.is_empty() {
-        let found = format!("the directories in {} have their owners and modes", below.display());
-        findings.push(Finding::ok(id, found));
-    }
-    Ok(findings.into_iter().map(|finding| finding.about(stack.name())).collect())
-}
-
-fn judge(
-    path: &Path,
-    directory: &DataDirectory,
-    (owner, mode): (Owner, u32),
-    setup: &str,
-) -> Option<Finding> {
-    let wanted = Stack::owner(directory);
-    // Our own directories stay with the user who made them; root can write there all the same.
-    let is_right = owner.uid == wanted.uid
-        && (directory.owner.is_none() || owner.gid == wanted.gid)
-        || directory.owner.is_none() && user::is_root();
-    if is_right && mode == directory.mode {
-        return None;
-    }
-    let found = format!("{} belongs to {owner} with mode {mode:04o}", path.display());
-    let mend = if is_right || directory.owner.is_some() {
-        setup.to_owned()
-    } else {
-        let quoted = crate::process::quote(&path.to_string_lossy());
-        format!("run xtask as that user, or: sudo chown -R {wanted} {quoted}")
-    };
-    let finding = Finding::error("data.directory", found);
-    Some(finding.needs(format!("{wanted}, {:04o}", directory.mode)).mend(mend))
-}
+use crate::stack::manifest::Service;
 
 /// Two servers on one directory destroy it.
 pub(super) fn in_use(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
@@ -103,6 +47,48 @@ pub(super) fn in_use(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
+/// A running service that has its data in another place than `.env` says would come up empty.
+pub(super) fn moved(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    let containers = facts.containers_of(stack)?;
+    for service in &stack.definition.services {
+        let Some(data) = &service.data else { continue };
+        let here = real(&stack.data_path(data));
+        let its = containers.iter().find(|found| found.service() == Some(&service.name));
+        let mounts = its.iter().flat_map(|container| &container.mounts);
+        let sources = mounts.filter(|mount| mount.writable).map(|mount| Path::new(&mount.source));
+        let elsewhere = sources.filter(|source| source.ends_with(&data.path));
+        for source in elsewhere.filter(|source| facts.shares_paths() && real(source) != here) {
+            let found =
+                format!("its data is in {}, and not in {}", source.display(), here.display());
+            findings.push(Finding::error("data.moved", found).about(service.name.as_str()).mend(format!(
+                "put the old DATA_DIR back into {}; or take the stack down, move the data, and start it again: cargo xtask down {}",
+                facts.shown(stack.env.path()),
+                stack.short()
+            )));
+        }
+    }
+    Ok(findings)
+}
+
+/// Another clone of the repository with a project of the same name would be overwritten.
+pub(super) fn other_clone(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    let here = real(&stack.folder);
+    let containers = facts.containers_of(stack)?;
+    let folders = containers.iter().filter_map(|container| container.compose_folder());
+    // A clone that has moved or gone has left its containers to us.
+    let other = folders
+        .map(Path::new)
+        .find(|folder| real(folder) != here && folder.join("docker-compose.yml").is_file());
+    Ok(other.into_iter().map(|folder| {
+        let project = stack.project();
+        let found = format!("the project {project} was started from {}", folder.display());
+        Finding::error("project.other-clone", found).about(stack.name()).mend(
+            "take it down there; or give this copy a name, ports and data of its own: --project NAME",
+        )
+    }).collect())
+}
+
 /// Whether `container` may write in `path`, above or below it.
 fn mounts(container: &Container, path: &Path) -> bool {
     container.mounts.iter().filter(|mount| mount.writable && !mount.source.is_empty()).any(
@@ -122,7 +108,7 @@ fn real(path: &Path) -> PathBuf {
 pub(super) fn other_kind(_: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for service in &stack.definition.services {
-        let made_by = match kind::mismatch(stack, service) {
+        let made_by = match origin::mismatch(stack, service) {
             Ok(made_by) => made_by,
             // The record belongs to the user who ran setup.
             Err(error) => {
@@ -158,14 +144,16 @@ pub(super) fn credentials(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Findin
         }
         for endpoint in &service.endpoints {
             // A port that is none is another check's finding.
-            let Ok(url) = stack.url(&endpoint.url) else { continue };
-            let finding = match ready::ask(&url, endpoint.probe_path.as_deref()) {
+            if stack.url(&endpoint.url).is_err() {
+                continue;
+            }
+            let finding = match ready::ask(stack, service, endpoint) {
                 Ok(()) => Finding::ok("data.credentials", "the password in .env opens it"),
                 Err(Unanswered::NotYet(why)) => {
                     Finding::warning("data.credentials", format!("it does not answer yet: {why}"))
                         .mend(format!("cargo xtask status {}", stack.short()))
                 }
-                Err(Unanswered::Refused(why)) => refused(facts, stack, service, &why, &url.scheme),
+                Err(Unanswered::Refused(why)) => refused(facts, stack, service, &why),
             };
             findings.push(finding.about(service.name.as_str()));
         }
@@ -173,20 +161,14 @@ pub(super) fn credentials(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Findin
     Ok(findings)
 }
 
-fn refused(
-    facts: &Facts<'_>,
-    stack: &Stack,
-    service: &Service,
-    why: &str,
-    scheme: &str,
-) -> Finding {
+fn refused(facts: &Facts<'_>, stack: &Stack, service: &Service, why: &str) -> Finding {
     let (short, name) = (stack.short(), &service.name);
     let file = facts.shown(stack.env.path());
     let finding = Finding::error(
         "data.credentials",
         format!("{file} does not open it, though it runs: {why}"),
     );
-    if scheme == "postgresql" {
+    if service.set_password.is_some() {
         // It took its password when the directory was first filled.
         finding.mend(format!("have it take the password of {file}: cargo xtask env set-password {short} {name}; or put the old password back; or start anew, losing the data: cargo xtask down {short} --purge"))
     } else {
@@ -222,14 +204,8 @@ pub(super) fn leftovers(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>
 
 /// What a killed run began to write beside `.env`.
 pub(super) fn partial_files(stack: &Stack) -> Result<Vec<PathBuf>> {
-    let name = stack.env.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let entries = fs::read_dir(&stack.folder)
-        .with_context(|| format!("listing {}", stack.folder.display()))?;
-    let is_partial = |path: &PathBuf| {
-        let file = path.file_name().unwrap_or_default().to_string_lossy();
-        file.starts_with(&format!(".{name}.")) && file.ends_with(crate::host::files::PARTIAL)
-    };
-    Ok(entries.flatten().map(|entry| entry.path()).filter(is_partial).collect())
+    let name = stack.env.path().file_name().unwrap_or_default().to_string_lossy();
+    partials(&stack.folder, &name).with_context(|| format!("listing {}", stack.folder.display()))
 }
 
 #[cfg(test)]

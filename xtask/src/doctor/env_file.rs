@@ -125,7 +125,7 @@ pub(super) fn unknown(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> 
     }
     let mut known: Vec<_> =
         stack.compose.variables().iter().map(|variable| variable.name.as_str()).collect();
-    known.push("COMPOSE_PROJECT_NAME");
+    known.extend(stack.other_variables());
     let of_tools = |key: &str| key.starts_with("COMPOSE_") || key.starts_with("DOCKER_");
     let mut findings = Vec::new();
     for assignment in stack.env.assignments() {
@@ -217,7 +217,8 @@ fn judge_pair(pair: &MemoryPair, get: &dyn Fn(&str) -> Option<String>) -> Findin
 pub(super) fn overridden(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     let names = stack.compose.variables().iter().map(|variable| variable.name.as_str());
     let mut findings = Vec::new();
-    for name in names.chain(["COMPOSE_PROJECT_NAME"]) {
+    let is_meant = |name: &&str| stack.env.presets().contains_key(*name);
+    for name in names.chain(["COMPOSE_PROJECT_NAME"]).filter(|name| !is_meant(name)) {
         let (Some(exported), Some(written)) = (shell(name), stack.env.in_file(name)) else {
             continue;
         };

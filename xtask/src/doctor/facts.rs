@@ -105,7 +105,7 @@ impl<'a> Facts<'a> {
     /// Whether paths mean the same to the engine and to us. In doubt the same machine is meant.
     pub(super) fn shares_paths(&self) -> bool {
         let is_desktop = self.engine().is_ok_and(Engine::is_desktop);
-        !self.endpoint().is_remote() && !is_desktop
+        cfg!(target_os = "linux") && !self.endpoint().is_remote() && !is_desktop
     }
 
     /// Whether paths, owners and modes mean the same to the engine and to us.
@@ -115,7 +115,7 @@ impl<'a> Facts<'a> {
 
     /// Every Compose that was found.
     pub(super) fn composes(&self) -> &[Compose] {
-        self.composes.get_or_init(|| Compose::discover_beside(|| self.engine().ok()))
+        self.composes.get_or_init(|| Compose::discover().unwrap_or_default())
     }
 
     /// Every container on the engine.
@@ -176,6 +176,6 @@ impl<'a> Facts<'a> {
 
 /// The images of `stack`; one whose variable makes no sense is left out.
 pub(super) fn images_of(stack: &Stack) -> Vec<String> {
-    let services = stack.definition.services.iter();
+    let services = stack.active().into_iter();
     services.filter_map(|service| stack.image(service).ok()).collect()
 }

@@ -139,16 +139,19 @@ pub fn packages_plan(programs: &[&str]) -> Plan {
     let mut plan = Plan::new();
     if System::read().is_some() {
         let missing = programs.iter().filter(|program| find(program).is_err());
-        let packages: Vec<_> = missing.map(|program| package_of(program).to_owned()).collect();
+        let packages: Vec<_> =
+            missing.flat_map(|program| packages_of(program)).map(str::to_owned).collect();
         install(&mut plan, &packages);
     }
     plan
 }
 
-fn package_of(program: &str) -> &str {
+fn packages_of(program: &str) -> Vec<&str> {
     match program {
-        "pip" | "pip3" => "python3-pip",
-        program => program,
+        "pip" | "pip3" => vec!["python3-pip"],
+        // Ubuntu's debootstrap only recommends the keys of Debian.
+        "debootstrap" => vec!["debootstrap", "debian-archive-keyring"],
+        program => vec![program],
     }
 }
 

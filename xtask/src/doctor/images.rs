@@ -10,7 +10,7 @@ use crate::stack::Stack;
 pub(super) fn present(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     let present = facts.images()?;
     let (mut to_build, mut to_pull) = (Vec::new(), Vec::new());
-    for service in &stack.definition.services {
+    for service in stack.active() {
         let image = stack.image(service)?;
         if present.contains(&image) {
             continue;
@@ -40,7 +40,7 @@ pub(super) fn present(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> 
 }
 
 pub(super) fn offline(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
-    let on_offline = stack.definition.services.iter().filter(|service| stack.is_offline(service));
+    let on_offline = stack.active().into_iter().filter(|service| stack.is_offline(service));
     let names: Vec<_> = on_offline.map(|service| service.name.as_str()).collect();
     if names.is_empty() {
         return Ok(Vec::new());

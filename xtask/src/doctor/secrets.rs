@@ -94,7 +94,7 @@ fn way_to_change(stack: &Stack, name: &str) -> String {
         .iter()
         .find(|service| service.secrets.iter().any(|secret| secret == name));
     let keeps = service.is_some_and(|service| {
-        service.endpoints.iter().any(|endpoint| endpoint.url.starts_with("postgresql://"))
+        service.set_password.is_some()
             && service.data.as_ref().is_some_and(|data| stack.data_path(data).exists())
     });
     match service {

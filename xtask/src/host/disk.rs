@@ -9,6 +9,8 @@ use anyhow::{Context, Result};
 pub struct Space {
     /// The nearest directory that exists.
     pub at: PathBuf,
+    /// The file system that it is on.
+    pub device: u64,
     /// Bytes that an ordinary user may still write.
     pub available: u64,
     /// Whether it is mounted read-only.
@@ -25,9 +27,30 @@ pub fn space(path: &Path) -> Result<Space> {
         .with_context(|| format!("asking for the space at {}", at.display()))?;
     Ok(Space {
         at: at.to_owned(),
+        device: facts.f_fsid,
         available: facts.f_bavail.saturating_mul(facts.f_frsize),
         read_only: facts.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
     })
+}
+
+/// What the files below `path` take of their disk, in bytes; nothing where there is none.
+///
+/// # Errors
+/// When we may not look.
+pub fn used(path: &Path) -> std::io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let facts = match std::fs::symlink_metadata(path) {
+        // Servers remove files while we look.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        facts => facts?,
+    };
+    let mut bytes = facts.blocks() * 512;
+    if facts.is_dir() {
+        for entry in std::fs::read_dir(path)? {
+            bytes += used(&entry?.path())?;
+        }
+    }
+    Ok(bytes)
 }
 
 /// `path` or its nearest ancestor that exists.
@@ -45,5 +68,7 @@ mod tests {
         let space = space(&folder.path().join("not/yet")).unwrap();
         assert_eq!(space.at, folder.path());
         assert!(space.available > 0);
+        std::fs::write(folder.path().join("file"), [1; 100_000]).unwrap();
+        assert!((100_000..300_000).contains(&used(folder.path()).unwrap()));
     }
 }

@@ -3,9 +3,12 @@
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+
+use super::user::Owner;
 
 /// How a half-written file is named until it is renamed: `.<name>.<random>.partial`.
 pub const PARTIAL: &str = ".partial";
@@ -16,11 +19,25 @@ pub const PARTIAL: &str = ".partial";
 /// # Errors
 /// When the folder is missing, full or not writable; the old file is then untouched.
 pub fn write_atomically(path: &Path, contents: &[u8], mode: u32) -> Result<()> {
+    // A link stays one: the file that it points to is replaced.
+    let real = path.canonicalize();
+    replace(real.as_deref().unwrap_or(path), contents, mode, None)
+}
+
+/// As [`write_atomically`], for another user to own; only for root.
+///
+/// # Errors
+/// As [`write_atomically`], and when we may not give it away.
+pub fn write_for(path: &Path, contents: &[u8], mode: u32, owner: Owner) -> Result<()> {
+    replace(path, contents, mode, Some(owner))
+}
+
+fn replace(path: &Path, contents: &[u8], mode: u32, owner: Option<Owner>) -> Result<()> {
     let folder =
         path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().context("a file needs a name")?.to_string_lossy();
     let write = || -> std::io::Result<()> {
-        remove_partials(folder, &name)?;
+        partials(folder, &name)?.iter().try_for_each(fs::remove_file)?;
         let mut file = tempfile::Builder::new()
             .prefix(&format!(".{name}."))
             .suffix(PARTIAL)
@@ -29,7 +46,12 @@ pub fn write_atomically(path: &Path, contents: &[u8], mode: u32) -> Result<()> {
         file.write_all(contents)?;
         // The umask may have taken bits away.
         file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
-        keep_owner(file.as_file(), path, folder)?;
+        match owner {
+            Some(Owner { uid, gid }) => {
+                std::os::unix::fs::fchown(file.as_file(), Some(uid), Some(gid))?;
+            }
+            None => keep_owner(file.as_file(), path, folder)?,
+        }
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
         File::open(folder)?.sync_all()
@@ -68,16 +90,60 @@ pub fn make_folder(folder: &Path, mode: u32) -> std::io::Result<()> {
     }
 }
 
-fn remove_partials(folder: &Path, name: &str) -> std::io::Result<()> {
+/// What killed writers of the file `name` have left in `folder`.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn partials(folder: &Path, name: &str) -> std::io::Result<Vec<PathBuf>> {
     let prefix = format!(".{name}.");
-    for entry in fs::read_dir(folder)?.flatten() {
-        let file = entry.file_name();
-        let file = file.to_string_lossy();
-        if file.starts_with(&prefix) && file.ends_with(PARTIAL) {
-            fs::remove_file(entry.path())?;
+    let is_partial = |path: &PathBuf| {
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let random = file.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(PARTIAL));
+        // Longer names with a dot are those of another file, which may be about to be renamed.
+        random.is_some_and(|random| !random.contains('.'))
+    };
+    let entries = fs::read_dir(folder)?;
+    Ok(entries.flatten().map(|entry| entry.path()).filter(is_partial).collect())
+}
+
+/// When something in `folder`, or the folder itself, was last changed, moved or replaced.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub fn changed_at(folder: &Path) -> Result<SystemTime> {
+    use std::os::unix::fs::MetadataExt;
+    let looking = || format!("looking at {}", folder.display());
+    let facts = fs::symlink_metadata(folder).with_context(looking)?;
+    let since = Duration::new(
+        u64::try_from(facts.ctime()).unwrap_or_default(),
+        u32::try_from(facts.ctime_nsec()).unwrap_or_default(),
+    );
+    let mut latest = UNIX_EPOCH + since;
+    if facts.is_dir() {
+        for entry in fs::read_dir(folder).with_context(looking)? {
+            latest = latest.max(changed_at(&entry.with_context(looking)?.path())?);
         }
     }
-    Ok(())
+    Ok(latest)
+}
+
+/// Every file below `folder`, in the order of their names.
+///
+/// # Errors
+/// When it cannot be listed.
+pub fn below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let listing = || format!("listing {}", folder.display());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).with_context(listing)? {
+        let path = entry.with_context(listing)?.path();
+        if path.is_dir() {
+            files.extend(below(&path)?);
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// The text of `path`, `None` where there is no such file.
@@ -117,11 +183,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(".env");
         fs::write(folder.path().join("..env.abc123.partial"), "half").unwrap();
+        fs::write(folder.path().join("..env.copy.abc123.partial"), "another's").unwrap();
         write_atomically(&path, b"old", 0o644).unwrap();
         write_atomically(&path, b"new", 0o600).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_link_stays_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_atomically(&link, b"new", 0o600).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::process::check_interrupted;
 use crate::report::finding::Problem;
 use crate::report::live::Live;
 use crate::report::units::duration;
+use crate::setup::origin;
 use crate::stack::Stack;
 use crate::stack::manifest::{Endpoint, Service};
 
@@ -26,11 +27,50 @@ const LOG_LINES: &str = "12";
 
 struct Pending<'a> {
     service: &'a Service,
-    endpoint: &'a Endpoint,
+    /// `None` for a service that only its health check can ask.
+    endpoint: Option<&'a Endpoint>,
     last: String,
 }
 
-/// Waits until every endpoint of `services` has answered.
+impl<'a> Pending<'a> {
+    /// What is to be asked of `service`.
+    fn of(service: &'a Service) -> Vec<Self> {
+        let question = |endpoint| Self { service, endpoint, last: "not asked yet".to_owned() };
+        if service.endpoints.is_empty() {
+            return vec![question(None)];
+        }
+        service.endpoints.iter().map(Some).map(question).collect()
+    }
+
+    fn ask(&self, stack: &Stack, containers: &[Container]) -> Result<(), Unanswered> {
+        match self.endpoint {
+            Some(endpoint) => ask(stack, self.service, endpoint),
+            None => ask_inside(self.service, containers),
+        }
+    }
+
+    fn done(&self) -> String {
+        let what = self.endpoint.map(|endpoint| format!("{} ", endpoint.name));
+        format!("{}: {}answers", self.service.name, what.unwrap_or_default())
+    }
+}
+
+/// Asks what the container's health check asks, which comes round too seldom to wait for.
+fn ask_inside(service: &Service, containers: &[Container]) -> Result<(), Unanswered> {
+    let container = containers.iter().find(|container| container.service() == Some(&service.name));
+    let Some(container) = container else {
+        return Err(Unanswered::NotYet("it has no container".to_owned()));
+    };
+    let answer = container.health_question().map(|question| question.output());
+    match answer {
+        None => Ok(()),
+        Some(Ok(output)) if output.success() => Ok(()),
+        Some(Ok(_)) => Err(Unanswered::NotYet("its health check fails".to_owned())),
+        Some(Err(error)) => Err(Unanswered::NotYet(format!("{error:#}"))),
+    }
+}
+
+/// Waits until every endpoint of `services` has answered, and those that have none are healthy.
 ///
 /// # Errors
 /// When one refuses our credentials, its container does not stay up, or the time is over: with
@@ -42,28 +82,19 @@ pub fn until_ready(
     limit: Duration,
 ) -> Result<()> {
     let start = Instant::now();
-    let mut pending: Vec<_> = services
-        .iter()
-        .flat_map(|service| service.endpoints.iter().map(move |endpoint| (*service, endpoint)))
-        .map(|(service, endpoint)| Pending { service, endpoint, last: "not asked yet".to_owned() })
-        .collect();
+    let containers = cx.containers(stack)?;
+    let mut pending: Vec<_> = services.iter().flat_map(|service| Pending::of(service)).collect();
     let mut live = Live::new(&cx.report);
     let mut looked = Instant::now();
     loop {
         let mut left = Vec::new();
         for mut question in pending {
             check_interrupted()?;
-            let url = stack.url(&question.endpoint.url)?;
-            match ask(&url, question.endpoint.probe_path.as_deref()) {
+            match question.ask(stack, &containers) {
                 Ok(()) => {
                     live.clear();
-                    let Pending { service, endpoint, .. } = question;
-                    cx.report.done(format!(
-                        "{}: {} answers ({})",
-                        service.name,
-                        endpoint.name,
-                        duration(start.elapsed())
-                    ));
+                    let time = duration(start.elapsed());
+                    cx.report.done(format!("{} ({time})", question.done()));
                 }
                 Err(Unanswered::Refused(why)) => {
                     live.clear();
@@ -124,12 +155,22 @@ fn hopeless(container: &Container) -> Option<String> {
 }
 
 fn refused(stack: &Stack, service: &Service, why: &str) -> Problem {
-    let short = stack.short();
-    Problem::failed("credentials.refused", format!("{} answers, but refuses the credentials of {}: {why}", service.name, stack.env.path().display()))
-        .mend(format!(
-            "the data directory was probably made with another password, user or database. Put the old values back into .env; or set the new password in the data: cargo xtask env set-password {short} {}; or start anew and lose the data: cargo xtask down {short} --purge",
-            service.name
-        ))
+    let (short, name) = (stack.short(), &service.name);
+    let file = stack.env.path().display();
+    let anew = format!("start anew and lose the data: cargo xtask down {short} --purge");
+    if origin::may_be_half_made(stack, service) {
+        let found = format!(
+            "{name} answers, but its data is half made: its first start was cut off ({why})"
+        );
+        return Problem::failed("data.half-initialised", found).mend(anew);
+    }
+    let found = format!("{name} answers, but refuses the credentials of {file}: {why}");
+    let problem = Problem::failed("credentials.refused", found);
+    match service.set_password {
+        // It took its password when the directory was first filled.
+        Some(_) => problem.mend(format!("the data directory was probably made with another password, user or database. Put the old values back into {file}; or set the new password in the data: cargo xtask env set-password {short} {name}; or {anew}")),
+        None => problem.mend(format!("it still runs with older values: cargo xtask up {short}")),
+    }
 }
 
 fn failed(stack: &Stack, service: &Service, container: Option<&Container>, why: &str) -> Problem {

@@ -2,34 +2,66 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use super::origin;
 use crate::docker::engine;
 use crate::docker::helper::Helper;
 use crate::host::user::{self, Owner};
 use crate::plan::Plan;
+use crate::report::finding::Problem;
+use crate::setup::generated;
 use crate::stack::Stack;
 use crate::stack::manifest::DataDirectory;
 
 /// Every directory that `stack` wants.
-pub fn wanted(stack: &Stack) -> impl Iterator<Item = &DataDirectory> {
-    let of_services = stack.definition.services.iter().filter_map(|service| service.data.as_ref());
-    stack.definition.own_directories.iter().chain(of_services)
+pub fn wanted(stack: &Stack) -> Vec<DataDirectory> {
+    let mut wanted = stack.definition.own_directories.clone();
+    for service in &stack.definition.services {
+        wanted.extend(service.data.clone());
+        wanted.extend(service.generated.as_ref().map(|generated| DataDirectory {
+            path: generated::folder(service),
+            owner: Some(generated.owner),
+            mode: 0o700,
+        }));
+    }
+    wanted
 }
 
-/// What a directory is like; `None` where it is missing.
+/// Those that hold the data of its services.
+pub fn of_services(stack: &Stack) -> impl Iterator<Item = &DataDirectory> {
+    stack.definition.services.iter().filter_map(|service| service.data.as_ref())
+}
+
+/// What lies where a data directory should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// It is missing.
+    Nothing,
+    /// A symbolic link, which Docker follows, but neither `mkdir` nor a purge.
+    Link,
+    /// A directory with its owner and mode.
+    Directory(Owner, u32),
+}
+
+/// What lies at `path`.
 ///
 /// # Errors
-/// When it is there, but something else than a directory, or may not be looked at.
-pub fn inspect(path: &PathBuf) -> Result<Option<(Owner, u32)>> {
-    match fs::metadata(path) {
+/// When it is a file, or may not be looked at.
+pub fn inspect(path: &Path) -> Result<Found> {
+    match fs::symlink_metadata(path) {
         Ok(facts) if facts.is_dir() => {
-            Ok(Some((Owner { uid: facts.uid(), gid: facts.gid() }, facts.mode() & 0o7777)))
+            let owner = Owner { uid: facts.uid(), gid: facts.gid() };
+            Ok(Found::Directory(owner, facts.mode() & 0o7777))
         }
-        Ok(_) => anyhow::bail!("{} is a file where a directory should be", path.display()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Ok(facts) if facts.is_symlink() => Ok(Found::Link),
+        Ok(_) => {
+            let found = format!("{} is a file where a directory should be", path.display());
+            Err(Problem::prerequisite("data.directory", found).mend("move it away").into())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Found::Nothing),
         Err(error) => Err(error).with_context(|| format!("looking at {}", path.display())),
     }
 }
@@ -44,50 +76,67 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
     // Elsewhere the host shows other owners than the containers see, or other files altogether.
     let visible = engine::shares_files()?;
     for directory in wanted(stack) {
-        let path = stack.data_path(directory);
+        let path = stack.data_path(&directory);
         let is_own = directory.owner.is_none();
         let right = match inspect(&path)? {
             // An own directory stays with the user who made it, whoever runs this.
-            Some((owner, mode)) => {
-                mode == directory.mode && (is_own || owner == Stack::owner(directory))
+            Found::Directory(owner, mode) => {
+                mode == directory.mode && (is_own || owner == Stack::owner(&directory))
             }
-            None => false,
+            Found::Nothing | Found::Link => false,
         };
         if !(visible && right) {
             wrong.push(directory);
         }
     }
-    if wrong.is_empty() {
-        return Ok(plan);
+    let (own, of_services): (Vec<_>, Vec<_>) =
+        wrong.into_iter().partition(|directory| directory.owner.is_none());
+    let make = if visible && user::is_root() { make_as_root } else { make_in_container };
+    if !own.is_empty() {
+        plan.append(make(stack, &own)?);
     }
-    if visible && user::is_root() {
-        for directory in wrong {
-            let path = stack.data_path(directory);
-            let owner = match (directory.owner, inspect(&path)?) {
-                (None, Some((owner, _))) => owner,
-                _ => Stack::owner(directory),
-            };
-            let what = format!("make {} ({owner}, {:04o})", path.display(), directory.mode);
-            plan.make_directory(what, path, owner, directory.mode);
+    if !of_services.is_empty() {
+        // First, so that a directory without a record is none of ours.
+        if visible {
+            plan.append(origin::made_empty(stack)?);
         }
-        return Ok(plan);
+        plan.append(make(stack, &of_services)?);
     }
+    Ok(plan)
+}
+
+fn make_as_root(stack: &Stack, directories: &[DataDirectory]) -> Result<Plan> {
+    let mut plan = Plan::new();
+    for directory in directories {
+        let path = stack.data_path(directory);
+        let owner = match (directory.owner, inspect(&path)?) {
+            (None, Found::Directory(owner, _)) => owner,
+            _ => Stack::owner(directory),
+        };
+        let what = format!("make {} ({owner}, {:04o})", path.display(), directory.mode);
+        plan.make_directory(what, path, owner, directory.mode);
+    }
+    Ok(plan)
+}
+
+fn make_in_container(stack: &Stack, directories: &[DataDirectory]) -> Result<Plan> {
+    let mut plan = Plan::new();
     let image = stack.image(stack.service(&stack.definition.helper)?)?;
     let helper = Helper::new(&stack.project(), &image).mount(&stack.data_dir(), "/data")?;
-    let names: Vec<_> = wrong.iter().map(|directory| directory.path.as_str()).collect();
+    let names: Vec<_> = directories.iter().map(|directory| directory.path.as_str()).collect();
     let what = format!(
         "make {} in {} (in a container, as root)",
         names.join(", "),
         stack.data_dir().display()
     );
-    plan.run(what, helper.cmd(SCRIPT, &arguments(&wrong)));
+    plan.run(what, helper.cmd(SCRIPT, &arguments(directories)));
     Ok(plan)
 }
 
 /// Takes triples of path, owner and mode.
 const SCRIPT: &str = r#"while [ $# -gt 0 ]; do mkdir -p "/data/$1"; chown "$2" "/data/$1"; chmod "$3" "/data/$1"; shift 3; done"#;
 
-fn arguments(directories: &[&DataDirectory]) -> Vec<String> {
+fn arguments(directories: &[DataDirectory]) -> Vec<String> {
     directories
         .iter()
         .flat_map(|directory| {

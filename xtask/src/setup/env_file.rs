@@ -9,6 +9,7 @@ use crate::plan::Plan;
 use crate::secret::Secret;
 use crate::stack::Stack;
 use crate::stack::dotenv;
+use crate::stack::env::shell;
 
 /// Only its owner may read a file with passwords.
 pub const MODE: u32 = 0o600;
@@ -52,7 +53,7 @@ fn completed(stack: &Stack, offline: bool) -> Result<(String, Vec<String>)> {
     let mut added = Vec::new();
     let mut set = |name: &str, value: &str, why: String| -> Result<()> {
         let changed = dotenv::set(&text, name, value).with_context(|| {
-            format!("no spelling of `{value}` for {name} is read alike by both Composes")
+            format!("no spelling of the value of {name} is read alike by both Composes")
         })?;
         if changed != text {
             text = changed;
@@ -66,12 +67,12 @@ fn completed(stack: &Stack, offline: bool) -> Result<(String, Vec<String>)> {
         }
     }
     for service in &stack.definition.services {
-        for name in service
-            .secrets
-            .iter()
-            .filter(|name| stack.env.get(name).is_none_or(|value| value.is_empty()))
-        {
-            set(name, Secret::generate()?.reveal(), format!("{name} generated"))?;
+        for name in service.secrets.iter().filter(|name| stack.env.in_file(name).is_none()) {
+            // What only the shell has would be lost with it, and the data would be locked.
+            match shell(name).filter(|value| !value.is_empty()) {
+                Some(exported) => set(name, &exported, format!("{name} as exported"))?,
+                None => set(name, Secret::generate()?.reveal(), format!("{name} generated"))?,
+            }
         }
         if offline {
             let variable = stack.compose.image_variable(&service.name)?;

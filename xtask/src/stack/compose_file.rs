@@ -11,10 +11,10 @@ use serde::Deserialize;
 use super::env::Env;
 use super::template::{self, interpolate};
 
-/// A compose file.
+/// A compose file with its overlay, if it has one.
 #[derive(Debug)]
 pub struct ComposeFile {
-    path: PathBuf,
+    paths: Vec<PathBuf>,
     services: BTreeMap<String, Service>,
     variables: Vec<Variable>,
 }
@@ -28,7 +28,9 @@ pub struct Variable {
     pub default: Option<String>,
     /// Whether compose stops when it is missing.
     pub required: bool,
-    /// Where it stands first, from 1.
+    /// The file where it stands first.
+    pub path: PathBuf,
+    /// Its line there, from 1.
     pub line: usize,
 }
 
@@ -40,9 +42,12 @@ struct File {
 /// The parts of a service that xtask looks at; everything else is compose's.
 #[derive(Debug, Default, Deserialize)]
 struct Service {
-    image: String,
+    /// An overlay may leave it to the base file.
+    image: Option<String>,
     #[serde(default)]
     ports: Vec<String>,
+    #[serde(default)]
+    profiles: Vec<String>,
 }
 
 /// A port that a service publishes.
@@ -57,21 +62,56 @@ pub struct PublishedPort {
 }
 
 impl ComposeFile {
-    /// Reads the file at `path`.
+    /// Reads the file in `folder`, and the overlay if there is one.
     ///
     /// # Errors
-    /// When it cannot be read, or is no compose file; the error names the line.
-    pub fn load(path: &Path) -> Result<Self> {
+    /// When one cannot be read, or is no compose file; the error names the line.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let mut whole =
+            Self { paths: Vec::new(), services: BTreeMap::new(), variables: Vec::new() };
+        whole.add(folder.join("docker-compose.yml"))?;
+        let overlay = folder.join("docker-compose.overlay.yml");
+        if overlay.is_file() {
+            whole.add(overlay)?;
+        }
+        Ok(whole)
+    }
+
+    fn add(&mut self, path: PathBuf) -> Result<()> {
         let reading = || format!("reading {}", path.display());
-        let text = fs::read_to_string(path).with_context(reading)?;
+        let text = fs::read_to_string(&path).with_context(reading)?;
         let file: File = yaml_serde::from_str(&text).with_context(reading)?;
-        let variables = variables(&text).with_context(reading)?;
-        Ok(Self { path: path.to_owned(), services: file.services, variables })
+        for variable in variables(&text, &path).with_context(reading)? {
+            if self.variables.iter().all(|known| known.name != variable.name) {
+                self.variables.push(variable);
+            }
+        }
+        for (name, service) in file.services {
+            let whole = self.services.entry(name).or_default();
+            whole.image = service.image.or(whole.image.take());
+            whole.ports.extend(service.ports);
+            whole.profiles.extend(service.profiles);
+        }
+        self.paths.push(path);
+        Ok(())
     }
 
     /// Where it lies.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.paths.first().map_or(Path::new(""), PathBuf::as_path)
+    }
+
+    /// The file and its overlay, in the order in which a Compose reads them.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    /// Whether `service` starts with these profiles.
+    pub fn is_active(&self, service: &str, profiles: &[&str]) -> bool {
+        self.services.get(service).is_none_or(|service| {
+            service.profiles.is_empty()
+                || service.profiles.iter().any(|profile| profiles.contains(&profile.as_str()))
+        })
     }
 
     /// Every variable, by the place of its first use.
@@ -96,7 +136,7 @@ impl ComposeFile {
     /// # Errors
     /// When there is no such service, or a variable is missing.
     pub fn image(&self, service: &str, env: &Env) -> Result<String> {
-        interpolate(&self.service(service)?.image, &|name| env.get(name))
+        interpolate(self.image_of(service)?, &|name| env.get(name))
     }
 
     /// The image of `service` when no variable chooses another.
@@ -104,7 +144,7 @@ impl ComposeFile {
     /// # Errors
     /// When there is no such service.
     pub fn default_image(&self, service: &str) -> Result<String> {
-        interpolate(&self.service(service)?.image, &|_| None)
+        interpolate(self.image_of(service)?, &|_| None)
     }
 
     /// The variable that chooses the image of `service`.
@@ -112,9 +152,9 @@ impl ComposeFile {
     /// # Errors
     /// When there is no such service, or its image is fixed.
     pub fn image_variable(&self, service: &str) -> Result<&str> {
-        let references = template::references(&self.service(service)?.image)?;
+        let references = template::references(self.image_of(service)?)?;
         let first = references.first().with_context(|| {
-            format!("the image of `{service}` is fixed in {}", self.path.display())
+            format!("the image of `{service}` is fixed in {}", self.path().display())
         })?;
         Ok(first.name)
     }
@@ -142,15 +182,16 @@ impl ComposeFile {
         Ok(published)
     }
 
-    fn service(&self, name: &str) -> Result<&Service> {
-        self.services
-            .get(name)
-            .with_context(|| format!("no service `{name}` in {}", self.path.display()))
+    fn image_of(&self, name: &str) -> Result<&str> {
+        let service = self.services.get(name);
+        service
+            .and_then(|service| service.image.as_deref())
+            .with_context(|| format!("no image of a service `{name}` in {}", self.path().display()))
     }
 }
 
 /// The variables of `text`, comments left out.
-fn variables(text: &str) -> Result<Vec<Variable>> {
+fn variables(text: &str, path: &Path) -> Result<Vec<Variable>> {
     let mut found: Vec<Variable> = Vec::new();
     for (index, line) in text.lines().enumerate() {
         if line.trim_start().starts_with('#') {
@@ -164,6 +205,7 @@ fn variables(text: &str) -> Result<Vec<Variable>> {
                     name: reference.name.to_owned(),
                     default: reference.default.map(str::to_owned),
                     required: reference.required.is_some(),
+                    path: path.to_owned(),
                     line: index + 1,
                 });
             }
@@ -183,10 +225,11 @@ mod tests {
             name: name.to_owned(),
             default: default.map(str::to_owned),
             required,
+            path: "x.yml".into(),
             line,
         };
         assert_eq!(
-            variables(text).unwrap(),
+            variables(text, Path::new("x.yml")).unwrap(),
             [variable("ONE", Some("1"), false, 2), variable("TWO", None, true, 3)]
         );
     }

@@ -35,8 +35,8 @@ impl Env {
         Ok(Self { path, text, assignments, presets: BTreeMap::new(), defaults })
     }
 
-    /// Gives `name` a value that holds unless a written file or the shell has another, and that
-    /// `setup` writes into the file.
+    /// Gives `name` the value that the command line means: it holds unless the written file has
+    /// another, whatever the shell exports, and `setup` writes it into the file.
     pub fn preset(&mut self, name: &str, value: String) {
         self.presets.insert(name.to_owned(), value);
     }
@@ -46,13 +46,13 @@ impl Env {
         &self.presets
     }
 
-    /// The value of `name`: the shell's, the file's, the preset or the compose file's default.
+    /// The value of `name`: the shell's, unless the command line means another; the file's, the
+    /// example's or the compose file's default.
     pub fn get(&self, name: &str) -> Option<String> {
-        shell(name)
-            .or_else(|| self.in_file(name))
-            .or_else(|| self.presets.get(name).cloned())
-            .or_else(|| self.assigned(name))
-            .or_else(|| self.defaults.get(name).cloned())
+        if let Some(preset) = self.presets.get(name) {
+            return self.in_file(name).or_else(|| Some(preset.clone()));
+        }
+        shell(name).or_else(|| self.assigned(name)).or_else(|| self.defaults.get(name).cloned())
     }
 
     /// The value that the written file gives `name`, unless it is empty.

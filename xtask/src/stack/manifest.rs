@@ -35,7 +35,7 @@ pub struct Requirements {
     pub compose: semver::Version,
     /// Memory, as a machine is sold.
     pub memory: Bytes,
-    /// Free disk, where Docker and where the data directory live.
+    /// Free disk where Docker keeps images.
     pub disk: Bytes,
 }
 
@@ -49,6 +49,10 @@ pub struct Definition {
     pub aliases: Vec<String>,
     /// The service whose image runs the short-lived helper containers.
     pub helper: String,
+    /// Disk that its data directories need, free and already used together.
+    pub disk: Disk,
+    /// The variable with the name of the network that it shares with other stacks.
+    pub network: String,
     /// Directories that belong to whoever runs `setup`.
     pub own_directories: Vec<DataDirectory>,
     /// How long the archived log of each service is kept.
@@ -60,6 +64,39 @@ pub struct Definition {
     /// Its services, in the order in which they are shown.
     #[serde(rename = "service")]
     pub services: Vec<Service>,
+}
+
+/// How much disk a stack needs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum Disk {
+    /// Always as much.
+    Fixed(Bytes),
+    /// A multiple of what a variable of `.env` says.
+    #[serde(rename_all = "snake_case")]
+    Of {
+        /// The variable.
+        variable: String,
+        /// The factor, for what comes on top.
+        times: f64,
+    },
+}
+
+impl Disk {
+    /// How much that is with the values that `get` knows.
+    ///
+    /// # Errors
+    /// The words for a variable that is missing or no size.
+    pub fn required(&self, get: &dyn Fn(&str) -> Option<String>) -> Result<Bytes, String> {
+        match self {
+            Self::Fixed(bytes) => Ok(*bytes),
+            Self::Of { variable, times } => {
+                let size: Result<Bytes, _> = get(variable).unwrap_or_default().parse();
+                let Bytes(bytes) = size.map_err(|why| format!("{variable}: {why}"))?;
+                Ok(Bytes((bytes as f64 * times) as u64))
+            }
+        }
+    }
 }
 
 /// One service of a stack.
@@ -84,12 +121,102 @@ pub struct Service {
     /// What gives the running server the password on stdin, through `sh -c` inside.
     #[serde(default)]
     pub set_password: Option<String>,
+    /// Accounts for others that are made in the running server.
+    #[serde(default, rename = "account")]
+    pub accounts: Vec<Account>,
+    /// Files that are made for it alone, and mounted at `/etc/generated`.
+    #[serde(default)]
+    pub generated: Option<Generated>,
+    /// Its configuration in the repository.
+    #[serde(default)]
+    pub configuration: Option<Configuration>,
     /// Under what it is reached.
     #[serde(default, rename = "endpoint")]
     pub endpoints: Vec<Endpoint>,
     /// What lines of its log mean.
     #[serde(default, rename = "explain")]
     pub explanations: Vec<Explanation>,
+}
+
+/// An account that a running server gives to somebody else.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// The variable of `.env` with its password.
+    pub secret: String,
+    /// What makes it or gives it the password on stdin, through `sh -c` inside the server.
+    pub script: String,
+}
+
+/// Files below `DATA_DIR/generated/<service>`, which only the service may read.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Generated {
+    /// The service's numeric user.
+    #[serde(deserialize_with = "some_owner")]
+    pub owner: Owner,
+    /// Whether it reads them only when it starts.
+    #[serde(default)]
+    pub restart: bool,
+    /// The files.
+    #[serde(rename = "file")]
+    pub files: Vec<GeneratedFile>,
+}
+
+/// One generated file: with contents, or a copy.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GeneratedFile {
+    /// Its name.
+    pub name: String,
+    /// The variable of `.env` with the password that the contents are about.
+    #[serde(default)]
+    pub secret: Option<String>,
+    /// The text; `{plain}`, `{json}`, `{sha256}` and `{bcrypt}` are the password in that form.
+    #[serde(default)]
+    pub contents: Option<String>,
+    /// The service that the contents are about: without its profile they are an empty list.
+    #[serde(default)]
+    pub about: Option<String>,
+    /// The file below the stack's folder that it is a copy of.
+    #[serde(default)]
+    pub copy: Option<String>,
+}
+
+/// A folder of configuration that the service sees as it lies in the repository.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Configuration {
+    /// Below the stack's folder.
+    pub folder: String,
+    /// Where the service sees it.
+    pub at: String,
+    /// What refuses a broken one, through `sh -c` in the service's image.
+    #[serde(default)]
+    pub check: Option<String>,
+    /// How the running service takes a changed one.
+    pub load: Load,
+}
+
+/// How a running service takes a changed configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Load {
+    /// On SIGHUP; whether and when it did, it says in its metrics
+    /// `<metric>_successful` and `<metric>_success_timestamp_seconds`.
+    Signal {
+        /// What both names begin with.
+        metric: String,
+    },
+    /// When a script inside, through `sh -c`, tells it to.
+    Script {
+        /// The variable of `.env` with the password that the script gets on stdin.
+        secret: String,
+        /// The script.
+        script: String,
+    },
+    /// When it is restarted.
+    Restart,
 }
 
 /// A directory below `DATA_DIR`.
@@ -146,11 +273,24 @@ pub struct Endpoint {
     /// Its URL; `${HOST}` is the address of the published ports, other variables are `.env`'s.
     /// The scheme decides how it is asked whether it answers.
     pub url: String,
+    /// What else than an answer it takes to be ready.
+    #[serde(default)]
+    pub probe: Option<Probe>,
     /// What is asked for to see whether it answers, where that is not the URL's own path.
     #[serde(default)]
     pub probe_path: Option<String>,
     /// The variable of `urls --export`.
     pub variable: String,
+}
+
+/// What must hold before a service counts as ready, beyond an answer.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// Every rule is loaded, the stack's own targets are up, an AlertManager is known.
+    Prometheus,
+    /// A login succeeds, every dashboard is listed, every datasource answers.
+    Grafana,
 }
 
 /// What a line of a service's log means.
@@ -228,7 +368,11 @@ impl Manifest {
 }
 
 fn owner<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Owner>, D::Error> {
-    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
+    some_owner(deserializer).map(Some)
+}
+
+fn some_owner<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Owner, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
 }
 
 fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {

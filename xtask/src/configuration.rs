@@ -1,0 +1,81 @@
+//! Configuration that services see as it lies in the repository: checked before a service meets it,
+//! taken by a running one without a restart.
+//!
+//! Whether it has changed is not remembered but seen: a service that last loaded its configuration
+//! before the folder was last changed has an old one.
+
+mod broken;
+mod load;
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use anyhow::Result;
+
+use self::load::Change;
+use crate::context::Context;
+use crate::docker::container::Container;
+use crate::host::files;
+use crate::plan::Plan;
+use crate::setup::generated;
+use crate::stack::Stack;
+use crate::stack::manifest::Service;
+
+/// Has the running services of `stack` take what has changed, and shows that they did.
+///
+/// # Errors
+/// When one refuses it, or does not say that it has taken it.
+pub fn load(cx: &Context, stack: &Stack) -> Result<()> {
+    let containers = cx.containers(stack)?;
+    let mut changes = Vec::new();
+    for service in stack.active() {
+        if let Some(container) = running(&containers, service) {
+            changes.extend(Change::of(stack, service, container)?);
+        }
+    }
+    let mut plan = Plan::new();
+    for change in &changes {
+        change.plan(stack, &mut plan)?;
+    }
+    plan.carry_out(&cx.report)?;
+    changes.iter().try_for_each(|change| change.prove(cx, stack))
+}
+
+/// Refuses what is broken among the configurations that the services have not met yet.
+///
+/// # Errors
+/// A problem with each complaint, its file and its line.
+pub fn refuse_broken(cx: &Context, stack: &Stack, containers: &[Container]) -> Result<()> {
+    let mut unknown = Vec::new();
+    for service in stack.active() {
+        let started = running(containers, service).and_then(Container::started_at);
+        if folder_changed_at(stack, service)? > started {
+            unknown.push(service);
+        }
+    }
+    broken::refuse(cx, stack, &unknown)
+}
+
+fn running<'a>(containers: &'a [Container], service: &Service) -> Option<&'a Container> {
+    containers
+        .iter()
+        .find(|container| container.is_running() && container.service() == Some(&service.name))
+}
+
+/// The folder of its configuration.
+fn folder(stack: &Stack, service: &Service) -> Option<PathBuf> {
+    Some(stack.folder.join(&service.configuration.as_ref()?.folder))
+}
+
+/// When the folder was last changed.
+fn folder_changed_at(stack: &Stack, service: &Service) -> Result<Option<SystemTime>> {
+    folder(stack, service).map(|folder| files::changed_at(&folder)).transpose()
+}
+
+/// When what was made for it was last changed.
+fn generated_changed_at(stack: &Stack, service: &Service) -> Result<Option<SystemTime>> {
+    match &service.generated {
+        Some(_) => generated::changed_at(stack, service),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,154 @@
+//! Data directories: where they may lie, their owners and modes. What another program made is
+//! never taken for ours.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::Result;
+
+use super::facts::Facts;
+use crate::host::user::{self, Owner};
+use crate::process::quote;
+use crate::report::finding::Finding;
+use crate::setup::directories::{Found, inspect, wanted};
+use crate::stack::Stack;
+use crate::stack::manifest::DataDirectory;
+
+/// Folders of the system, in which and below which nothing of ours may lie.
+const SYSTEM: [&str; 10] =
+    ["/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr"];
+/// Folders that many programs share: below them, but not directly in them.
+const SHARED: [&str; 8] = ["/", "/home", "/opt", "/root", "/run", "/tmp", "/var", "/var/lib"];
+
+/// Whether `DATA_DIR` is a place for data.
+pub(super) fn place(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    let id = "env.data-dir";
+    let value = stack.env.get("DATA_DIR").unwrap_or_default();
+    let finding = match unfit(Path::new(&value)) {
+        None => Finding::ok(id, format!("data lies in {value}")).about(stack.name()),
+        Some(why) => {
+            let finding = Finding::error(id, format!("DATA_DIR is `{value}`, {why}"))
+                .needs("an absolute path to a directory for these stacks alone")
+                .mend(format!("in {}: DATA_DIR=/data", facts.shown(stack.env.path())));
+            facts.place(stack, "DATA_DIR", finding)
+        }
+    };
+    Ok(vec![finding])
+}
+
+fn unfit(path: &Path) -> Option<&'static str> {
+    if !path.is_absolute() {
+        return Some(
+            "which is no absolute path: the Composes and xtask would look in different places",
+        );
+    }
+    if path.components().any(|part| part == Component::ParentDir) {
+        return Some("which goes up again with `..`");
+    }
+    // Without a slash at its end, and with links resolved where it is there.
+    let path: PathBuf = path.canonicalize().unwrap_or_else(|_| path.components().collect());
+    let is_system = SYSTEM.iter().any(|folder| path.starts_with(folder));
+    let is_shared = SHARED.iter().any(|folder| path == Path::new(folder));
+    (is_system || is_shared).then_some("which belongs to the system")
+}
+
+/// Owners and modes of the directories that are there.
+pub(super) fn owners(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    let id = "data.directory";
+    let below = stack.data_dir();
+    if !facts.shares_owners() {
+        let found = format!(
+            "whose the directories in {} are is not looked at: the engine sees other owners than this machine",
+            below.display()
+        );
+        return Ok(vec![Finding::ok(id, found).about(stack.name())]);
+    }
+    let (mut missing, mut findings) = (Vec::new(), Vec::new());
+    let wanted = wanted(stack);
+    for directory in &wanted {
+        let path = stack.data_path(directory);
+        match inspect(&path)? {
+            Found::Nothing => missing.push(directory.path.as_str()),
+            Found::Link => findings.push(link(&path)),
+            Found::Directory(owner, mode) => {
+                findings.extend(judge(stack, directory, &path, owner, mode));
+            }
+        }
+    }
+    let setup = format!("cargo xtask setup {}", stack.short());
+    if !missing.is_empty() {
+        let found = format!("{} missing in {}", missing.join(", "), below.display());
+        findings.push(Finding::warning(id, found).mend(format!("{setup} makes them")));
+    }
+    if findings.is_empty() {
+        let found = format!("the directories in {} have their owners and modes", below.display());
+        findings.push(Finding::ok(id, found));
+    }
+    Ok(findings.into_iter().map(|finding| finding.about(stack.name())).collect())
+}
+
+fn link(path: &Path) -> Finding {
+    Finding::error("data.link", format!("{} is a symbolic link", path.display()))
+        .needs("a directory")
+        .mend("mount the other place there, or let DATA_DIR name it")
+}
+
+fn judge(
+    stack: &Stack,
+    directory: &DataDirectory,
+    path: &Path,
+    owner: Owner,
+    mode: u32,
+) -> Option<Finding> {
+    let wanted = Stack::owner(directory);
+    let is_own = directory.owner.is_none();
+    let is_right = match is_own {
+        // They stay with the user who made them; root can write there all the same.
+        true => owner.uid == wanted.uid || user::is_root(),
+        false => owner == wanted,
+    };
+    if is_right && mode == directory.mode {
+        return None;
+    }
+    let found = format!("{} belongs to {owner} with mode {mode:04o}", path.display());
+    let quoted = quote(&path.to_string_lossy());
+    let finding = if is_right || !is_own && is_empty(path) {
+        Finding::error("data.directory", found).mend(format!("cargo xtask setup {}", stack.short()))
+    } else if is_own {
+        Finding::error("data.owner", found)
+            .mend(format!("run xtask as that user, or: sudo chown -R {wanted} {quoted}"))
+    } else {
+        Finding::error(
+            "data.foreign",
+            format!("{found} and is not empty: it may be another program's"),
+        )
+        .mend(format!(
+            "another DATA_DIR; or, if it is this service's: sudo chown -R {wanted} {quoted}"
+        ))
+    };
+    Some(finding.needs(format!("{wanted}, {:04o}", directory.mode)))
+}
+
+/// In doubt it is not.
+fn is_empty(path: &Path) -> bool {
+    match fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_lies_in_no_folder_of_the_system() {
+        for path in ["/", "/etc", "/etc/redis", "/usr/local/x", "/var/lib", "data", "~/data", ""] {
+            assert!(unfit(Path::new(path)).is_some(), "{path}");
+        }
+        for path in ["/data", "/srv/data/", "/var/lib/case", "/home/me/data", "/tmp/x"] {
+            assert_eq!(unfit(Path::new(path)), None, "{path}");
+        }
+    }
+}

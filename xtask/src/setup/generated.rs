@@ -1,0 +1,257 @@
+//! Files that are made for one service each: passwords in the form in which it wants them. They lie
+//! in `DATA_DIR/generated/<service>`, which only that service may read.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::docker::engine;
+use crate::docker::helper::Helper;
+use crate::host::files::read_optional;
+use crate::host::user::{self, Owner};
+use crate::plan::Plan;
+use crate::process::quote;
+use crate::report::finding::Problem;
+use crate::stack::Stack;
+use crate::stack::manifest::{GeneratedFile, Service};
+
+/// Only the service that it is for may read it.
+const MODE: u32 = 0o400;
+/// 2^10 rounds, as the tools of Prometheus advise: a twentieth of a second a login.
+const BCRYPT_COST: u32 = 10;
+
+/// Service to what was made for it last.
+type Record = BTreeMap<String, Made>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Made {
+    /// Of what it was made from: a hash of a password differs each time.
+    digest: String,
+    at: Timestamp,
+}
+
+/// A file to be made.
+#[derive(Debug)]
+pub struct File {
+    /// Below `DATA_DIR`.
+    pub path: String,
+    /// The service's user.
+    pub owner: Owner,
+    /// What it holds; never printed.
+    pub contents: String,
+}
+
+fn record_path(stack: &Stack) -> PathBuf {
+    stack.data_dir().join("state").join(format!("{}-generated.json", stack.name()))
+}
+
+fn recorded(stack: &Stack) -> Result<Record> {
+    let path = record_path(stack);
+    match read_optional(&path)? {
+        Some(text) => {
+            serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))
+        }
+        None => Ok(Record::new()),
+    }
+}
+
+/// When the files of `service` were last made; `None` where there are none.
+///
+/// # Errors
+/// When the record cannot be read.
+pub fn changed_at(stack: &Stack, service: &Service) -> Result<Option<SystemTime>> {
+    Ok(recorded(stack)?.remove(&service.name).map(|made| made.at.into()))
+}
+
+/// The steps that make what is missing or was made of something else.
+///
+/// # Errors
+/// When a password is missing or too long to be hashed, or a file to copy cannot be read.
+pub fn plan(stack: &Stack) -> Result<Plan> {
+    let mut record = recorded(stack)?;
+    let mut files = Vec::new();
+    let at = Timestamp::now();
+    for service in &stack.definition.services {
+        let Some(generated) = &service.generated else { continue };
+        let folder = folder(service);
+        let digest = digest(stack, &generated.files)?;
+        let is_there = |file: &GeneratedFile| {
+            // Where we may not look, the record is all that is known.
+            let found = fs::symlink_metadata(stack.data_dir().join(&folder).join(&file.name));
+            !found.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+        };
+        let is_made = record.get(&service.name).is_some_and(|made| made.digest == digest);
+        if is_made && generated.files.iter().all(is_there) {
+            continue;
+        }
+        for file in &generated.files {
+            let path = format!("{folder}/{}", file.name);
+            let contents = contents(stack, file)?;
+            files.push(File { path, owner: generated.owner, contents });
+        }
+        record.insert(service.name.clone(), Made { digest, at });
+    }
+    let mut plan = write(stack, &files)?;
+    if !plan.is_empty() {
+        let text = serde_json::to_string_pretty(&record).context("writing the record of files")?;
+        plan.write("record what was made for which service", record_path(stack), text, 0o600);
+    }
+    Ok(plan)
+}
+
+/// The folder of a service's files, below `DATA_DIR`.
+pub fn folder(service: &Service) -> String {
+    format!("generated/{}", service.name)
+}
+
+/// The steps that write `files` for their owners: directly as root, else in a container.
+///
+/// # Errors
+/// When the helper's image is unknown, or the engine does not answer.
+pub fn write(stack: &Stack, files: &[File]) -> Result<Plan> {
+    let mut plan = Plan::new();
+    if files.is_empty() {
+        return Ok(plan);
+    }
+    if user::is_root() && engine::shares_files()? {
+        for File { path, owner, contents } in files {
+            let path = stack.data_dir().join(path);
+            let what = format!("make {} ({owner}, {MODE:04o})", path.display());
+            plan.write_for(what, path, contents.as_bytes(), MODE, *owner);
+        }
+        return Ok(plan);
+    }
+    let image = stack.image(stack.service(&stack.definition.helper)?)?;
+    let helper = Helper::new(&stack.project(), &image).mount(&stack.data_dir(), "/data")?;
+    let names: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
+    let what = format!(
+        "make {} in {} (in a container, as root)",
+        names.join(", "),
+        stack.data_dir().display()
+    );
+    plan.run(what, helper.cmd("exec sh -eu", &[]).stdin(script(files)));
+    Ok(plan)
+}
+
+/// On stdin, since an argument could be read by everybody on the host.
+fn script(files: &[File]) -> String {
+    let mut script = format!(
+        r#"umask 077
+put() {{
+    printf %s "$3" >"/data/$1.partial"
+    chown "$2" "/data/$1.partial"
+    chmod {MODE:04o} "/data/$1.partial"
+    sync "/data/$1.partial"
+    mv -f "/data/$1.partial" "/data/$1"
+}}
+"#
+    );
+    for File { path, owner, contents } in files {
+        script.push_str(&format!("put {} {owner} {}\n", quote(path), quote(contents)));
+    }
+    script
+}
+
+fn digest(stack: &Stack, files: &[GeneratedFile]) -> Result<String> {
+    let mut hasher = Sha256::new();
+    for file in files {
+        for part in [&file.name, &template(stack, file)?, &secret(stack, file)?] {
+            hasher.update(part.len().to_le_bytes());
+            hasher.update(part);
+        }
+    }
+    Ok(hex(&hasher.finalize()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn template(stack: &Stack, file: &GeneratedFile) -> Result<String> {
+    let is_absent = |name: &String| stack.active().iter().all(|service| service.name != *name);
+    match (&file.contents, &file.copy) {
+        _ if file.about.as_ref().is_some_and(is_absent) => Ok("[]\n".to_owned()),
+        (Some(contents), _) => Ok(contents.clone()),
+        (None, Some(source)) => read(&stack.folder.join(source)),
+        (None, None) => anyhow::bail!("stacks.toml says not what `{}` holds", file.name),
+    }
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+}
+
+fn secret(stack: &Stack, file: &GeneratedFile) -> Result<String> {
+    let Some(name) = &file.secret else { return Ok(String::new()) };
+    stack.env.get(name).with_context(|| format!("{name} is not set"))
+}
+
+fn contents(stack: &Stack, file: &GeneratedFile) -> Result<String> {
+    let template = template(stack, file)?;
+    match &file.secret {
+        Some(name) => fill(&template, &secret(stack, file)?).map_err(|why| {
+            Problem::prerequisite("env.unusable-secret", format!("{name}: {why}"))
+                .mend(format!("empty it and run: cargo xtask env init {}", stack.short()))
+                .into()
+        }),
+        None => Ok(template),
+    }
+}
+
+/// `template` with the forms of `secret` that it names.
+fn fill(template: &str, secret: &str) -> Result<String> {
+    type Form = fn(&str) -> Result<String>;
+    let forms: [(&str, Form); 4] = [
+        ("{plain}", |secret| Ok(secret.to_owned())),
+        ("{json}", |secret| Ok(serde_json::to_string(secret)?)),
+        ("{sha256}", |secret| Ok(hex(&Sha256::digest(secret)))),
+        ("{bcrypt}", |secret| Ok(bcrypt::non_truncating_hash(secret, BCRYPT_COST)?)),
+    ];
+    let mut text = template.to_owned();
+    for (name, form) in forms {
+        if text.contains(name) {
+            text = text.replace(name, &form(secret)?);
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_takes_the_form_that_a_service_wants() {
+        let password = "pa\"ss'word";
+        assert_eq!(fill("{plain}", password).unwrap(), password);
+        assert_eq!(fill(r#"{"u": {json}}"#, password).unwrap(), r#"{"u": "pa\"ss'word"}"#);
+        assert_eq!(fill("#{sha256}", "").unwrap()[..9], *"#e3b0c442");
+        let line = fill("admin: '{bcrypt}'", password).unwrap();
+        let hash = line.strip_prefix("admin: '").unwrap().trim_end_matches('\'');
+        assert!(bcrypt::verify(password, hash).unwrap() && !line.contains(password));
+        assert!(fill("{bcrypt}", &"x".repeat(73)).is_err(), "the rest would not count");
+    }
+
+    #[test]
+    fn a_shell_writes_every_byte_and_nobody_else_may_read_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let contents = "a'b\\n\"$HOME\n".to_owned();
+        let file = File { path: "x y".to_owned(), owner: user::owner(), contents };
+        let there = folder.path().display().to_string();
+        let script = script(std::slice::from_ref(&file)).replace("/data", &there);
+        crate::process::Cmd::new("sh").args(["-eu"]).stdin(script).run().unwrap();
+        let written = folder.path().join("x y");
+        assert_eq!(fs::metadata(&written).unwrap().permissions().mode() & 0o777, MODE);
+        // Root reads what only its owner may.
+        assert_eq!(fs::read_to_string(written).unwrap(), file.contents);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

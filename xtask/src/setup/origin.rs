@@ -1,0 +1,200 @@
+//! Where a service's data comes from: which image made it, and whether a server has answered on
+//! it yet. A stand-in never starts on the data of the real server, nor the reverse.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use super::directories::{Found, inspect};
+use crate::docker::container::Container;
+use crate::docker::engine;
+use crate::host::files::read_optional;
+use crate::plan::Plan;
+use crate::process::Cmd;
+use crate::report::finding::Problem;
+use crate::stack::Stack;
+use crate::stack::manifest::Service;
+
+/// By service; one without an entry has data that xtask knows nothing of.
+type Record = BTreeMap<String, Origin>;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Origin {
+    /// The image that first started on it; none where `setup` made it and nothing has.
+    image: Option<String>,
+    /// Whether a server has answered on it. Until then it may be half made.
+    answered: bool,
+}
+
+fn path(stack: &Stack) -> PathBuf {
+    stack.data_dir().join("state").join(format!("{}-data.json", stack.name()))
+}
+
+fn recorded(stack: &Stack) -> Result<Record> {
+    let path = path(stack);
+    match read_optional(&path)? {
+        Some(text) => {
+            serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))
+        }
+        None => Ok(Record::new()),
+    }
+}
+
+fn write(stack: &Stack, what: &str, before: &Record, record: &Record) -> Result<Plan> {
+    let mut plan = Plan::new();
+    if record != before {
+        let text = serde_json::to_string_pretty(record).context("writing the record of data")?;
+        plan.write(what, path(stack), text, 0o600);
+    }
+    Ok(plan)
+}
+
+/// The image that made the data of `service`, when its kind is not that of today's image.
+///
+/// # Errors
+/// When the record cannot be read.
+pub fn mismatch(stack: &Stack, service: &Service) -> Result<Option<String>> {
+    let made_by = recorded(stack)?.remove(&service.name).and_then(|origin| origin.image);
+    let is_other = |image: &String| (*image == service.offline_image) != stack.is_offline(service);
+    Ok(made_by.filter(|image| service.data.is_some() && is_other(image)))
+}
+
+/// Whether a server was once started on the data of `service` and none has answered since.
+pub fn may_be_half_made(stack: &Stack, service: &Service) -> bool {
+    let origin = recorded(stack).ok().and_then(|mut record| record.remove(&service.name));
+    origin.is_some_and(|origin| origin.image.is_some() && !origin.answered)
+}
+
+/// The step that records today's images for data that has none on record. Where the engine's
+/// files are not ours there is no record.
+///
+/// # Errors
+/// A prerequisite problem when a service would start on data of the other kind, or an offline
+/// image on data of unknown origin.
+pub fn plan(stack: &Stack, containers: &[Container]) -> Result<Plan> {
+    if !engine::shares_files()? {
+        return Ok(Plan::new());
+    }
+    let before = recorded(stack)?;
+    let mut record = before.clone();
+    for service in stack.definition.services.iter().filter(|service| service.data.is_some()) {
+        if let Some(made_by) = mismatch(stack, service)? {
+            return Err(other_kind(stack, service, &made_by)?.into());
+        }
+        let origin = record.entry(service.name.clone()).or_insert_with(|| {
+            let container = containers.iter().find(|its| its.service() == Some(&service.name));
+            let image = container.map(|container| container.config.image.clone());
+            Origin { answered: image.is_some(), image }
+        });
+        if origin.image.is_none() {
+            let unknown = !before.contains_key(&service.name) && holds_data(stack, service);
+            if unknown && stack.is_offline(service) {
+                return Err(unknown_kind(stack, service).into());
+            }
+            *origin = Origin { image: Some(stack.image(service)?), answered: unknown };
+        }
+    }
+    write(stack, "record which images make the data", &before, &record)
+}
+
+/// The step that records directories as made by us, before they are made.
+///
+/// # Errors
+/// When the record cannot be read.
+pub fn made_empty(stack: &Stack) -> Result<Plan> {
+    let before = recorded(stack)?;
+    let mut record = before.clone();
+    for service in &stack.definition.services {
+        let Some(data) = &service.data else { continue };
+        if inspect(&stack.data_path(data))? == Found::Nothing {
+            record.insert(service.name.clone(), Origin::default());
+        }
+    }
+    write(stack, "record what is made", &before, &record)
+}
+
+/// The step that records that every service has answered.
+///
+/// # Errors
+/// When the record cannot be read.
+pub fn answered(stack: &Stack) -> Result<Plan> {
+    let before = recorded(stack)?;
+    let mut record = before.clone();
+    record.values_mut().for_each(|origin| origin.answered = true);
+    write(stack, "record that the data is whole", &before, &record)
+}
+
+/// The step that forgets the record, after the data has gone.
+pub fn forget(stack: &Stack) -> Plan {
+    let mut plan = Plan::new();
+    let path = path(stack);
+    if path.exists() {
+        plan.run("forget which images made it", Cmd::new("rm").arg("-f").arg(path));
+    }
+    plan
+}
+
+/// Fails when data would be removed that neither `setup` nor `up` has put on record.
+///
+/// # Errors
+/// A problem that names it.
+pub fn refuse_unrecorded(stack: &Stack) -> Result<()> {
+    if !engine::shares_files()? {
+        return Ok(());
+    }
+    let record = recorded(stack)?;
+    let services = stack.definition.services.iter();
+    let unknown: Vec<_> = services
+        .filter(|service| !record.contains_key(&service.name) && holds_data(stack, service))
+        .filter_map(|service| Some(stack.data_path(service.data.as_ref()?).display().to_string()))
+        .collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::prerequisite(
+        "data.unrecorded",
+        format!("{} was not made by xtask, which removes nothing else", unknown.join(", ")),
+    )
+    .mend(format!("look at it and remove it by hand: sudo rm -r {}", unknown.join(" ")))
+    .into())
+}
+
+/// What may not be looked at is taken for data.
+fn holds_data(stack: &Stack, service: &Service) -> bool {
+    let holds = |path: &Path| match fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    };
+    service.data.as_ref().is_some_and(|data| holds(&stack.data_path(data)))
+}
+
+fn unknown_kind(stack: &Stack, service: &Service) -> Problem {
+    let problem = Problem::prerequisite(
+        "data.other-kind",
+        format!(
+            "which image made the data of {} is unknown, and an offline one must not open the data of the real server",
+            service.name
+        ),
+    );
+    problem.mend(format!(
+        "start it on the real image, without --offline and the *_IMAGE lines of {}; or use another data directory",
+        stack.env.path().display(),
+    ))
+}
+
+fn other_kind(stack: &Stack, service: &Service, made_by: &str) -> Result<Problem> {
+    let variable = stack.compose.image_variable(&service.name)?;
+    let today = stack.image(service)?;
+    Ok(Problem::prerequisite(
+        "data.other-kind",
+        format!("the data of {} was made by {made_by} and must not be opened by {today}", service.name),
+    )
+    .mend(format!(
+        "put {variable}={made_by} into {}; or use another data directory; or lose the data: cargo xtask down {} --purge",
+        stack.env.path().display(),
+        stack.short()
+    )))
+}
