@@ -385,7 +385,7 @@ fn archive_file(site: &Site) -> PathBuf {
 fn doctor_finds_logs_that_nothing_bounds() {
     let site = site("logs-doctor");
     let endless = "head -c 12000000 /dev/zero >/tmp/endless.log; echo ready; exec sleep 600";
-    let unbounded = run(&site, "unbounded", &["--log-opt", "max-size=-1"], endless);
+    let unbounded = run(&site, "unbounded", &["--log-opt", "max-size=500g"], endless);
     run(&site, "bounded", &["--log-opt", "max-size=1m"], "exec sleep 600");
     while docker(&["logs", &unbounded]) != "ready" {
         std::thread::sleep(Duration::from_millis(50));

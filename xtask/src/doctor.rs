@@ -13,6 +13,7 @@ mod logs;
 mod machine;
 mod ports;
 mod postgres;
+mod quota;
 mod secrets;
 
 use std::any::Any;
@@ -91,6 +92,7 @@ const CHECKS: &[Check] = &[
     stack(&["data.moved"], data::moved),
     stack(&["data.other-kind"], data::other_kind),
     stack(&["data.version", "data.half-initialised"], postgres::data),
+    stack(&["data.quota"], quota::quotas),
     stack(&["data.credentials"], data::credentials),
     stack(&["images.present"], images::present),
     stack(&["images.offline"], images::offline),

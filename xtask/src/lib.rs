@@ -16,6 +16,7 @@ pub mod logs;
 pub mod offline;
 pub mod plan;
 pub mod process;
+pub mod quota;
 pub mod ready;
 pub mod report;
 pub mod schedule;

@@ -24,12 +24,17 @@ pub(super) fn bounded(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> 
         if config.driver == "none" {
             let found = format!("nothing keeps what {name} logs: its logging driver is `none`");
             findings.push(Finding::warning("logs.unreadable", found).mend(again));
-        } else if !is_bounded(config) {
-            let found = format!(
-                "the engine keeps the log of {name} without a bound: the container was made before the setting, or without it"
-            );
-            findings.push(Finding::warning("logs.unbounded", found).mend(again));
+            continue;
         }
+        let kept = match bound(config) {
+            Some(bound) if bound <= MOST => continue,
+            Some(bound) => format!("up to {bound}"),
+            None => "without a bound".to_owned(),
+        };
+        let found = format!(
+            "the engine keeps the log of {name} {kept}: the container was made before the setting, or without it"
+        );
+        findings.push(Finding::warning("logs.unbounded", found).mend(again));
     }
     if findings.is_empty() && !containers.is_empty() {
         findings
@@ -38,11 +43,18 @@ pub(super) fn bounded(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> 
     Ok(findings.into_iter().map(|finding| finding.about(stack.name())).collect())
 }
 
-/// `json-file` has no bound of its own; `local` has, and the others keep logs elsewhere
-/// (docs.docker.com, "Configure logging drivers").
-fn is_bounded(config: &LogConfig) -> bool {
+/// A bound that is larger is none.
+const MOST: Bytes = Bytes(1 << 30);
+
+/// How much the engine keeps. `json-file` has no bound of its own; `local` has, and the others
+/// keep logs elsewhere (docs.docker.com, "Configure logging drivers").
+fn bound(config: &LogConfig) -> Option<Bytes> {
+    let number = |name: &str| config.options.get(name)?.parse::<u64>().ok();
     let size = config.options.get("max-size").and_then(|size| size.parse::<Bytes>().ok());
-    config.driver != "json-file" || size.is_some_and(|size| size.0 > 0)
+    match size.filter(|size| size.0 > 0) {
+        Some(size) => Some(Bytes(size.0.saturating_mul(number("max-file").unwrap_or(1)))),
+        None => (config.driver != "json-file").then_some(Bytes(0)),
+    }
 }
 
 /// A file that is smaller is not worth a word.
@@ -101,19 +113,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_json_file_without_a_size_is_unbounded() {
-        let config = |driver: &str, size: Option<&str>| {
-            let options = size.map(|size| ("max-size".to_owned(), size.to_owned()));
-            LogConfig { driver: driver.to_owned(), options: options.into_iter().collect() }
+    fn only_json_file_without_a_size_has_no_bound() {
+        let config = |driver: &str, options: &[(&str, &str)]| {
+            let options = options.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+            LogConfig { driver: driver.to_owned(), options: options.collect() }
         };
-        for (driver, size, expected) in [
-            ("json-file", None, false),
-            ("json-file", Some("-1"), false),
-            ("json-file", Some("10m"), true),
-            ("local", None, true),
-            ("journald", None, true),
-        ] {
-            assert_eq!(is_bounded(&config(driver, size)), expected, "{driver} {size:?}");
-        }
+        let size = |size| ("max-size", size);
+        assert_eq!(bound(&config("json-file", &[])), None);
+        assert_eq!(bound(&config("json-file", &[size("-1")])), None);
+        assert_eq!(
+            bound(&config("json-file", &[size("10m"), ("max-file", "3")])),
+            Some(Bytes(30 << 20))
+        );
+        assert_eq!(bound(&config("local", &[])), Some(Bytes(0)));
+        assert_eq!(bound(&config("journald", &[])), Some(Bytes(0)));
     }
 }

@@ -25,6 +25,8 @@ pub fn wanted(stack: &Stack) -> Vec<DataDirectory> {
             path: generated::folder(service),
             owner: Some(generated.owner),
             mode: 0o700,
+            quota: None,
+            enforced_by: None,
         }));
     }
     wanted

@@ -231,6 +231,12 @@ pub struct DataDirectory {
     /// Its mode.
     #[serde(deserialize_with = "mode")]
     pub mode: u32,
+    /// How large it may become.
+    #[serde(default)]
+    pub quota: Option<Disk>,
+    /// What keeps it below its quota, where something does; elsewhere it is only watched.
+    #[serde(default)]
+    pub enforced_by: Option<String>,
 }
 
 /// How long the archived log of a service is kept; the oldest goes first.
