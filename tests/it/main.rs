@@ -12,5 +12,6 @@ mod images;
 mod killed;
 mod lifecycle;
 mod logs;
+mod quotas;
 mod schedule;
 mod secrets;

@@ -7,8 +7,7 @@ use serde::Serialize;
 
 use crate::docker::engine;
 use crate::docker::helper::Helper;
-use crate::host::user;
-use crate::process::Cmd;
+use crate::host::{disk, user};
 use crate::report::units::Bytes;
 use crate::setup::directories::wanted;
 use crate::stack::Stack;
@@ -68,23 +67,25 @@ pub fn measure(stack: &Stack) -> Result<Vec<Use>> {
     uses.collect()
 }
 
-/// Files may come and go while they are counted, so a status other than 0 is no error.
-const SCRIPT: &str = r#"cd "$1"; shift; for name in "$@"; do if [ -d "$name" ]; then du -sk "$name" 2>/dev/null || true; fi; done"#;
+/// The size in kilobytes and the name of each directory that is there. Files may come and go while
+/// they are counted, which `du` takes for an error.
+const SCRIPT: &str = r#"cd /data; command -v du >/dev/null; for name in "$@"; do if [ -d "$name" ]; then du -sk "$name" 2>/dev/null || true; fi; done"#;
 
 fn sizes(stack: &Stack, directories: &[DataDirectory]) -> Result<BTreeMap<String, u64>> {
-    let data_dir = stack.data_dir();
     let names = directories.iter().map(|directory| directory.path.clone());
-    let cmd = if user::is_root() && engine::shares_files()? {
-        if !data_dir.is_dir() {
-            return Ok(BTreeMap::new());
-        }
-        Cmd::new("sh").args(["-euc", SCRIPT, "sh"]).arg(&data_dir).args(names)
-    } else {
-        let image = stack.image(stack.service(&stack.definition.helper)?)?;
-        let helper = Helper::new(&stack.project(), &image).mount(&data_dir, "/data")?;
-        helper.cmd(SCRIPT, &std::iter::once("/data".to_owned()).chain(names).collect::<Vec<_>>())
-    };
-    let text = cmd.read()?;
+    if user::is_root() && engine::shares_files()? {
+        let there = directories.iter().filter(|directory| stack.data_path(directory).is_dir());
+        let size = |directory: &DataDirectory| {
+            let path = stack.data_path(directory);
+            let bytes =
+                disk::used(&path).with_context(|| format!("looking at {}", path.display()))?;
+            Ok((directory.path.clone(), bytes))
+        };
+        return there.map(size).collect();
+    }
+    let image = stack.image(stack.service(&stack.definition.helper)?)?;
+    let helper = Helper::new(&stack.project(), &image).mount(&stack.data_dir(), "/data")?;
+    let text = helper.cmd(SCRIPT, &names.collect::<Vec<_>>()).read()?;
     let size = |line: &str| {
         let (size, name) = line.split_once('\t')?;
         Some((name.to_owned(), size.parse::<u64>().ok()? * 1024))

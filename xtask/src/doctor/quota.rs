@@ -39,7 +39,7 @@ fn near(of: &Use) -> Option<Finding> {
 /// `redis 1 MB of 8 GB (REDIS_MAX_MEMORY)`.
 fn describe(of: &Use) -> Option<String> {
     let quota = Bytes(of.quota_bytes?);
-    let used = Bytes(of.bytes.unwrap_or(0));
+    let used = of.bytes.map_or_else(|| "not there".to_owned(), |bytes| Bytes(bytes).to_string());
     let means = of.enforced_by.as_deref().unwrap_or("only watched");
     Some(format!("{} {used} of {quota} ({means})", of.directory))
 }
