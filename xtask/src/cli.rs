@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    check, completions, doctor, down, env, images, logs, restart, rotate_logs, schedule, setup,
-    shell, status, test, up, urls,
+    check, completions, doctor, down, env, images, logs, metrics, restart, rotate_logs, schedule,
+    setup, shell, status, test, up, urls,
 };
 
 /// Docker infrastructure of the Case Interview Practice Platform
@@ -82,6 +82,7 @@ pub enum Command {
     Logs(logs::Args),
     RotateLogs(rotate_logs::Args),
     Schedule(schedule::Args),
+    Metrics(metrics::Args),
     Shell(shell::Args),
     Env(env::Args),
     Images(images::Args),

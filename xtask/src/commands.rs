@@ -7,6 +7,7 @@ pub mod down;
 pub mod env;
 pub mod images;
 pub mod logs;
+pub mod metrics;
 pub mod restart;
 pub mod rotate_logs;
 pub mod schedule;

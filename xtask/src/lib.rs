@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod host;
 pub mod images;
 pub mod logs;
+pub mod metrics;
 pub mod offline;
 pub mod plan;
 pub mod process;

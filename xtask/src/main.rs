@@ -42,6 +42,7 @@ fn run(cli: Cli, report: Report) -> anyhow::Result<()> {
         Command::Logs(args) => args.run(cx),
         Command::RotateLogs(args) => args.run(cx),
         Command::Schedule(args) => args.run(cx),
+        Command::Metrics(args) => args.run(cx),
         Command::Shell(args) => args.run(cx),
         Command::Env(args) => args.run(cx),
         Command::Images(args) => args.run(cx),

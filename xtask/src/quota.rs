@@ -72,6 +72,10 @@ pub fn measure(stack: &Stack) -> Result<Vec<Use>> {
 const SCRIPT: &str = r#"cd /data; command -v du >/dev/null; for name in "$@"; do if [ -d "$name" ]; then du -sk "$name" 2>/dev/null || true; fi; done"#;
 
 fn sizes(stack: &Stack, directories: &[DataDirectory]) -> Result<BTreeMap<String, u64>> {
+    // A helper would make it, and root its owner.
+    if !stack.data_dir().is_dir() {
+        return Ok(BTreeMap::new());
+    }
     let names = directories.iter().map(|directory| directory.path.clone());
     if user::is_root() && engine::shares_files()? {
         let there = directories.iter().filter(|directory| stack.data_path(directory).is_dir());

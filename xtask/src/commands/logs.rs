@@ -92,7 +92,7 @@ impl Args {
     fn services(&self, cx: &Context) -> Result<Vec<Service>> {
         let mut services: Vec<Service> = Vec::new();
         for stack in cx.stacks(Some(&self.stack))? {
-            let tasks = rotate::tasks(&stack, cx.containers(&stack)?);
+            let tasks = rotate::tasks(&stack, cx.containers(&stack)?)?;
             for name in &self.services {
                 if tasks.iter().all(|task| task.service != *name) {
                     stack.service(name)?;

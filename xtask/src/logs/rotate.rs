@@ -1,6 +1,7 @@
 //! Archives what the containers of a stack have logged since the last time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -84,26 +85,45 @@ pub fn step(cx: &Context, stack: &Stack) -> Result<Option<(String, Cmd)>> {
     Ok(Some((format!("archive the last lines that {} has logged", stack.name()), cmd)))
 }
 
+/// The services of which there is an archive.
+///
+/// # Errors
+/// `logs.permission`, or what else went wrong.
+pub fn archived_services(stack: &Stack) -> Result<Vec<String>> {
+    let folder = folder(stack);
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(explain(error, &folder)),
+    };
+    let folders = entries.flatten().filter(|entry| entry.path().is_dir());
+    let mut names: Vec<_> =
+        folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    Ok(names)
+}
+
 /// What there is to archive: a task for each service with a container or an archive.
-pub fn tasks(stack: &Stack, containers: Vec<Container>) -> Vec<Task> {
+///
+/// # Errors
+/// As [`archived_services`].
+pub fn tasks(stack: &Stack, containers: Vec<Container>) -> Result<Vec<Task>> {
     let mut by_service: BTreeMap<String, Vec<Container>> = BTreeMap::new();
     for container in containers {
         let service = container.service().unwrap_or(container.name()).to_owned();
         by_service.entry(service).or_default().push(container);
     }
-    let folder = folder(stack);
-    for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-        if entry.path().is_dir() {
-            by_service.entry(entry.file_name().to_string_lossy().into_owned()).or_default();
-        }
+    for service in archived_services(stack)? {
+        by_service.entry(service).or_default();
     }
+    let folder = folder(stack);
     let task = |(service, containers): (String, Vec<Container>)| Task {
         folder: folder.join(&service),
         bounds: stack.log_bounds(&service),
         service,
         containers,
     };
-    by_service.into_iter().map(task).collect()
+    Ok(by_service.into_iter().map(task).collect())
 }
 
 /// Takes the lock of the stack's archives, waiting while another run holds it. It is not the
@@ -115,7 +135,7 @@ pub fn lock(stack: &Stack, report: &Report) -> Result<Lock> {
     let folder = folder(stack);
     let parent = folder.parent().unwrap_or(Path::new("/"));
     if let Err(error) = std::fs::metadata(parent) {
-        if error.kind() != std::io::ErrorKind::NotFound {
+        if error.kind() != ErrorKind::NotFound {
             return Err(explain(error, parent));
         }
         return Err(Problem::prerequisite(

@@ -1,6 +1,5 @@
 //! How jobs ended: a file for each, and metrics of all.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -9,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::home::Home;
 use crate::host::files::{make_folder, read_optional, write_atomically};
+use crate::metrics::Page;
 use crate::stack::job::Job;
 
 /// The last run of a job.
@@ -57,45 +57,38 @@ fn path(home: &Home, job: &str) -> PathBuf {
 }
 
 fn write_metrics(home: &Home, jobs: &[Job]) -> Result<()> {
-    let records: Vec<_> =
-        jobs.iter().map(|job| Ok((job, Record::load(home, &job.name)?))).collect::<Result<_>>()?;
-    write_atomically(&home.metrics().join("schedule.prom"), metrics(&records).as_bytes(), 0o644)
+    let mut page = Page::default();
+    for job in jobs {
+        describe(&mut page, job, &Record::load(home, &job.name)?);
+    }
+    page.write(&home.metrics(), "schedule")
 }
 
-/// A metric of every job: its name, its help, its value where there is one.
-type Metric = (&'static str, &'static str, fn(&Job, &Record) -> Option<i64>);
-
-const METRICS: [Metric; 5] = [
-    ("interval_seconds", "Time between two runs of a scheduled job.", |job, _| {
-        Some(job.interval())
-    }),
-    ("last_start_timestamp_seconds", "When a scheduled job last began.", |_, record| {
-        record.started.map(Timestamp::as_second)
-    }),
-    ("last_end_timestamp_seconds", "When a scheduled job last ended.", |_, record| {
-        record.ended.map(Timestamp::as_second)
-    }),
-    ("last_success_timestamp_seconds", "When a scheduled job last succeeded.", |_, record| {
-        record.succeeded.map(Timestamp::as_second)
-    }),
-    ("last_run_failed", "Whether the last run of a scheduled job failed.", |_, record| {
-        record.is_good().map(|is_good| i64::from(!is_good))
-    }),
-];
-
-/// In the text format of Prometheus.
-fn metrics(records: &[(&Job, Record)]) -> String {
-    let mut text = String::new();
-    for (name, help, value) in METRICS {
-        let name = format!("case_interview_job_{name}");
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
-        for (job, record) in records {
-            if let Some(value) = value(job, record) {
-                let _ = writeln!(text, "{name}{{job_name=\"{}\"}} {value}", job.name);
-            }
+fn describe(page: &mut Page, job: &Job, record: &Record) {
+    let seconds = |time: Option<Timestamp>| time.map(Timestamp::as_second);
+    for (name, help, value) in [
+        ("interval_seconds", "Time between two runs of a scheduled job.", Some(job.interval())),
+        (
+            "last_start_timestamp_seconds",
+            "When a scheduled job last began.",
+            seconds(record.started),
+        ),
+        ("last_end_timestamp_seconds", "When a scheduled job last ended.", seconds(record.ended)),
+        (
+            "last_success_timestamp_seconds",
+            "When a scheduled job last succeeded.",
+            seconds(record.succeeded),
+        ),
+        (
+            "last_run_failed",
+            "Whether the last run of a scheduled job failed.",
+            record.is_good().map(|is_good| i64::from(!is_good)),
+        ),
+    ] {
+        if let Some(value) = value {
+            page.gauge(&format!("job_{name}"), help, &[("job_name", &job.name)], value);
         }
     }
-    text
 }
 
 #[cfg(test)]
@@ -107,22 +100,33 @@ mod tests {
         let job: Job =
             serde_json::from_str(r#"{"name":"a","command":["b"],"every":"hour"}"#).unwrap();
         let time: Timestamp = "2026-11-23T13:05:48Z".parse().unwrap();
-        let never = metrics(&[(&job, Record::default())]);
-        assert!(never.contains("case_interview_job_interval_seconds{job_name=\"a\"} 3600"));
-        assert!(!never.contains("last_start_timestamp_seconds{"));
+        let text = |record: &Record| {
+            let mut page = Page::default();
+            describe(&mut page, &job, record);
+            page.text()
+        };
+        let never = text(&Record::default());
+        assert!(
+            never.contains("case_interview_job_interval_seconds{job_name=\"a\"} 3600"),
+            "{never}"
+        );
+        assert!(!never.contains("last_start") && !never.contains("last_run_failed"), "{never}");
         let failed = Record {
             started: Some(time),
             ended: Some(time),
             error: Some("e".into()),
             succeeded: None,
         };
-        let text = metrics(&[(&job, failed)]);
-        assert!(text.contains("case_interview_job_last_run_failed{job_name=\"a\"} 1"), "{text}");
+        let failed = text(&failed);
         assert!(
-            text.contains(
+            failed.contains("case_interview_job_last_run_failed{job_name=\"a\"} 1"),
+            "{failed}"
+        );
+        assert!(
+            failed.contains(
                 "case_interview_job_last_end_timestamp_seconds{job_name=\"a\"} 1795439148"
             ),
-            "{text}"
+            "{failed}"
         );
     }
 }
