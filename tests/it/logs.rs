@@ -1,6 +1,8 @@
 //! Archived logs: every line once, or the gap named, whatever happens to the run and the engine.
 
 use std::fs;
+use std::net::{Shutdown, TcpListener};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -400,6 +402,41 @@ fn doctor_finds_logs_that_nothing_bounds() {
     let (engine, files) = (of("logs.unbounded"), of("logs.inside"));
     assert!(engine.len() == 1 && engine[0].contains(&unbounded), "{engine:?}");
     assert!(files.len() == 1 && files[0].contains("/tmp/endless.log inside (11 MB)"), "{files:?}");
+}
+
+/// Passes connections on to the engine's socket; returns its port.
+fn engine_over_tcp() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let engine = UnixStream::connect("/var/run/docker.sock").unwrap();
+            let (mut from, mut to) = (client.try_clone().unwrap(), engine.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Write);
+            });
+            let (mut from, mut to) = (engine, client);
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn the_log_of_an_engine_that_is_no_local_socket_is_read_too() {
+    let site = site("logs-tcp");
+    let writer = run(&site, "writer", &[], "seq 1 5000; echo end >&2");
+    wait(&writer);
+    let host = format!("tcp://127.0.0.1:{}", engine_over_tcp());
+    for args in [&["rotate-logs", "dev"][..], &["logs", "dev", "--tail", "1"]] {
+        let output = site.command(args).env("DOCKER_HOST", &host).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(archived(&site, "writer").len(), 5001);
 }
 
 #[test]

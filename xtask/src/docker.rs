@@ -1,6 +1,7 @@
 //! What is said to Docker and Compose.
 
 pub mod compose;
+mod connection;
 pub mod container;
 pub mod engine;
 pub mod helper;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-pub use self::dialogue::Dialogue;
+pub use self::dialogue::{Dialogue, read_within};
 pub use self::interrupt::{Interrupted, check_interrupted, watch_signals};
 use self::interrupt::{kill_group, terminate};
 pub use self::outcome::{Failure, Output, ProcessError};

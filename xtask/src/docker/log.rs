@@ -2,8 +2,7 @@
 //!
 //! Asked over the engine's own interface (docs.docker.com/reference/api/engine, "Get container
 //! logs") and not with `docker logs`: there the two streams arrive on two pipes, which loses their
-//! order, and the parts of a long line run into each other. `docker system dial-stdio` carries the
-//! request, so every kind of endpoint works that the client knows.
+//! order, and the parts of a long line run into each other.
 
 use std::io::{BufRead, BufReader, Read};
 use std::time::Duration;
@@ -11,12 +10,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
+use super::connection::Connection;
 use super::container::Container;
-use crate::process::{Cmd, Dialogue, check_interrupted};
+use crate::process::check_interrupted;
 use crate::report::finding::Problem;
 
 /// Longest silence: the engine may look through gigabytes for where to begin.
 const SILENCE: Duration = Duration::from_secs(600);
+/// The engine passes each message for itself; this many bytes are taken at once.
+const BUFFER: usize = 256 << 10;
 /// More than any log driver passes in one message (16 KiB for those that keep files).
 const LONGEST: usize = 64 << 20;
 
@@ -79,12 +81,10 @@ impl Messages {
             container.id,
             u8::from(follow),
         );
-        let mut dial = Cmd::new("docker").args(["system", "dial-stdio"]);
-        if !follow {
-            dial = dial.time_limit(SILENCE);
-        }
-        let mut body =
-            Body { source: BufReader::new(dial.talk(request.as_bytes())?), left: Left::UntilClose };
+        let silence = (!follow).then_some(SILENCE);
+        let connection = Connection::open(request.as_bytes(), silence)?;
+        let source = BufReader::with_capacity(BUFFER, connection);
+        let mut body = Body { source, left: Left::UntilClose };
         let status = body.head().map_err(|error| body.why(error))?;
         let mut body = BufReader::new(body);
         if status != 200 {
@@ -207,7 +207,7 @@ enum Left {
 /// An HTTP answer's body. The end of a chunked one is told from a connection that broke off.
 #[derive(Debug)]
 struct Body {
-    source: BufReader<Dialogue>,
+    source: BufReader<Connection>,
     left: Left,
 }
 

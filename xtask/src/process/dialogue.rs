@@ -1,6 +1,7 @@
 //! A program that is talked to: its stdin stays open while its stdout is read.
 
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
@@ -57,17 +58,32 @@ impl Dialogue {
 
 impl Read for Dialogue {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let started = Instant::now();
-        let tick = Timespec { tv_sec: 0, tv_nsec: i64::from(POLL.subsec_nanos()) };
-        loop {
-            if poll(&mut [PollFd::new(&self.stdout, PollFlags::IN)], Some(&tick))? > 0 {
-                return self.stdout.read(buffer);
-            }
-            check_interrupted().map_err(io::Error::other)?;
-            if let Some(limit) = self.cmd.time_limit.filter(|limit| started.elapsed() > *limit) {
-                let error = self.cmd.error(Failure::TimedOut(limit), "");
-                return Err(io::Error::other(error));
-            }
+        let limit = self.cmd.time_limit;
+        read_within(&mut self.stdout, buffer, limit)?.ok_or_else(|| {
+            let limit = limit.unwrap_or_default();
+            io::Error::other(self.cmd.error(Failure::TimedOut(limit), ""))
+        })
+    }
+}
+
+/// Reads what comes from `source`; `None` when nothing comes within `limit`.
+///
+/// # Errors
+/// When the user interrupts, or reading fails.
+pub fn read_within(
+    source: &mut (impl Read + AsFd),
+    buffer: &mut [u8],
+    limit: Option<Duration>,
+) -> io::Result<Option<usize>> {
+    let started = Instant::now();
+    let tick = Timespec { tv_sec: 0, tv_nsec: i64::from(POLL.subsec_nanos()) };
+    loop {
+        if poll(&mut [PollFd::new(source, PollFlags::IN)], Some(&tick))? > 0 {
+            return source.read(buffer).map(Some);
+        }
+        check_interrupted().map_err(io::Error::other)?;
+        if limit.is_some_and(|limit| started.elapsed() > limit) {
+            return Ok(None);
         }
     }
 }
