@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use tests::Site;
@@ -158,22 +159,41 @@ fn of_two_at_the_same_moment_one_is_told_who_is_at_work() {
     );
 }
 
+/// A small disk of its own at a path, there until dropped.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(path: PathBuf) -> Self {
+        fs::create_dir_all(&path).unwrap();
+        let disk = Self(path);
+        disk.run("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs"]);
+        disk
+    }
+
+    fn make_read_only(&self) {
+        self.run("mount", &["-o", "remount,ro"]);
+    }
+
+    fn run(&self, program: &str, args: &[&str]) {
+        let status = Command::new(program).args(args).arg(&self.0).status().unwrap();
+        assert!(status.success(), "{program} {args:?} {}", self.0.display());
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).output();
+    }
+}
+
 #[test]
 fn a_full_or_read_only_disk_is_found_before_anything_is_started() {
     let site = Site::new("disk", &[FULL[1]]);
     site.xtask(&["env", "init", "dev"]).succeeds();
-    let mount = site.data();
-    fs::create_dir_all(&mount).unwrap();
-    let run = |program: &str, args: &[&str]| {
-        assert!(Command::new(program).args(args).status().unwrap().success(), "{program} {args:?}")
-    };
-    let path = mount.to_str().unwrap();
-    run("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs", path]);
-    let full = site.xtask(&[&["up", "dev"], Site::images()].concat());
-    run("mount", &["-o", "remount,ro", path]);
-    let read_only = site.xtask(&[&["up", "dev"], Site::images()].concat());
-    run("umount", &[path]);
-    full.ends_with(3).says("free");
-    read_only.ends_with(3).says("read-only");
+    let up = || site.xtask(&[&["up", "dev"], Site::images()].concat());
+    let disk = Disk::mount(site.data());
+    up().ends_with(3).says("free");
+    disk.make_read_only();
+    up().ends_with(3).says("read-only");
     assert!(site.containers().is_empty());
 }

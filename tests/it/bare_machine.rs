@@ -70,7 +70,7 @@ impl Machine {
     /// Takes over the offline images of this machine, since to build them again takes minutes.
     fn load_images(&self) {
         let script = format!(
-            "docker save $(docker images --format '{{{{.Repository}}}}:{{{{.Tag}}}}' | grep -E '^case-interview-offline/(base|postgres|redis|mailhog):') | docker exec --interactive {} docker load",
+            "docker save $(docker images --format '{{{{.Repository}}}}:{{{{.Tag}}}}' | grep -E '^case-interview-offline/(base|mailhog|(postgres|redis)(-exporter)?):') | docker exec --interactive {} docker load",
             self.0
         );
         let output = Command::new("sh").args(["-euc", &script]).output().unwrap();

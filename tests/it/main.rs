@@ -2,16 +2,24 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod api_alerts;
 mod bad_input;
 mod bare_machine;
 mod by_hand;
 mod command_line;
+mod dashboards;
 mod data_safety;
 mod dotenv;
+mod env_check;
+mod guarded;
 mod images;
 mod killed;
 mod lifecycle;
 mod logs;
+mod monitoring;
+mod notifications;
 mod quotas;
+mod rules;
 mod schedule;
 mod secrets;
+mod servers;

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tests::Site;
+use serde_json::Value;
 use tests::composes::FULL;
+use tests::{Run, Site, docker};
 
 /// Every process's arguments, as anybody on the host sees them.
 fn arguments() -> String {
@@ -15,16 +16,45 @@ fn arguments() -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+const SECRETS: [&str; 4] = [
+    "POSTGRES_PASSWORD",
+    "REDIS_PASSWORD",
+    "POSTGRES_EXPORTER_PASSWORD",
+    "REDIS_EXPORTER_PASSWORD",
+];
+
+/// Services and the password that their images take from the environment alone. No other service
+/// has one there.
+const IN_ENVIRONMENT: [(&str, &str); 2] =
+    [("postgres", "POSTGRES_PASSWORD"), ("redis", "REDIS_PASSWORD")];
+
 #[test]
-fn no_secret_in_arguments_output_or_files() {
+fn no_secret_in_arguments_output_files_or_what_the_engine_tells() {
     for compose in FULL {
         let site = Site::new(&format!("secret-{}", compose.word()), &[compose]);
         site.xtask(&["env", "init", "dev"]).succeeds();
-        let secrets = [site.env("POSTGRES_PASSWORD"), site.env("REDIS_PASSWORD")];
+        let secrets = SECRETS.map(|name| (name, site.env(name)));
         let assert_hidden = |place: &str, text: &str| {
-            for secret in &secrets {
-                assert!(!text.contains(secret.as_str()), "a secret stands in {place}: {text}");
+            for (name, secret) in &secrets {
+                assert!(!text.contains(secret.as_str()), "{name} stands in {place}: {text}");
             }
+        };
+        // What others may read: the repository, the data, temporary files.
+        let everything = site.root().parent().unwrap().to_owned();
+        let temporary = everything.join("tmp");
+        fs::create_dir(&temporary).unwrap();
+        let assert_files_hidden = |folder: &Path| {
+            each_file(folder, &mut |path| {
+                let readable =
+                    fs::metadata(path).is_ok_and(|facts| facts.permissions().mode() & 0o077 != 0);
+                if let (true, Ok(text)) = (readable, fs::read(path)) {
+                    assert_hidden(&path.display().to_string(), &String::from_utf8_lossy(&text));
+                }
+            });
+        };
+        let xtask = |args: &[&str]| {
+            let output = site.command(args).env("TMPDIR", &temporary).output().unwrap();
+            Run::new(args.join(" "), &output)
         };
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -32,25 +62,26 @@ fn no_secret_in_arguments_output_or_files() {
                 let mut seen = String::new();
                 while !over.load(Ordering::Relaxed) {
                     seen.push_str(&arguments());
+                    assert_files_hidden(&temporary);
                 }
                 seen
             });
-            let run = site.xtask(&[&["up", "dev", "--verbose"], Site::images()].concat());
+            let run = xtask(&[&["up", "dev", "--verbose"], Site::images()].concat());
             over.store(true, Ordering::Relaxed);
             assert_hidden("ps during up", &watch.join().unwrap());
             let run = run.succeeds();
             assert_hidden("up --verbose", &format!("{}{}", run.stdout, run.stderr));
         });
         assert_hidden("ps afterwards", &arguments());
+        assert_only_in_own_environment(&site, &secrets);
         // A failing statement with a password must not reach the server's log either.
-        let statement = format!("alter role nobody_here password '{}'", secrets[0]);
-        site.xtask(&["shell", "dev", "postgres", "--", "-c", &statement]);
+        let statement = format!("alter role nobody_here password '{}'", secrets[0].1);
+        xtask(&["shell", "dev", "postgres", "--", "-c", &statement]);
         for args in [
             &["status", "dev"][..],
             &["status", "dev", "--json", "-v"],
             &["urls", "dev"],
             &["urls", "dev", "--json"],
-            &["urls", "dev", "--export"],
             &["logs", "dev"],
             &["doctor", "dev", "-v"],
             &["doctor", "dev", "--json"],
@@ -60,20 +91,48 @@ fn no_secret_in_arguments_output_or_files() {
             &["restart", "dev", "-v"],
             &["down", "dev", "-v"],
         ] {
-            let run = site.xtask(args).succeeds();
+            let run = xtask(args).succeeds();
             assert_hidden(&args.join(" "), &format!("{}{}", run.stdout, run.stderr));
         }
-        each_file(&site.root(), &mut |path| {
-            let readable = fs::metadata(path).unwrap().permissions().mode() & 0o077 != 0;
-            if let (true, Ok(text)) = (readable, fs::read(path)) {
-                assert_hidden(&path.display().to_string(), &String::from_utf8_lossy(&text));
-            }
-        });
+        assert!(site.data().join("postgres/PG_VERSION").is_file());
+        assert_files_hidden(&everything);
     }
 }
 
+/// What `docker inspect` says of every container on the engine: `IN_ENVIRONMENT` and no more.
+fn assert_only_in_own_environment(site: &Site, secrets: &[(&str, String)]) {
+    let ids = docker(&["ps", "--all", "--quiet", "--no-trunc"]);
+    let ids: Vec<_> = ids.split_whitespace().collect();
+    let facts = docker(&[&["inspect"], ids.as_slice()].concat());
+    let mut containers: Vec<Value> = serde_json::from_str(&facts).unwrap();
+    let mut found = Vec::new();
+    for container in &mut containers {
+        let environment = container["Config"]["Env"].take();
+        let labels = &container["Config"]["Labels"];
+        let of_project = labels["com.docker.compose.project"] == site.project();
+        let service = labels["com.docker.compose.service"].as_str().unwrap_or_default().to_owned();
+        let lines = environment.as_array().into_iter().flatten().filter_map(Value::as_str);
+        for (line, (name, secret)) in
+            lines.flat_map(|line| secrets.iter().map(move |secret| (line, secret)))
+        {
+            if line.contains(secret.as_str()) {
+                assert!(of_project && line == format!("{name}={secret}"), "{name}: {container}");
+                found.push((service.clone(), (*name).to_owned()));
+            }
+        }
+        let rest = container.to_string();
+        for (name, secret) in secrets {
+            assert!(!rest.contains(secret.as_str()), "{name} stands in a container: {rest}");
+        }
+    }
+    found.sort();
+    let expected = IN_ENVIRONMENT.map(|(service, name)| (service.to_owned(), name.to_owned()));
+    assert_eq!(found, expected);
+}
+
 fn each_file(folder: &Path, look: &mut impl FnMut(&Path)) {
-    for entry in fs::read_dir(folder).unwrap().flatten() {
+    // Temporary files vanish while we look.
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_symlink() {
             continue;

@@ -6,15 +6,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails by panicking")]
 
+pub mod api;
 pub mod composes;
+pub mod mutants;
 pub mod net;
+mod part;
+pub mod receiver;
 mod site;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Condvar, Mutex, OnceLock};
 
-pub use site::{Run, Site, asset};
+pub use part::Part;
+pub use site::{Run, Site, asset, docker};
 
 /// The repository's root.
 pub fn root() -> &'static Path {

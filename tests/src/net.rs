@@ -3,7 +3,9 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
 
 /// Runs `script` with `URL` set, in a container of `image` on the host's network, as a program on
 /// the host would connect. Panics with what it said when it fails.
@@ -85,13 +87,53 @@ pub fn http(
 
 /// The body of a GET on this machine.
 pub fn get(port: u16, path: &str) -> String {
-    let mut stream = connect(port);
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("a request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-    assert!(head.contains(" 200 "), "{head}");
-    body.to_owned()
+    let (status, body) = ask("GET", port, path, None);
+    assert_eq!(status, 200, "{path}: {body}");
+    body
+}
+
+/// The same, for what may fail: the error has what the server said.
+///
+/// # Errors
+/// When nobody answers, or with another status than 200.
+pub fn try_get(port: u16, path: &str) -> Result<String, String> {
+    match http(port, "GET", path, &[], "") {
+        Some((200, _, body)) => Ok(body),
+        Some((_, head, body)) => Err(format!("{head}\n{body}")),
+        None => Err(format!("nobody answers on port {port}")),
+    }
+}
+
+/// The status and body of a request on this machine, logged in as `admin` with a password.
+pub fn ask(method: &str, port: u16, path: &str, password: Option<&str>) -> (u16, String) {
+    send(method, port, path, password, "")
+}
+
+/// As [`ask`], with a body of JSON.
+pub fn send(
+    method: &str,
+    port: u16,
+    path: &str,
+    password: Option<&str>,
+    body: &str,
+) -> (u16, String) {
+    let login = password.map(|password| {
+        let login = base64::engine::general_purpose::STANDARD.encode(format!("admin:{password}"));
+        format!("Authorization: Basic {login}")
+    });
+    let headers: Vec<_> = login.iter().map(String::as_str).collect();
+    let (status, _, body) = http(port, method, path, &headers, body).expect("an answer");
+    (status, body)
+}
+
+/// Waits for what servers do in their own time.
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(180);
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within three minutes: {what}");
+        std::thread::sleep(Duration::from_millis(250));
+    }
 }
 
 fn connect(port: u16) -> TcpStream {

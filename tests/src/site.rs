@@ -11,6 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::composes::{Compose, on_path};
+use crate::part::{EXAMPLE, Part, set};
 use crate::{Permit, root, xtask};
 
 /// Programs that xtask may call, beside docker and a Compose.
@@ -80,13 +81,33 @@ impl Site {
 
     fn copy_files(&self) {
         let options = fs_extra::dir::CopyOptions::new().copy_inside(true);
-        for folder in ["infrastructure", "tests/images"] {
+        for folder in ["docs", "infrastructure", "tests/images"] {
             let target = self.root().join(folder);
             fs::create_dir_all(target.parent().expect("a parent")).expect("a folder");
             fs_extra::dir::copy(root().join(folder), &target, &options).expect("a copy");
         }
         let _ = fs::remove_dir_all(self.root().join("infrastructure/.state"));
-        let _ = fs::remove_file(self.env_file());
+        for part in self.parts() {
+            for entry in fs::read_dir(part.folder()).expect("the stack's folder").flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if name.starts_with(".env") && name != EXAMPLE {
+                    fs::remove_file(entry.path()).expect("the original's .env away");
+                }
+            }
+        }
+        self.forget_people();
+    }
+
+    /// No test tells those whom the original's notifications tell.
+    fn forget_people(&self) {
+        let folder = self.monitoring().folder().join("alertmanager");
+        for entry in fs::read_dir(&folder).expect("AlertManager's folder").flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with("notifications.") && name.ends_with(".toml") {
+                fs::remove_file(entry.path()).expect("the original's notifications away");
+            }
+        }
+        let _ = fs::remove_dir_all(folder.join("secrets"));
     }
 
     /// Puts `composes` where xtask finds them, instead of those it found before.
@@ -111,26 +132,45 @@ impl Site {
     }
 
     fn configure(&self) {
-        let path = self.folder().join(".env.example");
-        let mut text = fs::read_to_string(&path).expect("the example");
-        let data = self.data().display().to_string();
-        let ports = ["POSTGRES_PORT", "REDIS_PORT", "MAILHOG_SMTP_PORT", "MAILHOG_UI_PORT"]
-            .map(|name| (name, port().to_string()));
+        let names = |part: &Part<'_>| {
+            [
+                ("COMPOSE_PROJECT_NAME", part.project()),
+                ("DATA_DIR", self.data().display().to_string()),
+                ("METRICS_NETWORK", self.metrics_network()),
+            ]
+        };
         // Small, so that many may run at once.
-        let sizes =
-            [("REDIS_MAX_MEMORY", "64mb".to_owned()), ("REDIS_MEM_LIMIT", "128mb".to_owned())];
-        let names = [("COMPOSE_PROJECT_NAME", self.project.clone()), ("DATA_DIR", data)];
-        for (name, value) in names.into_iter().chain(ports).chain(sizes) {
-            text =
-                xtask::stack::dotenv::set(&text, name, &value).expect("a value for both Composes");
+        let sizes = [
+            ("REDIS_MAX_MEMORY", "64mb"),
+            ("REDIS_MEM_LIMIT", "128mb"),
+            ("PROMETHEUS_RETENTION_SIZE", "1GB"),
+            ("PROMETHEUS_MEM_LIMIT", "512m"),
+        ];
+        for part in self.parts() {
+            let path = part.folder().join(EXAMPLE);
+            let mut text = fs::read_to_string(&path).expect("the example");
+            let ports: Vec<_> = text
+                .lines()
+                .filter_map(|line| Some(line.split_once("_PORT=")?.0.to_owned() + "_PORT"))
+                .map(|name| (name, port().to_string()))
+                .collect();
+            let names = names(&part).map(|(name, value)| (name.to_owned(), value));
+            let sizes = sizes.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            for (name, value) in names.into_iter().chain(ports).chain(sizes) {
+                if text.contains(&format!("\n{name}=")) {
+                    text = set(&text, &name, &value);
+                }
+            }
+            fs::write(path, text).expect("the example");
         }
-        fs::write(path, text).expect("the example");
     }
 
     /// Puts the shipped `.env.example` back, for checks that compare it.
     pub fn restore_example(&self) {
-        let shipped = root().join("infrastructure/docker/development/.env.example");
-        fs::copy(shipped, self.folder().join(".env.example")).expect("the example");
+        for part in self.parts() {
+            let shipped = root().join("infrastructure/docker").join(part.name()).join(EXAMPLE);
+            fs::copy(shipped, part.folder().join(EXAMPLE)).expect("the example");
+        }
     }
 
     /// Has commands run as this numeric user and group, as `setpriv` arguments.
@@ -147,49 +187,72 @@ impl Site {
         self.folder.path().join("repo")
     }
 
+    /// The development stack.
+    pub fn development(&self) -> Part<'_> {
+        Part::new(self, "development")
+    }
+
+    /// The monitoring stack.
+    pub fn monitoring(&self) -> Part<'_> {
+        Part::new(self, "monitoring")
+    }
+
+    fn parts(&self) -> [Part<'_>; 2] {
+        [self.development(), self.monitoring()]
+    }
+
     /// The development stack's folder.
     pub fn folder(&self) -> PathBuf {
-        self.root().join("infrastructure/docker/development")
+        self.development().folder()
     }
 
     /// Its `.env`.
     pub fn env_file(&self) -> PathBuf {
-        self.folder().join(".env")
+        self.development().env_file()
     }
 
-    /// Its data directory.
+    /// The data directory of both stacks.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    /// The compose project.
+    /// The development stack's compose project.
     pub fn project(&self) -> &str {
         &self.project
     }
 
-    /// A value of `.env`.
+    /// The network that both stacks share.
+    pub fn metrics_network(&self) -> String {
+        format!("{}-metrics", self.project)
+    }
+
+    /// A value of the development stack's `.env`.
     pub fn env(&self, name: &str) -> String {
-        let text = fs::read_to_string(self.env_file()).expect(".env");
-        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
-        line.unwrap_or_else(|| panic!("{name} in .env")).trim_matches('\'').to_owned()
+        self.development().env(name)
     }
 
-    /// Gives `name` a value in `.env`.
+    /// Gives `name` a value there.
     pub fn set_env(&self, name: &str, value: &str) {
-        let text = fs::read_to_string(self.env_file()).expect(".env");
-        let text =
-            xtask::stack::dotenv::set(&text, name, value).expect("a value for both Composes");
-        fs::write(self.env_file(), text).expect(".env");
+        self.development().set_env(name, value);
     }
 
-    /// A port as a number.
+    /// A port of it as a number.
     pub fn port(&self, name: &str) -> u16 {
-        self.env(name).parse().expect("a port")
+        self.development().port(name)
     }
 
     /// Whether this run is on offline images.
     pub fn is_offline() -> bool {
         std::env::var("XTASK_TEST_IMAGES").as_deref() != Ok("upstream")
+    }
+
+    /// The image of this run for `service`: the offline one of this version, or `upstream`.
+    pub fn offline_or(service: &str, version: &str, upstream: &str) -> String {
+        if Self::is_offline() {
+            format!("case-interview-offline/{service}:{version}")
+        } else {
+            upstream.to_owned()
+        }
     }
 
     /// The words after `up dev` that choose the images of this run.
@@ -249,42 +312,16 @@ impl Site {
         found.and_then(|line| line["image"].as_str()).expect("the image").to_owned()
     }
 
-    /// Names and ids of the project's containers.
+    /// Names and ids of the development stack's containers.
     pub fn containers(&self) -> Vec<String> {
-        let text = docker(&[
-            "ps",
-            "--all",
-            "--no-trunc",
-            "--format",
-            "{{.Names}} {{.ID}}",
-            "--filter",
-            &self.label(),
-        ]);
-        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
-        lines.sort();
-        lines
-    }
-
-    fn label(&self) -> String {
-        format!("label=com.docker.compose.project={}", self.project)
+        self.development().containers()
     }
 }
 
 impl Drop for Site {
     fn drop(&mut self) {
-        let helper = format!("label=case-interview.helper={}", self.project);
-        for filter in [self.label(), helper] {
-            let ids = docker(&["ps", "--all", "--quiet", "--filter", &filter]);
-            let ids: Vec<_> = ids.split_whitespace().collect();
-            if !ids.is_empty() {
-                docker(&[&["rm", "--force", "--volumes"], ids.as_slice()].concat());
-            }
-        }
-        for network in
-            docker(&["network", "ls", "--quiet", "--filter", &self.label()]).split_whitespace()
-        {
-            docker(&["network", "rm", network]);
-        }
+        self.parts().iter().for_each(Part::remove);
+        docker(&["network", "rm", &self.metrics_network()]);
     }
 }
 
@@ -317,13 +354,14 @@ impl Run {
         self
     }
 
-    /// Fails the test unless stderr has these words.
+    /// Fails the test unless stdout or stderr has these words.
     #[track_caller]
     pub fn says(self, words: &str) -> Self {
         assert!(
-            self.stderr.contains(words),
-            "`{}` does not say `{words}`\n--- stderr\n{}",
+            self.stdout.contains(words) || self.stderr.contains(words),
+            "`{}` does not say `{words}`\n--- stdout\n{}\n--- stderr\n{}",
             self.line,
+            self.stdout,
             self.stderr
         );
         self
@@ -338,7 +376,7 @@ impl Run {
 }
 
 /// What `docker` prints; for what tests look at and clean up.
-pub(crate) fn docker(args: &[&str]) -> String {
+pub fn docker(args: &[&str]) -> String {
     let output = Command::new("docker").args(args).output().expect("docker runs");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

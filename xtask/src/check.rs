@@ -2,7 +2,10 @@
 
 mod committed;
 mod compose;
+pub mod dashboards;
 mod manifest;
+mod promql;
+mod rules;
 
 use anyhow::Result;
 
@@ -12,11 +15,16 @@ use crate::report::finding::Finding;
 type Check = (&'static str, fn(&Context) -> Result<Vec<Finding>>);
 
 /// In the order in which they are reported. Each returns what it found, at least one finding.
-const CHECKS: [Check; 5] = [
+const CHECKS: &[Check] = &[
     ("manifest.agrees", manifest::agrees_with_compose_files),
     ("compose.variables", compose::variables_agree),
     ("compose.overlay", compose::overlays_keep_flags),
     ("compose.valid", compose::valid_for_every_compose),
+    ("dashboard.agrees", dashboards::agree),
+    ("rules.complete", rules::alerts_are_complete),
+    ("rules.stated", rules::thresholds_are_as_stated),
+    ("rules.cases", rules::every_alert_has_its_cases),
+    ("rules.promtool", rules::accepts_rules_and_cases),
     ("secret.committed", committed::no_secrets),
 ];
 

@@ -1,19 +1,23 @@
 //! The list of commands and the global options.
 
+mod words;
+
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    check, completions, doctor, down, env, images, logs, metrics, restart, rotate_logs, schedule,
-    setup, shell, status, test, up, urls,
+    alerts, check, completions, doctor, down, env, images, logs, metrics, restart, rotate_logs,
+    schedule, setup, shell, status, test, up, urls,
 };
 
 /// Docker infrastructure of the Case Interview Practice Platform
 ///
-/// STACK is `dev`, or `all`.
+/// A STACK that may be left out means all of them.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
 #[command(after_help = "Begin with: cargo xtask up dev")]
 pub struct Cli {
     /// What to do.
@@ -74,9 +78,12 @@ pub enum Color {
 pub enum Command {
     Doctor(doctor::Args),
     Setup(setup::Args),
+    #[command(visible_alias = "start")]
     Up(up::Args),
+    #[command(visible_alias = "stop")]
     Down(down::Args),
     Restart(restart::Args),
+    #[command(visible_alias = "ps")]
     Status(status::Args),
     Urls(urls::Args),
     Logs(logs::Args),
@@ -84,11 +91,57 @@ pub enum Command {
     Schedule(schedule::Args),
     Metrics(metrics::Args),
     Shell(shell::Args),
+    Alerts(alerts::Args),
     Env(env::Args),
     Images(images::Args),
     Check(check::Args),
     Test(test::Args),
     Completions(completions::Args),
+}
+
+/// The whole command line, with the names of stacks and services as stacks.toml has them, for
+/// help and completion.
+pub fn command() -> clap::Command {
+    words::teach(Cli::command())
+}
+
+/// Reads a command line.
+///
+/// # Errors
+/// clap's: it makes no sense, or asks for help.
+pub fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let matches = command().try_get_matches_from(line);
+    match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Err(error) if asks_for_help_on_help(&error) => {
+            parse(["cargo xtask", "--help"].map(OsString::from))
+        }
+        other => other,
+    }
+}
+
+/// `help --help`, which clap takes for a command that there is not.
+fn asks_for_help_on_help(error: &clap::Error) -> bool {
+    let word = error.get(ContextKind::InvalidSubcommand);
+    error.kind() == ErrorKind::InvalidSubcommand
+        && matches!(word, Some(ContextValue::String(word)) if word == "--help" || word == "-h")
+}
+
+/// What a command line that makes no sense lacks, and how it should be.
+pub fn explain(error: &clap::Error) -> (String, String) {
+    let text = error.render().to_string();
+    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut paragraphs = text.trim_start_matches("error: ").split("\n\n").map(one_line);
+    let found = paragraphs.next().unwrap_or_default();
+    let plain = |text: String| match text.split_once(": ") {
+        Some(("tip", tip)) => tip.to_owned(),
+        Some(("Usage", usage)) => format!("usage: {usage}"),
+        _ => text.replace("For more information, try '--help'.", "`--help` says more"),
+    };
+    let mut mend: Vec<_> = paragraphs.map(plain).filter(|text| !text.is_empty()).collect();
+    if error.kind() == ErrorKind::MissingRequiredArgument && found.contains("<STACK>") {
+        mend.insert(0, format!("STACK is one of: {}", words::stacks().join(", ")));
+    }
+    (found, mend.join("; "))
 }
 
 /// What Compose takes for a project's name.
@@ -105,10 +158,42 @@ fn project_name(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use super::*;
 
     #[test]
     fn the_command_line_is_sound() {
-        super::Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    fn explained(line: &str) -> (String, String) {
+        let line = format!("xtask {line}");
+        explain(&parse(line.split(' ').map(OsString::from)).unwrap_err())
+    }
+
+    #[test]
+    fn a_line_that_makes_no_sense_is_answered_with_one_that_does() {
+        let (found, mend) = explained("up");
+        assert_eq!(found, "the following required arguments were not provided: <STACK>");
+        assert!(mend.starts_with("STACK is one of: dev, "), "{mend}");
+        let (found, mend) = explained("status --jsn");
+        assert_eq!(found, "unexpected argument '--jsn' found");
+        assert!(mend.contains("'--json'"), "{mend}");
+    }
+
+    #[test]
+    fn words_of_compose_mean_what_they_mean_there() {
+        let parse = |line: &str| parse(line.split(' ').map(OsString::from)).unwrap().command;
+        assert!(matches!(parse("xtask start dev"), Command::Up(_)));
+        assert!(matches!(parse("xtask stop dev"), Command::Down(_)));
+        assert!(matches!(parse("xtask ps"), Command::Status(_)));
+    }
+
+    #[test]
+    fn help_fits_a_terminal() {
+        let mut command = command().term_width(80);
+        let help = command.render_help().to_string();
+        assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+        let error = parse(["xtask", "help", "--help"].map(OsString::from)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DisplayHelp);
     }
 }

@@ -1,5 +1,6 @@
 //! One file a command, holding its arguments and what it does.
 
+pub mod alerts;
 pub mod check;
 pub mod completions;
 pub mod doctor;

@@ -27,18 +27,33 @@ use crate::stack::manifest::Service;
 /// When one refuses it, or does not say that it has taken it.
 pub fn load(cx: &Context, stack: &Stack) -> Result<()> {
     let containers = cx.containers(stack)?;
+    let changes = changes(stack, &containers)?;
+    plan_of(&changes, stack)?.carry_out(&cx.report)?;
+    changes.iter().try_for_each(|change| change.prove(cx, stack))
+}
+
+/// The steps of [`load`] as things are now.
+///
+/// # Errors
+/// When a service does not say what it has loaded.
+pub fn plan(stack: &Stack, containers: &[Container]) -> Result<Plan> {
+    plan_of(&changes(stack, containers)?, stack)
+}
+
+fn changes<'a>(stack: &'a Stack, containers: &'a [Container]) -> Result<Vec<Change<'a>>> {
     let mut changes = Vec::new();
     for service in stack.active() {
-        if let Some(container) = running(&containers, service) {
+        if let Some(container) = running(containers, service) {
             changes.extend(Change::of(stack, service, container)?);
         }
     }
+    Ok(changes)
+}
+
+fn plan_of(changes: &[Change<'_>], stack: &Stack) -> Result<Plan> {
     let mut plan = Plan::new();
-    for change in &changes {
-        change.plan(stack, &mut plan)?;
-    }
-    plan.carry_out(&cx.report)?;
-    changes.iter().try_for_each(|change| change.prove(cx, stack))
+    changes.iter().try_for_each(|change| change.plan(stack, &mut plan))?;
+    Ok(plan)
 }
 
 /// Refuses what is broken among the configurations that the services have not met yet.

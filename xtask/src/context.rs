@@ -10,6 +10,7 @@ use crate::host::lock::{self, IfHeld, Lock};
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::report::finding::Problem;
+use crate::report::units::count;
 use crate::stack::manifest::Manifest;
 use crate::stack::{Overrides, Stack};
 
@@ -38,6 +39,16 @@ impl Context {
     /// # Errors
     /// When there is no such stack, or its files make no sense.
     pub fn stacks(&self, word: Option<&str>) -> Result<Vec<Stack>> {
+        let stacks = self.stacks_whatever_env_says(word)?;
+        stacks.iter().try_for_each(refuse_broken)?;
+        Ok(stacks)
+    }
+
+    /// As [`Context::stacks`], where a file that cannot be read must stand in nobody's way.
+    ///
+    /// # Errors
+    /// When there is no such stack, or its files make no sense.
+    pub fn stacks_whatever_env_says(&self, word: Option<&str>) -> Result<Vec<Stack>> {
         let definitions = self.manifest.select(word.unwrap_or("all"))?;
         definitions
             .into_iter()
@@ -66,24 +77,46 @@ impl Context {
     /// # Errors
     /// As [`Context::stacks`].
     pub fn reload(&self, stack: &Stack) -> Result<Stack> {
-        Stack::load(&self.root, &stack.definition, &self.overrides)
+        let stack = Stack::load(&self.root, &stack.definition, &self.overrides)?;
+        refuse_broken(&stack)?;
+        Ok(stack)
     }
 
-    /// Takes the project's lock.
+    /// Fails where `--project` names what there is not.
+    ///
+    /// # Errors
+    /// A usage problem; when the engine does not answer.
+    pub fn require_project(&self, stacks: &[Stack]) -> Result<()> {
+        let (Some(project), Some(first)) = (&self.overrides.project, stacks.first()) else {
+            return Ok(());
+        };
+        for stack in stacks {
+            if stack.env.text().is_some() || !self.containers(stack)?.is_empty() {
+                return Ok(());
+            }
+        }
+        let found = format!("there is no project {project} yet (no .env.{project}, no containers)");
+        let start = format!("to make it: cargo xtask up {}", first.short());
+        Err(Problem::usage("project.unknown", found).mend(start).into())
+    }
+
+    /// Takes the project's lock; none where nothing is to be changed.
     ///
     /// # Errors
     /// A problem that names the holder, unless `--wait` was given.
-    pub fn lock(&self, stack: &Stack, what: &str) -> Result<Lock> {
+    pub fn lock(&self, stack: &Stack, what: &str) -> Result<Option<Lock>> {
+        if self.dry_run {
+            return Ok(None);
+        }
         let path = lock::path(&self.state_folder(), &stack.project());
         let if_held = if self.wait { IfHeld::Wait } else { IfHeld::Fail };
         let waiting = |holder: &str| self.report.progress(format!("waiting for {holder}"));
-        Lock::take(&path, &format!("cargo xtask {what}"), if_held, waiting).map_err(|error| {
-            match error.downcast::<lock::Held>() {
-                Ok(held) => Problem::failed("lock.held", held.to_string())
-                    .mend("wait until it has ended, then run the command again")
-                    .into(),
-                Err(error) => error,
-            }
+        let lock = Lock::take(&path, &format!("cargo xtask {what}"), if_held, waiting);
+        lock.map(Some).map_err(|error| match error.downcast::<lock::Held>() {
+            Ok(held) => Problem::failed("lock.held", held.to_string())
+                .mend("wait until it has ended, then run the command again")
+                .into(),
+            Err(error) => error,
         })
     }
 
@@ -97,8 +130,10 @@ impl Context {
         }
         let removed = helper::remove_leftovers(project)?;
         if removed > 0 {
-            self.report
-                .progress(format!("removed {removed} helper container(s) of an interrupted run"));
+            self.report.progress(format!(
+                "removed {} of an interrupted run",
+                count(removed, "helper container")
+            ));
         }
         Ok(())
     }
@@ -123,6 +158,14 @@ impl Context {
     pub fn containers(&self, stack: &Stack) -> Result<Vec<Container>> {
         container::of_project(&stack.project())
     }
+}
+
+fn refuse_broken(stack: &Stack) -> Result<()> {
+    let Some(line) = stack.env.broken_line() else { return Ok(()) };
+    let found = format!("{}:{line}: this line is not text (UTF-8)", stack.env_file());
+    Err(Problem::prerequisite("env.not-text", found)
+        .mend("remove the line, or save the file as UTF-8")
+        .into())
 }
 
 /// The repository's root: the nearest ancestor of the current directory with

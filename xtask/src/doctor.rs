@@ -5,6 +5,7 @@
 
 mod data;
 mod directories;
+mod disk;
 pub mod env_file;
 mod facts;
 pub mod fix;
@@ -15,6 +16,9 @@ mod ports;
 mod postgres;
 mod quota;
 mod secrets;
+mod services;
+pub mod suite;
+mod values;
 
 use std::any::Any;
 use std::thread::{self, ScopedJoinHandle};
@@ -22,6 +26,7 @@ use std::thread::{self, ScopedJoinHandle};
 use anyhow::{Result, anyhow};
 
 use self::facts::{Facts, NoEngine};
+use crate::alerts;
 use crate::context::Context;
 use crate::process::check_interrupted;
 use crate::report::finding::{Finding, Problem, Severity};
@@ -70,21 +75,25 @@ const CHECKS: &[Check] = &[
     ),
     machine(&["compose.found", "compose.missing", "compose.version"], machine::compose_found),
     machine(&["engine.memory"], machine::memory),
-    machine(&["disk.docker", "disk.full", "disk.read-only"], machine::disk_of_docker),
+    machine(&["disk.docker", "disk.full", "disk.read-only"], disk::of_docker),
     machine(&["kernel.overcommit"], machine::overcommit),
     machine(&["kernel.huge-pages"], machine::huge_pages),
     machine(&["port.twice"], ports::twice),
+    machine(&["network.shared"], machine::network_shared),
     stack(&["compose.flavour", "compose.other-flavour"], machine::compose_flavour),
     stack(&["env.missing"], env_file::missing),
     stack(&["env.incomplete"], env_file::incomplete),
     stack(&["env.weak-secret", "env.secret-shared"], secrets::weak_secrets),
     stack(&["env.ambiguous"], env_file::ambiguous),
+    stack(&["env.duplicate"], env_file::duplicate),
     stack(&["env.unknown"], env_file::unknown),
     stack(&["env.mode"], env_file::mode),
+    stack(&["env.empty"], values::empty),
+    stack(&["env.value"], values::allowed),
     stack(&["env.memory-pair"], env_file::memory_pairs),
     stack(&["env.overridden"], env_file::overridden),
     stack(&["port.in-use", "port.address", "port.invalid"], ports::in_use),
-    stack(&["disk.data", "disk.full", "disk.read-only", "disk.size"], machine::disk_of_data),
+    stack(&["disk.data", "disk.full", "disk.read-only", "disk.size"], disk::of_data),
     stack(&["project.other-clone"], data::other_clone),
     stack(&["env.data-dir"], directories::place),
     stack(&["data.directory", "data.foreign", "data.link", "data.owner"], directories::owners),
@@ -93,9 +102,20 @@ const CHECKS: &[Check] = &[
     stack(&["data.other-kind"], data::other_kind),
     stack(&["data.version", "data.half-initialised"], postgres::data),
     stack(&["data.quota"], quota::quotas),
+    stack(
+        &[
+            "service.state",
+            "service.ended",
+            "service.restarts",
+            "service.unhealthy",
+            "service.outdated",
+        ],
+        services::state,
+    ),
     stack(&["data.credentials"], data::credentials),
     stack(&["images.present"], images::present),
     stack(&["images.offline"], images::offline),
+    stack(alerts::IDS, notifications),
     stack(&["logs.unbounded", "logs.unreadable"], logs::bounded),
     stack(&["logs.inside"], logs::inside),
     stack(&["run.leftovers"], data::leftovers),
@@ -128,10 +148,22 @@ const BEFORE_UP: &[&str] = &[
     "port.invalid",
     "env.weak-secret",
     "env.ambiguous",
+    "env.value",
     "env.memory-pair",
     "data.other-kind",
     "data.version",
     "data.half-initialised",
+    "notifications.malformed",
+    "notifications.invalid",
+    "notifications.channel-name",
+    "notifications.unknown-channel",
+    "notifications.no-mail-server",
+    "notifications.secret-place",
+    "notifications.secret-missing",
+    "notifications.secret-unreadable",
+    "notifications.secret-exposed",
+    "notifications.secret-empty",
+    "notifications.secret-lines",
 ];
 
 /// What the checks found.
@@ -164,6 +196,10 @@ impl Diagnosis {
         let enough = if named { 1 } else { self.stacks.len().max(1) };
         !self.machine.iter().any(is_error) && lacking < enough
     }
+}
+
+fn notifications(_: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    alerts::findings(stack)
 }
 
 fn is_error(finding: &Finding) -> bool {

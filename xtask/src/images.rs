@@ -26,10 +26,10 @@ impl std::fmt::Display for NoRegistry {
 impl std::error::Error for NoRegistry {}
 
 impl NoRegistry {
-    /// What ends `up` of `stack`, as its user called it.
-    pub fn problem(&self, stack: &str) -> Problem {
+    /// What ends `up` of `stack`.
+    pub fn problem(&self, stack: &Stack) -> Problem {
         Problem::prerequisite("images.no-registry", self.to_string())
-            .mend(format!("connect to a network with a registry; or build images from Debian's packages: cargo xtask up {stack} --offline"))
+            .mend(format!("connect to a network with a registry; or build images from Debian's packages: cargo xtask up {} --offline", stack.short()))
     }
 }
 

@@ -3,6 +3,7 @@
 //! The binary `xtask` is a thin `main` over this library, so that tests can link it.
 //! `docs/ARCHITECTURE.md` holds the map.
 
+pub mod alerts;
 pub mod check;
 pub mod cli;
 pub mod commands;

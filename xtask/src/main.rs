@@ -3,16 +3,20 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser;
-use xtask::cli::{Cli, Color, Command, Global};
+use clap::error::ErrorKind;
+use xtask::cli::{self, Cli, Color, Command, Global};
 use xtask::context::{self, Context};
 use xtask::process::watch_signals;
-use xtask::report::{Report, Verbosity};
+use xtask::report::finding::Problem;
+use xtask::report::{Report, Verbosity, hint};
 use xtask::stack::Overrides;
 use xtask::stack::manifest::Manifest;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => return wrong_usage(&error),
+    };
     let report = report(&cli.global);
     match run(cli, report) {
         Ok(()) => {
@@ -23,12 +27,27 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints what clap says of a command line that makes no sense, or the help that was asked for.
+fn wrong_usage(error: &clap::Error) -> ExitCode {
+    // What was not understood may hold the option all the same.
+    let json = std::env::args_os().any(|word| word == "--json");
+    if !error.use_stderr()
+        || (error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand && !json)
+    {
+        error.exit();
+    }
+    let (found, mend) = cli::explain(error);
+    let problem = Problem::usage("usage", found).mend(mend);
+    Report::new(Verbosity::Normal, json).failure(&problem.into())
+}
+
 fn run(cli: Cli, report: Report) -> anyhow::Result<()> {
     watch_signals()?;
     let root = context::root();
     let Global { yes, dry_run, wait, data_dir, project, .. } = cli.global;
     let manifest = Manifest::load(&root)?;
     let data_dir = data_dir.map(std::path::absolute).transpose().context("finding --data-dir")?;
+    hint::carry(project.as_deref(), data_dir.as_deref());
     let overrides = Overrides { project, data_dir };
     let cx = &Context { root, manifest, report, yes, dry_run, wait, overrides };
     match cli.command {
@@ -44,6 +63,7 @@ fn run(cli: Cli, report: Report) -> anyhow::Result<()> {
         Command::Schedule(args) => args.run(cx),
         Command::Metrics(args) => args.run(cx),
         Command::Shell(args) => args.run(cx),
+        Command::Alerts(args) => args.run(cx),
         Command::Env(args) => args.run(cx),
         Command::Images(args) => args.run(cx),
         Command::Check(args) => args.run(cx),

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::context::Context;
 use crate::docker::helper::LABEL;
 use crate::docker::image;
+use crate::host::files;
 use crate::host::lock::{self, IfHeld, Lock};
 use crate::plan::Plan;
 use crate::process::{Cmd, find};
@@ -64,8 +65,12 @@ pub fn current<'a>(
 /// # Errors
 /// A prerequisite problem when a program for it is missing; when a build fails.
 pub fn build(cx: &Context, services: &[Service]) -> Result<bool> {
-    if plan(cx, services)?.is_empty() {
+    let steps = plan(cx, services)?;
+    if steps.is_empty() {
         return Ok(false);
+    }
+    if cx.dry_run {
+        return cx.execute(steps).map(|()| true);
     }
     let path = lock::path(&cx.state_folder(), PROJECT);
     let waiting = |holder: &str| cx.report.progress(format!("waiting for {holder}"));
@@ -210,7 +215,7 @@ fn digest(cx: &Context, name: &str) -> Result<String> {
     let mut hasher = Sha256::new();
     let mut files = Vec::new();
     for part in ["base", name] {
-        list(&folder(&cx.root, part), &mut files)?;
+        files.extend(files::below(&folder(&cx.root, part))?);
     }
     if files.iter().any(|file| file.ends_with(PACKAGES)) {
         files.push(unpacker(cx));
@@ -228,12 +233,4 @@ fn digest(cx: &Context, name: &str) -> Result<String> {
 
 fn read(file: &Path) -> Result<String> {
     fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))
-}
-
-fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
-        let path = entry.with_context(|| format!("reading {}", folder.display()))?.path();
-        if path.is_dir() { list(&path, files)? } else { files.push(path) }
-    }
-    Ok(())
 }

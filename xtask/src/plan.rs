@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::host::files::{write_atomically, write_for};
 use crate::host::user::Owner;
@@ -123,13 +124,6 @@ impl Plan {
     /// # Errors
     /// When the JSON document cannot be written.
     pub fn print(&self, report: &Report) -> Result<()> {
-        #[derive(Serialize)]
-        struct Line<'a> {
-            what: &'a str,
-            command: String,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            contents: Option<&'a str>,
-        }
         for step in &self.0 {
             report.line(format!("would: {}", step.what));
             report.line(format!("       {DIM}$ {}{DIM:#}", step.action));
@@ -140,25 +134,26 @@ impl Plan {
         if self.is_empty() {
             report.line("nothing to do");
         }
-        let lines = self.0.iter().map(|step| Line {
-            what: &step.what,
-            command: step.action.to_string(),
-            contents: step.contents(),
-        });
-        report.document("xtask.plan/v1", &serde_json::json!({ "steps": lines.collect::<Vec<_>>() }))
+        let lines: Vec<_> = self.0.iter().map(Line::of).collect();
+        report.document("xtask.plan/v1", &json!({ "steps": lines }))
     }
 
-    /// Takes the steps one after the other.
+    /// Takes the steps one after the other. Those that are done become the JSON document
+    /// `xtask.changes/v1`, unless the command has another.
     ///
     /// # Errors
     /// The first step's that fails; those after it are not taken.
     pub fn carry_out(self, report: &Report) -> Result<()> {
-        for Step { what, action, .. } in self.0 {
+        report.document(CHANGES, &json!({ "steps": [] }))?;
+        for step in self.0 {
             check_interrupted()?;
             let mut live = Live::new(report);
-            live.show(&what);
+            live.show(&step.what);
+            let line = Line::of(&step);
+            let Step { what, action, .. } = step;
             action.carry_out(report, &what, &mut live).with_context(|| what.clone())?;
             live.clear();
+            report.document(CHANGES, &json!({ "steps": [line] }))?;
             report.done(what);
         }
         Ok(())
@@ -171,6 +166,28 @@ impl Step {
         match &self.action {
             Action::Write { contents, .. } if self.is_open => std::str::from_utf8(contents).ok(),
             _ => None,
+        }
+    }
+}
+
+/// The document of what has been changed.
+const CHANGES: &str = "xtask.changes/v1";
+
+/// A step in a JSON document.
+#[derive(Serialize)]
+struct Line {
+    what: String,
+    command: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contents: Option<String>,
+}
+
+impl Line {
+    fn of(step: &Step) -> Self {
+        Self {
+            what: step.what.clone(),
+            command: step.action.to_string(),
+            contents: step.contents().map(str::to_owned),
         }
     }
 }

@@ -334,10 +334,16 @@ impl fmt::Display for Cmd {
         }
         f.write_str(&quote(&self.program.to_string_lossy()))?;
         for arg in &self.args {
-            write!(f, " {}", quote(&arg.to_string_lossy()))?;
+            write!(f, " {}", quote(short_id(&arg.to_string_lossy())))?;
         }
         Ok(())
     }
+}
+
+/// As docker prints ids and takes them too: the first 12 of 64 digits.
+fn short_id(word: &str) -> &str {
+    let is_id = word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_id { word.get(..12).unwrap_or(word) } else { word }
 }
 
 /// `word` in single quotes, unless a shell takes it as it is.
@@ -362,6 +368,11 @@ mod tests {
     fn prints_as_a_shell_would_take_it() {
         let cmd = Cmd::new("sh").args(["-c", "echo 'a b'", ""]).env("PASSWORD", "hidden");
         assert_eq!(cmd.to_string(), r"sh -c 'echo '\''a b'\''' ''");
+    }
+
+    #[test]
+    fn prints_ids_as_docker_does() {
+        assert_eq!(Cmd::new("docker").arg("0a".repeat(32)).to_string(), "docker 0a0a0a0a0a0a");
     }
 
     #[test]

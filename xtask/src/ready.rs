@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn nobody_there_is_asked_again() {
-        let port = crate::host::ports::free(1).unwrap()[0];
+        let port = crate::host::ports::free_for("nobody", 1).unwrap()[0];
         for scheme in ["postgresql", "redis", "smtp", "http"] {
             let answer = ask_text(&format!("{scheme}://u:password@127.0.0.1:{port}/x"));
             assert_eq!(answer, Err(Unanswered::NotYet("nobody listens".to_owned())), "{scheme}");

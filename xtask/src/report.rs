@@ -2,6 +2,7 @@
 //! masked on its way out.
 
 pub mod finding;
+pub mod hint;
 pub mod live;
 pub mod table;
 pub mod units;
@@ -85,7 +86,8 @@ impl Report {
     }
 
     /// The result as one JSON document with `schema`, such as `xtask.status/v1`. A second one of
-    /// the same schema, of another stack perhaps, adds to the lists of the first.
+    /// the same schema, of another stack perhaps, adds to the lists of the first, and what is true
+    /// must be so in both; one of another schema replaces it.
     ///
     /// # Errors
     /// When `value` has no JSON form.
@@ -114,13 +116,18 @@ impl Report {
         Ok(())
     }
 
-    /// Prints the document, if there is one. Says whether there was.
-    pub fn finish(&self) -> bool {
+    /// Whether there is a document that says itself that something is wrong.
+    fn tells_failure(&self) -> bool {
+        let document = DOCUMENT.lock().unwrap_or_else(PoisonError::into_inner);
+        document.as_ref().is_some_and(|document| document.value["ok"] == Value::Bool(false))
+    }
+
+    /// Prints the document, if there is one.
+    pub fn finish(&self) {
         let document = DOCUMENT.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Document { value, revealed, .. }) = document else { return false };
+        let Some(Document { value, revealed, .. }) = document else { return };
         let text = format!("{value:#}");
         to_stdout(&if revealed { text } else { mask(&text) });
-        true
     }
 
     /// What is being done, on stderr.
@@ -182,6 +189,7 @@ fn extend(document: &mut Value, more: Value) {
     for (key, value) in more {
         match (document.get_mut(&key), value) {
             (Some(Value::Array(list)), Value::Array(more)) => list.extend(more),
+            (Some(Value::Bool(ok)), Value::Bool(more)) => *ok &= more,
             (_, value) => drop(document.insert(key, value)),
         }
     }
@@ -209,5 +217,7 @@ mod tests {
         let mut document = json!({ "schema": "a/v1", "services": [1], "ok": true });
         super::extend(&mut document, json!({ "schema": "a/v1", "services": [2], "ok": false }));
         assert_eq!(document, json!({ "schema": "a/v1", "services": [1, 2], "ok": false }));
+        super::extend(&mut document, json!({ "schema": "a/v1", "services": [], "ok": true }));
+        assert_eq!(document["ok"], false, "what is wrong with one stack stays wrong");
     }
 }

@@ -21,6 +21,7 @@ use crate::docker::engine::Endpoint;
 use crate::host::ports;
 use crate::host::user::{self, Owner};
 use crate::report::finding::Problem;
+use crate::report::hint;
 use crate::secret::Secret;
 
 /// Everything known of a stack without asking the engine.
@@ -34,6 +35,8 @@ pub struct Stack {
     pub compose: ComposeFile,
     /// What its `.env` says.
     pub env: Env,
+    /// What the command line must repeat to mean this stack.
+    options: String,
     /// The name of a copy beside the usual one (`--project`).
     copy: Option<String>,
 }
@@ -64,7 +67,7 @@ impl Stack {
             env.preset("COMPOSE_PROJECT_NAME", format!("{project}-{}", definition.name));
             env.preset(&definition.network, format!("{project}-metrics"));
             if env.text().is_none() {
-                preset_ports(&compose, &mut env)?;
+                preset_ports(&format!("{project}-{}", definition.name), &compose, &mut env)?;
             }
         }
         let stack = Self {
@@ -72,10 +75,11 @@ impl Stack {
             folder,
             compose,
             env,
+            options: String::new(),
             copy: overrides.project.clone(),
         };
         stack.hide_secrets();
-        stack.with_data_dir(overrides)
+        Ok(stack.with_data_dir(overrides)?.with_options(overrides))
     }
 
     /// From now on no output shows them.
@@ -110,17 +114,37 @@ impl Stack {
         Ok(self)
     }
 
+    fn with_options(mut self, overrides: &Overrides) -> Self {
+        // Once the file has it, it need not be said again.
+        let data_dir = overrides.data_dir.as_deref();
+        let data_dir = data_dir.filter(|_| self.env.in_file("DATA_DIR").is_none());
+        self.options = hint::options(overrides.project.as_deref(), data_dir);
+        self
+    }
+
     /// Its name, such as `development`.
     pub fn name(&self) -> &str {
         &self.definition.name
     }
 
-    /// The words that a user types for it after a command: `dev`, or `dev --project NAME`.
+    /// The words that a user types for it after a command: `dev`, or `dev --project NAME`, and
+    /// `--data-dir DIR` as long as no `.env` has it.
     pub fn short(&self) -> String {
-        let word = self.definition.aliases.first().unwrap_or(&self.definition.name);
+        format!("{}{}", self.definition.short(), self.options)
+    }
+
+    /// Its `.env` from the repository's root.
+    pub fn env_file(&self) -> String {
+        let name = self.env.path().file_name().unwrap_or_default().to_string_lossy();
+        format!("infrastructure/docker/{}/{name}", self.name())
+    }
+
+    /// The name of a file: `stem.ending` for the usual copy, and `stem.COPY.ending` for one
+    /// beside it, which must not act on what was meant for the usual one.
+    pub fn own_file(&self, stem: &str, ending: &str) -> String {
         match &self.copy {
-            Some(copy) => format!("{word} --project {copy}"),
-            None => word.clone(),
+            Some(copy) => format!("{stem}.{copy}.{ending}"),
+            None => format!("{stem}.{ending}"),
         }
     }
 
@@ -230,8 +254,21 @@ impl Stack {
         let text = template::interpolate(template, &|name| match name {
             "HOST" => Some(host.clone()),
             name => self.env.get(name).map(|value| url::encode(&value)),
-        })?;
-        text.parse()
+        });
+        text.map_err(|missing| self.incomplete(&format!("{missing:#}")))?.parse()
+    }
+
+    /// What ends a command that needs a value which `.env` does not have.
+    pub fn incomplete(&self, what: &str) -> Problem {
+        if self.env.text().is_none() {
+            return Problem::prerequisite(
+                "env.missing",
+                format!("{} has not been started yet, so it has no passwords", self.name()),
+            )
+            .mend(format!("cargo xtask up {}", self.short()));
+        }
+        Problem::prerequisite("env.incomplete", format!("{}: {what}", self.env_file()))
+            .mend(format!("cargo xtask env init {}", self.short()))
     }
 
     /// The owner that a data directory should have: the stated one, or whoever runs us.
@@ -240,10 +277,10 @@ impl Stack {
     }
 }
 
-/// A copy that has no env file yet gets ports that are free.
-fn preset_ports(compose: &ComposeFile, env: &mut Env) -> Result<()> {
+/// A copy that has no env file yet gets ports that are free, the same ones whenever it is asked.
+fn preset_ports(project: &str, compose: &ComposeFile, env: &mut Env) -> Result<()> {
     let published = compose.published_ports(env)?;
-    let free = ports::free(published.len()).context("looking for free ports")?;
+    let free = ports::free_for(project, published.len()).context("looking for free ports")?;
     for (published, port) in published.into_iter().zip(free) {
         if let Some(variable) = published.variable {
             env.preset(&variable, port.to_string());

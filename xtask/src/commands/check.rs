@@ -5,10 +5,15 @@ use anyhow::Result;
 use crate::check;
 use crate::context::Context;
 use crate::report::finding::{Problem, Severity};
+use crate::report::units::count;
 
 /// Everything that can be checked without starting a stack (CI)
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// First put dashboards into the normal form, after an export from Grafana
+    #[arg(long)]
+    fix: bool,
+}
 
 impl Args {
     /// Runs every check and fails once.
@@ -16,10 +21,14 @@ impl Args {
     /// # Errors
     /// When one found an error.
     pub fn run(self, cx: &Context) -> Result<()> {
-        let findings = check::run(cx);
-        for finding in &findings {
-            cx.report.finding(finding);
+        if self.fix {
+            cx.execute(check::dashboards::tidy(&cx.root)?)?;
+            if cx.dry_run {
+                return Ok(());
+            }
         }
+        let findings = check::run(cx);
+        cx.report.findings(&findings);
         let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
         cx.report.document(
             "xtask.check/v1",
@@ -28,7 +37,10 @@ impl Args {
         if errors == 0 {
             return Ok(());
         }
-        Err(Problem::failed("check.failed", format!("{errors} thing(s) to correct; see above"))
-            .into())
+        Err(Problem::failed(
+            "check.failed",
+            format!("{} to correct; see above", count(errors, "thing")),
+        )
+        .into())
     }
 }

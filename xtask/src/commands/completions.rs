@@ -1,9 +1,8 @@
 //! `cargo xtask completions`.
 
 use anyhow::Result;
-use clap::CommandFactory;
 
-use crate::cli::Cli;
+use crate::cli;
 use crate::context::Context;
 
 /// Print a completion script for a shell
@@ -12,6 +11,7 @@ use crate::context::Context;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The shell
+    #[arg(conflicts_with = "json")]
     shell: clap_complete::Shell,
 }
 
@@ -22,7 +22,7 @@ impl Args {
     /// None.
     pub fn run(self, cx: &Context) -> Result<()> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "xtask", &mut script);
+        clap_complete::generate(self.shell, &mut cli::command(), "xtask", &mut script);
         cx.report.line(String::from_utf8_lossy(&script));
         Ok(())
     }

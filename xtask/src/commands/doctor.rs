@@ -5,8 +5,9 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::doctor::{self, Diagnosis, fix};
-use crate::report::Report;
 use crate::report::finding::{Problem, Severity};
+use crate::report::units::count;
+use crate::report::{Report, hint};
 
 /// Is this machine fit? What would fail?
 ///
@@ -42,29 +43,28 @@ impl Args {
             return Ok(());
         }
         let errors = diagnosis.count(Severity::Error);
-        let message = format!("{errors} check(s) found what keeps the stack from working");
+        let message =
+            format!("{} found that would keep the stack from working", count(errors, "thing"));
         let problem = Problem::prerequisite("doctor.unfit", message);
         Err(if self.fix {
             problem.mend("follow the arrows above; the rest is mended")
         } else {
-            problem.mend(
-                "follow the arrows above, or have done what is safe: cargo xtask doctor --fix",
-            )
+            let fix = ["doctor"].into_iter().chain(stack).chain(["--fix"]).collect::<Vec<_>>();
+            let fix = hint::command(&fix.join(" "));
+            problem.mend(format!("follow the arrows above, or have done what is safe: {fix}"))
         }
         .into())
     }
 }
 
 fn print(report: &Report, diagnosis: &Diagnosis, fit: bool) -> Result<()> {
-    let findings: Vec<_> = diagnosis.findings().collect();
-    for finding in &findings {
-        report.finding(finding);
-    }
+    let findings: Vec<_> = diagnosis.findings().cloned().collect();
+    report.findings(&findings);
     report.line(format!(
-        "{} checks, {} warnings, {} errors",
-        findings.len(),
-        diagnosis.count(Severity::Warning),
-        diagnosis.count(Severity::Error)
+        "{}, {}, {}",
+        count(findings.len(), "check"),
+        count(diagnosis.count(Severity::Warning), "warning"),
+        count(diagnosis.count(Severity::Error), "error")
     ));
     report.document("xtask.doctor/v1", &json!({ "findings": findings, "ok": fit }))
 }

@@ -13,19 +13,20 @@ use crate::host::user;
 use crate::logs::rotate;
 use crate::plan::Plan;
 use crate::process::Cmd;
-use crate::report::finding::Problem;
+use crate::report::finding::{Problem, resumed_by};
 use crate::setup::directories::{Found, inspect, of_services as wanted_by_services};
 use crate::setup::{network, origin};
 use crate::stack::Stack;
 
 /// Stop a stack and remove its containers and network; the data stays
 ///
-/// Works on a half-started stack, and whatever .env says.
+/// Works on a half-started stack, and whatever .env says. --purge asks for the name of the compose
+/// project, such as case-interview-development; .env, backups and logs stay.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The stack
     stack: String,
-    /// Remove the data of its services too (asks for the project's name)
+    /// Remove the data of its services too; asks for the name of the compose project
     #[arg(long)]
     purge: bool,
 }
@@ -36,9 +37,12 @@ impl Args {
     /// # Errors
     /// When the engine does not answer, or the purge is not confirmed.
     pub fn run(self, cx: &Context) -> Result<()> {
-        let mut stacks = cx.stacks(Some(&self.stack))?;
+        let word = Some(self.stack.as_str());
+        let mut stacks =
+            if self.purge { cx.stacks(word)? } else { cx.stacks_whatever_env_says(word)? };
         stacks.reverse();
         engine::require()?;
+        cx.require_project(&stacks)?;
         for stack in &stacks {
             let _lock = cx.lock(stack, &format!("down {}", self.stack))?;
             if self.purge {
@@ -57,7 +61,10 @@ impl Args {
             if plan.is_empty() {
                 cx.report.done(format!("{} is down", stack.name()));
             }
-            cx.execute(plan)?;
+            let purge = if self.purge { " --purge" } else { "" };
+            let again = format!("cargo xtask down {}{purge}", stack.short());
+            let stands = "the steps above are done, the others are not";
+            cx.execute(plan).map_err(|error| resumed_by(error, stands, &again))?;
         }
         Ok(())
     }
@@ -92,11 +99,15 @@ fn confirm(cx: &Context, stack: &Stack) -> Result<()> {
     let project = stack.project();
     let lost: Vec<_> = data(stack).map(|path| path.display().to_string()).collect();
     cx.report.warning(format!("this loses the data of {project} for good: {}", lost.join(", ")));
-    if cx.yes || cx.report.ask(&format!("Type {project} to go on:")).as_deref() == Some(&project) {
+    let kept = stack.definition.own_directories.iter().map(|directory| directory.path.as_str());
+    let kept: Vec<_> = [stack.env_file()].into_iter().chain(kept.map(str::to_owned)).collect();
+    cx.report.progress(format!("what stays: {}", kept.join(", ")));
+    let question = format!("Type the name of the compose project, {project}, to go on:");
+    if cx.yes || cx.report.ask(&question).as_deref() == Some(&project) {
         return Ok(());
     }
     Err(Problem::failed("purge.not-confirmed", "nothing was changed")
-        .mend("type the project's name when asked, or give --yes")
+        .mend(format!("type {project} when asked, or give --yes"))
         .into())
 }
 

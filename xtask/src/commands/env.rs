@@ -1,11 +1,12 @@
 //! `cargo xtask env`.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Subcommand;
 
 use crate::context::Context;
 use crate::docker::docker;
 use crate::doctor;
+use crate::plan::Plan;
 use crate::report::finding::{Problem, Severity};
 use crate::setup::env_file;
 
@@ -58,9 +59,8 @@ fn init(cx: &Context, word: Option<&str>) -> Result<()> {
         let plan = env_file::plan(&mut stack, false)?;
         if plan.is_empty() && !cx.dry_run {
             cx.report.done(format!("{} is complete", stack.env.path().display()));
-        } else {
-            cx.execute(plan)?;
         }
+        cx.execute(plan)?;
     }
     Ok(())
 }
@@ -70,9 +70,7 @@ fn check(cx: &Context, word: Option<&str>) -> Result<()> {
     for stack in cx.stacks(word)? {
         findings.extend(doctor::env_file::check(cx, &stack));
     }
-    for finding in &findings {
-        cx.report.finding(finding);
-    }
+    cx.report.findings(&findings);
     let ok = findings.iter().all(|finding| finding.severity < Severity::Error);
     cx.report
         .document("xtask.env-check/v1", &serde_json::json!({ "findings": findings, "ok": ok }))?;
@@ -92,29 +90,24 @@ fn set_password(cx: &Context, word: &str, name: &str) -> Result<()> {
             "env.no-password",
             format!("{name} takes its password from .env at each start"),
         )
-        .mend(format!("cargo xtask up {word}"))
+        .mend(format!("cargo xtask up {}", stack.short()))
         .into());
     };
     let password = stack.env.get(variable).filter(|password| !password.is_empty());
-    let password = password
-        .with_context(|| format!("{variable} is not set in {}", stack.env.path().display()))?;
+    let password = password.ok_or_else(|| stack.incomplete(&format!("{variable} is not set")))?;
     let containers = cx.containers(&stack)?;
     let running = containers
         .iter()
         .find(|container| container.is_running() && container.service() == Some(name));
     let Some(container) = running else {
         return Err(Problem::failed("service.not-running", format!("{name} does not run"))
-            .mend(format!("cargo xtask up {word}, then this command again"))
+            .mend(format!("cargo xtask up {}, then this command again", stack.short()))
             .into());
     };
     let cmd = docker()
         .args(["exec", "--interactive", &container.id, "sh", "-euc", script])
         .stdin(password);
-    if cx.dry_run {
-        cx.report.line(format!("would: set the password of {name}\n       $ {cmd}"));
-        return Ok(());
-    }
-    cmd.run()?;
-    cx.report.done(format!("{name} now has the password of {}", stack.env.path().display()));
-    Ok(())
+    let mut plan = Plan::new();
+    plan.run(format!("give {name} the password of {}", stack.env.path().display()), cmd);
+    cx.execute(plan)
 }

@@ -5,14 +5,16 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use crate::context::Context;
+use crate::docker::container::{self, Container};
 use crate::docker::{docker, engine, image};
 use crate::offline;
 use crate::plan::Plan;
 use crate::process::Cmd;
 use crate::report::finding::Problem;
 use crate::report::table::{self, Cell};
-use crate::report::units::Bytes;
+use crate::report::units::image_size;
 use crate::stack::manifest::Service;
+use crate::stack::{Overrides, Stack};
 
 /// Offline images: real servers from Debian's packages, for machines that reach no registry
 #[derive(Debug, clap::Args)]
@@ -65,7 +67,10 @@ fn services(cx: &Context) -> Vec<Service> {
 /// When a program is missing or a build fails.
 pub fn build(cx: &Context) -> Result<()> {
     if !offline::build(cx, &services(cx))? {
-        cx.report.done("the offline images are there");
+        if !cx.dry_run {
+            cx.report.done("the offline images are there");
+        }
+        return cx.execute(Plan::new());
     }
     Ok(())
 }
@@ -94,11 +99,13 @@ fn list(cx: &Context) -> Result<()> {
             (true, false) => "older than its folder",
             (true, true) => "built",
         };
-        let size = line.bytes.map(|bytes| Bytes(bytes).to_string()).unwrap_or_default();
+        let size = line.bytes.map(image_size).unwrap_or_default();
         vec![line.image.as_str().into(), line.instead_of.as_str().into(), state.into(), size.into()]
     };
     let rows: Vec<_> = lines.iter().map(row).collect();
-    cx.report.line(table::lines(&["IMAGE", "INSTEAD OF", "STATE", "SIZE"], &rows).join("\n"));
+    let head = ["IMAGE", "INSTEAD OF", "STATE", "SIZE"];
+    let table = table::fitting(&head, &rows, &["INSTEAD OF"], table::terminal_width());
+    cx.report.line(table.join("\n"));
     cx.report.document("xtask.images/v1", &serde_json::json!({ "images": lines }))
 }
 
@@ -111,23 +118,13 @@ fn remove(cx: &Context) -> Result<()> {
         if image::present([reference])?.is_empty() {
             continue;
         }
-        let users = docker()
-            .args([
-                "ps",
-                "--all",
-                "--format",
-                "{{.Names}}",
-                "--filter",
-                &format!("ancestor={reference}"),
-            ])
-            .read()?;
+        let users = container::on_image(reference)?;
         if !users.is_empty() && reference != offline::BASE {
-            return Err(Problem::failed(
-                "images.in-use",
-                format!("{reference} is used by {}", users.replace('\n', ", ")),
-            )
-            .mend("take that stack down first: cargo xtask down all")
-            .into());
+            let names: Vec<_> = users.iter().map(Container::name).collect();
+            let found = format!("{reference} is used by {}", names.join(", "));
+            let mut ways: Vec<_> = users.iter().map(|user| way_down(cx, user)).collect();
+            ways.dedup();
+            return Err(Problem::failed("images.in-use", found).mend(ways.join("; ")).into());
         }
         plan.run(
             format!("remove {reference}"),
@@ -135,4 +132,21 @@ fn remove(cx: &Context) -> Result<()> {
         );
     }
     cx.execute(plan)
+}
+
+/// What removes a container: `down` of its stack where that is one of ours.
+fn way_down(cx: &Context, container: &Container) -> String {
+    let project = container.project().unwrap_or_default();
+    let is_its = |stack: &Stack| stack.env.text().is_some() && stack.project() == project;
+    for definition in &cx.manifest.stacks {
+        let copy = project.strip_suffix(&format!("-{}", definition.name)).map(str::to_owned);
+        for project in [None, copy] {
+            let overrides = Overrides { project, ..Overrides::default() };
+            let stack = Stack::load(&cx.root, definition, &overrides).ok().filter(is_its);
+            if let Some(stack) = stack {
+                return format!("cargo xtask down {}", stack.short());
+            }
+        }
+    }
+    format!("docker rm --force {}", container.name())
 }

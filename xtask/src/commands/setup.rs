@@ -40,6 +40,7 @@ impl Args {
             plan.append(accounts::plan(&stack, &cx.containers(&stack)?)?);
             if plan.is_empty() && !cx.dry_run {
                 cx.report.done(format!("{} needs nothing", stack.name()));
+                cx.execute(plan)?;
                 continue;
             }
             cx.execute(plan)?;

@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use anyhow::Result;
 
 use crate::context::Context;
+use crate::plan::Plan;
 use crate::process::Cmd;
 use crate::report::finding::Problem;
 
@@ -14,6 +15,7 @@ pub struct Args {
     /// The stack
     stack: String,
     /// The service
+    #[arg(conflicts_with = "json")]
     service: String,
     /// Arguments for the program inside, such as: -- -c 'SELECT 1'
     #[arg(last = true)]
@@ -45,7 +47,7 @@ impl Args {
         } else {
             "-i"
         };
-        let status = Cmd::new("docker")
+        let cmd = Cmd::new("docker")
             .args([
                 "exec",
                 terminal,
@@ -55,8 +57,12 @@ impl Args {
                 &format!("{} \"$@\"", service.shell),
                 "sh",
             ])
-            .args(&self.arguments)
-            .interactive()?;
-        std::process::exit(status)
+            .args(&self.arguments);
+        if cx.dry_run {
+            let mut plan = Plan::new();
+            plan.run(format!("open a shell in {}", service.name), cmd);
+            return plan.print(&cx.report);
+        }
+        std::process::exit(cmd.interactive()?)
     }
 }

@@ -56,21 +56,39 @@ impl Args {
     /// When the engine does not answer.
     pub fn run(self, cx: &Context) -> Result<()> {
         let stacks = cx.stacks(self.stack.as_deref())?;
-        let mut lines = Vec::new();
+        let mut all = Vec::new();
         for stack in &stacks {
             let containers = match container::of_project(&stack.project()) {
                 Ok(containers) => containers,
                 Err(error) => return Err(engine::require().err().unwrap_or(error)),
             };
-            lines.extend(observe(stack, &containers)?);
+            all.push(observe(stack, &containers)?);
         }
-        let head =
-            ["SERVICE", "STATE", "HEALTH", "UPTIME", "MEMORY", "CPU", "DATA", "PORTS", "IMAGE"];
-        let rows: Vec<_> = lines.iter().map(row).collect();
-        cx.report.line(table::lines(&head, &rows).join("\n"));
-        cx.report.document("xtask.status/v1", &serde_json::json!({ "services": lines }))?;
-        hint(cx, &stacks, &lines);
-        Ok(())
+        cx.require_project(&stacks)?;
+        for (stack, lines) in stacks.iter().zip(&all) {
+            if stacks.len() > 1 || cx.overrides.project.is_some() {
+                cx.report.line(format!("{} (project {})", stack.name(), stack.project()));
+            }
+            show(cx, lines);
+            hint(cx, stack, lines);
+        }
+        let services: Vec<_> = all.into_iter().flatten().collect();
+        cx.report.document("xtask.status/v1", &serde_json::json!({ "services": services }))
+    }
+}
+
+/// Marks a service on an offline image.
+const OFFLINE: &str = "*";
+
+fn show(cx: &Context, lines: &[Line]) {
+    let head = ["SERVICE", "STATE", "UPTIME", "MEMORY", "CPU", "DATA", "PORTS", "IMAGE"];
+    let rows: Vec<_> = lines.iter().map(row).collect();
+    let expendable = ["IMAGE", "CPU", "DATA", "UPTIME", "MEMORY"];
+    let table = table::fitting(&head, &rows, &expendable, table::terminal_width());
+    cx.report.line(table.join("\n"));
+    if lines.iter().any(|line| line.offline) {
+        let legend = "runs on an offline image, not on the pinned one";
+        cx.report.line(format!("{DIM}{OFFLINE} {legend}{DIM:#}"));
     }
 }
 
@@ -124,21 +142,13 @@ fn line(
         image: container.config.image.clone(),
         offline: container.config.image == service.offline_image,
         ports: container.host_ports(),
-        uptime_seconds: container
-            .is_running()
-            .then(|| uptime(&container.state.started_at))
-            .flatten(),
+        uptime_seconds: container.uptime().map(|uptime| uptime.as_secs()),
         memory_bytes: now.memory,
         memory_limit_bytes: limit(container.host_config.memory),
         cpu_percent: now.cpu,
         cpu_shares: limit(container.host_config.cpu_shares),
         ..line
     })
-}
-
-fn uptime(started_at: &str) -> Option<u64> {
-    let started: jiff::Timestamp = started_at.parse().ok()?;
-    u64::try_from(jiff::Timestamp::now().as_second() - started.as_second()).ok()
 }
 
 /// By container id. The engine measures over a second to tell the CPU's share.
@@ -182,16 +192,16 @@ fn data_size(stack: &Stack, service: &Service, running: &[&Container]) -> Option
 
 fn row(line: &Line) -> Vec<Cell> {
     let unknown = || "-".to_owned();
-    let state = match line.state.as_str() {
-        "running" => GOOD,
-        "absent" => DIM,
-        "restarting" | "created" | "paused" => WARNING,
-        _ => BAD,
+    // Of a container that runs, its health says more.
+    let state = match (line.state.as_str(), line.health.as_deref()) {
+        ("running", Some(health)) => health,
+        (state, _) => state,
     };
-    let health = match line.health.as_deref() {
-        Some("healthy") => GOOD,
-        Some("unhealthy") => BAD,
-        _ => WARNING,
+    let style = match state {
+        "running" | "healthy" => GOOD,
+        "absent" => DIM,
+        "starting" | "restarting" | "created" | "paused" => WARNING,
+        _ => BAD,
     };
     let size = |bytes: Option<u64>| bytes.map_or_else(unknown, |bytes| Bytes(bytes).to_string());
     let memory = match (line.memory_bytes, line.memory_limit_bytes) {
@@ -199,20 +209,18 @@ fn row(line: &Line) -> Vec<Cell> {
         (used, _) => size(used),
     };
     let ports: Vec<_> = line.ports.iter().map(u16::to_string).collect();
-    let image =
-        if line.offline { format!("{} (offline image)", line.image) } else { line.image.clone() };
+    let mark = if line.offline { format!(" {OFFLINE}") } else { String::new() };
     let uptime =
         line.uptime_seconds.map(|seconds| duration(std::time::Duration::from_secs(seconds)));
     vec![
-        line.service.as_str().into(),
-        Cell::styled(line.state.as_str(), state),
-        Cell::styled(line.health.clone().unwrap_or_else(unknown), health),
+        format!("{}{mark}", line.service).into(),
+        Cell::styled(state, style),
         uptime.unwrap_or_else(unknown).into(),
         memory.into(),
         line.cpu_percent.map_or_else(unknown, |percent| format!("{percent:.1} %")).into(),
         data(line),
         ports.join(" ").into(),
-        image.into(),
+        line.image.as_str().into(),
     ]
 }
 
@@ -228,15 +236,10 @@ fn data(line: &Line) -> Cell {
     }
 }
 
-fn hint(cx: &Context, stacks: &[Stack], lines: &[Line]) {
-    for stack in stacks {
-        let of_stack = || lines.iter().filter(|line| line.stack == stack.name());
-        if of_stack().any(|line| line.state != "running") {
-            cx.report.progress(format!(
-                "{} is not up whole; cargo xtask up {} goes on from here",
-                stack.name(),
-                stack.short()
-            ));
-        }
+fn hint(cx: &Context, stack: &Stack, lines: &[Line]) {
+    if lines.iter().any(|line| line.state != "running") {
+        let (name, short) = (stack.name(), stack.short());
+        let way = format!("cargo xtask up {short} goes on from here");
+        cx.report.progress(format!("{name} is not up whole; {way}"));
     }
 }

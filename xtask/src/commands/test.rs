@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use serde_json::json;
 
 use crate::commands::images;
 use crate::context::Context;
 use crate::docker::{docker, engine, image};
-use crate::doctor;
+use crate::doctor::{self, suite};
+use crate::offline;
+use crate::plan::Plan;
 use crate::process::{Cmd, Failure, ProcessError};
-use crate::report::finding::Problem;
+use crate::report::finding::{Finding, Problem};
 
 /// Run the project's whole test suite: unit, command line, end to end
 ///
@@ -54,50 +57,57 @@ impl Args {
     /// Runs the tests.
     ///
     /// # Errors
-    /// When one fails, does not build, or the engine is missing without `--no-engine`.
+    /// When one fails, does not build, or the machine lacks what the end-to-end tests need.
     pub fn run(self, cx: &Context) -> Result<()> {
-        let mut tally = Tally::default();
-        let mut broken = Vec::new();
         if self.fix {
-            doctor::fix::mend_machine(cx, true)?;
+            let programs = [&offline::PROGRAMS[..], &suite::PROGRAMS].concat();
+            doctor::fix::mend_machine(cx, &programs)?;
         }
-        self.cargo_test(cx, "xtask", None, &mut tally, &mut broken)?;
-        if !self.no_engine {
-            let images = engine::require().and_then(|()| provide_images(cx));
-            match images {
-                Ok(kind) => self.cargo_test(cx, "tests", Some(kind), &mut tally, &mut broken)?,
-                Err(error) => {
-                    cx.report.warning(format!("the end-to-end tests cannot run: {error:#}"));
-                    tally.failed += 1;
-                }
-            }
+        if cx.dry_run {
+            return self.plan(cx)?.print(&cx.report);
         }
+        let lacking = if self.no_engine { Vec::new() } else { lacking() };
+        lacking.iter().for_each(|finding| cx.report.finding(finding));
+        let mut tally = Tally::default();
+        self.cargo_test(cx, "xtask", None, &mut tally)?;
+        if lacking.is_empty() && !self.no_engine {
+            let kind = provide_images(cx)?;
+            self.cargo_test(cx, "tests", Some(kind), &mut tally)?;
+        }
+        tally.failed += u64::from(!lacking.is_empty());
         cx.report.line(format!("{} passed, {} failed", tally.passed, tally.failed));
+        let ok = tally.failed == 0;
         cx.report.document(
             "xtask.test/v1",
-            &serde_json::json!({ "passed": tally.passed, "failed": tally.failed }),
+            &json!({ "passed": tally.passed, "failed": tally.failed, "lacking": lacking, "ok": ok }),
         )?;
-        if tally.failed > 0 {
-            return Err(Problem::failed("test.failed", "tests failed; see above").into());
-        }
-        match broken.pop() {
-            Some(package) => Err(Problem::failed(
-                "test.broken",
-                format!("the tests of `{package}` did not run to their end"),
-            )
-            .into()),
-            None => Ok(()),
+        match (ok, lacking.is_empty()) {
+            (true, _) => Ok(()),
+            (_, true) => Err(Problem::failed("test.failed", "tests failed; see above").into()),
+            _ => Err(Problem::prerequisite("test.unfit", "the end-to-end tests cannot run here")
+                .mend("follow the arrows above")
+                .into()),
         }
     }
 
-    fn cargo_test(
-        &self,
-        cx: &Context,
-        package: &str,
-        images: Option<Kind>,
-        tally: &mut Tally,
-        broken: &mut Vec<String>,
-    ) -> Result<()> {
+    /// What would run, for `--dry-run`.
+    fn plan(&self, cx: &Context) -> Result<Plan> {
+        let mut plan = Plan::new();
+        plan.run("run the tests of xtask", self.cargo(cx, "xtask", None));
+        if self.no_engine {
+            return Ok(plan);
+        }
+        let missing = missing_images(cx)?;
+        let kind = if missing.is_empty() { Kind::Upstream } else { Kind::Offline };
+        for image in missing {
+            let what = format!("pull {image}, or else build the offline images");
+            plan.run(what, image::pull(&image));
+        }
+        plan.run("run the end-to-end tests", self.cargo(cx, "tests", Some(kind)));
+        Ok(plan)
+    }
+
+    fn cargo(&self, cx: &Context, package: &str, images: Option<Kind>) -> Cmd {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
         let mut cmd = Cmd::new(cargo)
             .args(["test", "--quiet", "--no-fail-fast", "--package", package])
@@ -109,23 +119,39 @@ impl Args {
         if self.long {
             cmd = cmd.env("XTASK_TEST_LONG", "1");
         }
+        cmd
+    }
+
+    fn cargo_test(
+        &self,
+        cx: &Context,
+        package: &str,
+        images: Option<Kind>,
+        tally: &mut Tally,
+    ) -> Result<()> {
         let failed_before = tally.failed;
-        let outcome = cmd.each_line(|line| {
+        let outcome = self.cargo(cx, package, images).each_line(|line| {
             tally.count(line);
             cx.report.line(line);
         });
-        match outcome {
-            Err(error) => match error.downcast_ref::<ProcessError>().map(|error| error.failure) {
-                Some(Failure::Status(_)) if tally.failed > failed_before => Ok(()),
-                Some(Failure::Status(_)) => {
-                    broken.push(package.to_owned());
-                    Ok(())
-                }
-                _ => Err(error),
-            },
-            Ok(()) => Ok(()),
+        let Err(error) = outcome else { return Ok(()) };
+        match error.downcast_ref::<ProcessError>().map(|error| error.failure) {
+            Some(Failure::Status(_)) => {
+                // A suite that does not build, or that a signal ended, counts nothing itself.
+                tally.failed += u64::from(tally.failed == failed_before);
+                Ok(())
+            }
+            _ => Err(error),
         }
     }
+}
+
+/// What keeps the end-to-end tests from running, an engine included.
+fn lacking() -> Vec<Finding> {
+    let mut lacking = suite::lacking();
+    let engine = engine::require().err();
+    lacking.extend(engine.map(|error| Finding::of_error("test.engine", &error)));
+    lacking
 }
 
 /// Which images the end-to-end tests run on.
@@ -145,25 +171,33 @@ impl Kind {
 }
 
 fn provide_images(cx: &Context) -> Result<Kind> {
+    for reference in missing_images(cx)? {
+        cx.report.progress(format!("pulling {reference}"));
+        let pull = docker()
+            .args(["pull", "--quiet", &reference])
+            .time_limit(Duration::from_secs(900))
+            .output()?;
+        if !pull.success() {
+            cx.report.progress("no registry can be reached, so the tests run on offline images");
+            images::build(cx)?;
+            return Ok(Kind::Offline);
+        }
+    }
+    Ok(Kind::Upstream)
+}
+
+/// The pinned images that the engine does not have.
+fn missing_images(cx: &Context) -> Result<Vec<String>> {
+    let mut missing = Vec::new();
     for stack in cx.stacks(None)? {
         for service in &stack.definition.services {
             let reference = stack.compose.default_image(&service.name)?;
             if image::present([reference.as_str()])?.is_empty() {
-                cx.report.progress(format!("pulling {reference}"));
-                let pull = docker()
-                    .args(["pull", "--quiet", &reference])
-                    .time_limit(Duration::from_secs(900))
-                    .output()?;
-                if !pull.success() {
-                    cx.report
-                        .progress("no registry can be reached, so the tests run on offline images");
-                    images::build(cx)?;
-                    return Ok(Kind::Offline);
-                }
+                missing.push(reference);
             }
         }
     }
-    Ok(Kind::Upstream)
+    Ok(missing)
 }
 
 #[cfg(test)]

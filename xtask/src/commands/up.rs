@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::alerts;
 use crate::commands::urls;
 use crate::configuration;
 use crate::context::Context;
@@ -12,8 +13,10 @@ use crate::docker::container::{self, Container};
 use crate::docker::engine::Engine;
 use crate::doctor::{self, Intent};
 use crate::images::{self, NoRegistry};
+use crate::offline::PROGRAMS;
 use crate::plan::Plan;
 use crate::ready::wait::until_ready;
+use crate::report::finding::{Severity, resumed_by};
 use crate::setup::{accounts, complete, network, origin, prepare};
 use crate::stack::Stack;
 
@@ -43,11 +46,14 @@ impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
         let stacks = cx.stacks(Some(&self.stack))?;
         if self.fix {
-            doctor::fix::mend_machine(cx, self.offline)?;
+            doctor::fix::mend_machine(cx, if self.offline { &PROGRAMS } else { &[] })?;
         }
         Engine::ask()?;
         for stack in stacks {
-            self.up(cx, stack)?;
+            let offline = if self.offline { " --offline" } else { "" };
+            let again = format!("cargo xtask up {}{offline}", stack.short());
+            let stands = "what is done stays, and what was started runs on";
+            self.up(cx, stack).map_err(|error| resumed_by(error, stands, &again))?;
         }
         Ok(())
     }
@@ -60,7 +66,7 @@ impl Args {
                 let no_registry = error.downcast::<NoRegistry>()?;
                 let question = "No registry can be reached. Build offline images instead (see tests/images/README.md)?";
                 if self.offline || !cx.report.confirm(question) {
-                    return Err(no_registry.problem(&self.stack).into());
+                    return Err(no_registry.problem(&stack).into());
                 }
                 self.start(cx, &stack, true)
             }
@@ -83,6 +89,13 @@ impl Args {
                 false => Vec::new(),
             };
             plan.append(start_plan(&stack, &compose, &unwanted)?);
+            match configuration::plan(&stack, &containers) {
+                Ok(steps) => plan.append(steps),
+                // Such as after a change of the password that it is asked with.
+                Err(error) => cx
+                    .report
+                    .warning(format!("what services would load anew is unknown: {error:#}")),
+            }
             return plan.print(&cx.report);
         }
         plan.carry_out(&cx.report)?;
@@ -95,6 +108,7 @@ impl Args {
         self.wait(cx, &stack)?;
         origin::answered(&stack)?.carry_out(&cx.report)?;
         warn_of_offline(cx, &stack);
+        warn_of_silence(cx, &stack)?;
         urls::print(cx, std::slice::from_ref(&stack), urls::Form::default())
     }
 
@@ -143,6 +157,14 @@ fn stale<'a>(stack: &Stack, containers: &'a [Container]) -> Vec<&'a Container> {
             || service.is_some_and(|service| active.iter().all(|one| one.name != service.name))
     };
     containers.iter().filter(is_stale).collect()
+}
+
+/// What keeps people from being told of alerts.
+fn warn_of_silence(cx: &Context, stack: &Stack) -> Result<()> {
+    let findings = alerts::findings(stack)?;
+    let warnings = findings.iter().filter(|finding| finding.severity == Severity::Warning);
+    warnings.for_each(|finding| cx.report.finding(finding));
+    Ok(())
 }
 
 fn warn_of_offline(cx: &Context, stack: &Stack) {

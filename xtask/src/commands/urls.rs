@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::process::quote;
+use crate::report::hint;
 use crate::report::table::{self, Cell};
 use crate::stack::Stack;
 
@@ -24,7 +25,7 @@ pub struct Form {
     #[arg(long)]
     reveal: bool,
     /// Print shell exports such as DATABASE_URL; eval "$(cargo xtask urls dev --export --reveal)"
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, requires = "reveal", conflicts_with = "json")]
     export: bool,
 }
 
@@ -90,7 +91,11 @@ pub fn print(cx: &Context, stacks: &[Stack], form: Form) -> Result<()> {
         (false, false) => cx.report.line(text.join("\n")),
     }
     if !form.reveal {
-        cx.report.progress("Passwords are masked; --reveal shows them: cargo xtask urls --reveal");
+        let command = match stacks {
+            [stack] => format!("cargo xtask urls {} --reveal", stack.short()),
+            _ => hint::command("urls --reveal"),
+        };
+        cx.report.progress(format!("Passwords are masked; this shows them: {command}"));
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -14,6 +15,9 @@ use crate::report::finding::{Finding, Problem};
 use crate::setup::generated;
 use crate::stack::Stack;
 use crate::stack::manifest::{Configuration, Service};
+
+/// Longest that a busy machine may take to make a container and have the tool look.
+const CHECKING: Duration = Duration::from_secs(300);
 
 /// Looks at the configurations of `services`, side by side.
 ///
@@ -102,6 +106,7 @@ fn refused(
     let at = &configuration.at;
     let image = stack.image(service)?;
     let mut cmd = docker()
+        .time_limit(CHECKING)
         .args(["run", "--rm", "--pull", "never", "--network", "none", "--read-only"])
         .args(["--label", &format!("{}={}", helper::LABEL, stack.project())])
         .args(["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--log-driver", "none"])

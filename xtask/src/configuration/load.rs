@@ -10,10 +10,11 @@ use crate::docker::container::{self, Container};
 use crate::docker::docker;
 use crate::plan::Plan;
 use crate::process::check_interrupted;
-use crate::ready::http;
+use crate::ready::{Unanswered, http};
 use crate::report::finding::Problem;
 use crate::stack::Stack;
 use crate::stack::manifest::{Load, Service};
+use crate::stack::url::Url;
 
 /// Longest that a service may take to load its configuration.
 const LOADING: Duration = Duration::from_secs(60);
@@ -86,7 +87,7 @@ impl<'a> Change<'a> {
         let name = &self.service.name;
         match self.how {
             How::Signal { .. } => plan.run(
-                format!("have {name} load its changed configuration"),
+                format!("tell {name} to load its changed configuration"),
                 container::hang_up(&[self.container]),
             ),
             How::Script { secret, script } => {
@@ -137,15 +138,32 @@ impl<'a> Change<'a> {
     }
 }
 
+/// Its metrics, waited for: it may just have been started.
+fn metrics(stack: &Stack, service: &Service, url: &Url) -> Result<String> {
+    let start = Instant::now();
+    loop {
+        check_interrupted()?;
+        match http::get(url, "/metrics") {
+            Ok(text) => return Ok(text),
+            Err(Unanswered::NotYet(_)) if start.elapsed() < LOADING => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            Err(why) => {
+                let name = &service.name;
+                let found = format!("{name} does not give its metrics: {why}");
+                return Err(Problem::failed("service.no-metrics", found)
+                    .mend(format!("cargo xtask logs {} {name} --tail 20", stack.short()))
+                    .into());
+            }
+        }
+    }
+}
+
 fn loaded(stack: &Stack, service: &Service, metric: &str) -> Result<Loaded> {
     let name = &service.name;
     let endpoint = service.endpoints.first();
     let endpoint = endpoint.with_context(|| format!("{name} has no endpoint for its metrics"))?;
-    let url = stack.url(&endpoint.url)?;
-    let text = http::get(&url, "/metrics").map_err(|why| {
-        Problem::failed("service.no-metrics", format!("{name} does not give its metrics: {why}"))
-            .mend(format!("cargo xtask restart {} {name}", stack.short()))
-    })?;
+    let text = metrics(stack, service, &stack.url(&endpoint.url)?)?;
     let value = |suffix: &str| {
         let name = format!("{metric}_{suffix} ");
         text.lines().find_map(|line| line.strip_prefix(&name)?.trim().parse::<f64>().ok())

@@ -10,6 +10,7 @@ use super::container::Container;
 use super::engine::{Engine, parse_version};
 use crate::process::{Cmd, check_interrupted};
 use crate::report::finding::Problem;
+use crate::report::hint;
 use crate::stack::Stack;
 
 /// How it is called.
@@ -111,7 +112,7 @@ impl Compose {
                 "compose.other-flavour",
                 format!("the containers that are there were made by Compose {made_by}, which is no longer found; {preferred} would recreate them all"),
             )
-            .mend("cargo xtask down, then the command again (the data stays)")
+            .mend(format!("{}, then the command again (the data stays)", hint::command("down all")))
             .into()
         })
     }
@@ -205,6 +206,8 @@ fn none_fit(found: &[Compose], oldest: &semver::Version) -> Problem {
         Some(compose) => format!("{compose} is too old; {oldest} or later can read our files"),
     };
     let id = if found.is_empty() { "compose.missing" } else { "compose.version" };
-    Problem::prerequisite(id, message)
-        .mend("install the Compose plugin (docs.docker.com/compose/install); on Debian and Ubuntu: cargo xtask doctor --fix")
+    Problem::prerequisite(id, message).mend(format!(
+        "install the Compose plugin (docs.docker.com/compose/install); on Debian and Ubuntu: {}",
+        hint::command("doctor --fix")
+    ))
 }

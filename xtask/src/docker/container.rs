@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -240,6 +240,11 @@ impl Container {
         }
     }
 
+    /// For how long it has been running.
+    pub fn uptime(&self) -> Option<Duration> {
+        self.started_at()?.elapsed().ok().filter(|_| self.is_running())
+    }
+
     /// The ports that it has on the host, without doubles for IPv6.
     pub fn host_ports(&self) -> Vec<u16> {
         let bindings =
@@ -258,6 +263,14 @@ impl Container {
 /// When the engine does not answer.
 pub fn of_project(project: &str) -> Result<Vec<Container>> {
     list(&["--filter", &format!("label={PROJECT}={project}")])
+}
+
+/// Every container on the image `reference` or on one made from it.
+///
+/// # Errors
+/// When the engine does not answer.
+pub fn on_image(reference: &str) -> Result<Vec<Container>> {
+    list(&["--filter", &format!("ancestor={reference}")])
 }
 
 /// Every container on the engine.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::docker;
 use crate::process::{Failure, ProcessError, find};
 use crate::report::finding::Problem;
+use crate::report::hint;
 
 /// Where the client talks to by default.
 const DEFAULT: &str = "unix:///var/run/docker.sock";
@@ -215,7 +216,7 @@ fn classify(error: anyhow::Error) -> anyhow::Error {
 
 fn no_command() -> Problem {
     Problem::prerequisite("docker.command", "there is no `docker` command on the PATH")
-        .mend("install Docker Engine 20.10 or later (docs.docker.com/engine/install); on Debian and Ubuntu: cargo xtask doctor --fix")
+        .mend(format!("install Docker Engine 20.10 or later (docs.docker.com/engine/install); on Debian and Ubuntu: {}", hint::command("doctor --fix")))
 }
 
 /// Not running, no permission and unreachable are three things with three ways out.
@@ -237,7 +238,7 @@ fn unreachable(said: &str) -> Problem {
             .mend("check the network and DOCKER_HOST, or use the local one: unset DOCKER_HOST; docker context use default")
     } else {
         Problem::prerequisite("engine.not-running", format!("no Docker engine answers at {endpoint}"))
-            .mend("start it: sudo systemctl start docker (Docker Desktop: start the application); on Debian and Ubuntu: cargo xtask doctor --fix")
+            .mend(format!("start it: sudo systemctl start docker (Docker Desktop: start the application); on Debian and Ubuntu: {}", hint::command("doctor --fix")))
     }
 }
 

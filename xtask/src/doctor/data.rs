@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::facts::Facts;
+use super::services::runs_as_configured;
 use crate::docker::container::Container;
 use crate::host::files::partials;
 use crate::host::lock;
@@ -139,7 +140,8 @@ pub(super) fn credentials(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Findin
     }
     let mut findings = Vec::new();
     for service in &stack.definition.services {
-        if service.secrets.is_empty() || !facts.is_running(stack, &service.name)? {
+        // One that runs on other ports is another check's finding.
+        if service.secrets.is_empty() || !runs_as_configured(facts, stack, &service.name)? {
             continue;
         }
         for endpoint in &service.endpoints {

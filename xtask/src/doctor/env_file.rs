@@ -6,8 +6,9 @@ use anyhow::{Context, Result};
 
 use super::facts::Facts;
 use super::secrets::weak_secrets;
+use super::{ports, values};
 use crate::context::Context as Invocation;
-use crate::report::finding::Finding;
+use crate::report::finding::{Finding, Severity};
 use crate::report::units::Bytes;
 use crate::stack::Stack;
 use crate::stack::dotenv::{Assignment, Reading};
@@ -23,13 +24,36 @@ pub(super) fn secrets(stack: &Stack) -> Vec<&str> {
 /// What can be said of the file without an engine, for `env check`.
 pub fn check(cx: &Invocation, stack: &Stack) -> Vec<Finding> {
     let facts = Facts::new(cx, std::slice::from_ref(stack));
-    let checks =
-        [missing, incomplete, weak_secrets, ambiguous, unknown, mode, memory_pairs, overridden];
+    let checks = [
+        absent,
+        incomplete,
+        weak_secrets,
+        ambiguous,
+        duplicate,
+        unknown,
+        mode,
+        values::empty,
+        values::allowed,
+        memory_pairs,
+        ports::invalid,
+        ports::twice_in,
+        overridden,
+    ];
     let run = |check: fn(&Facts<'_>, &Stack) -> Result<Vec<Finding>>| {
         check(&facts, stack)
             .unwrap_or_else(|error| vec![Finding::of_error("env.unreadable", &error)])
     };
     checks.into_iter().flat_map(run).collect()
+}
+
+/// Who asks about the file needs it; who asks about the machine is about to have it written.
+fn absent(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    let mut findings = missing(facts, stack)?;
+    for finding in findings.iter_mut().filter(|finding| finding.severity == Severity::Warning) {
+        finding.severity = Severity::Error;
+        finding.mend = Some(format!("cargo xtask env init {}", stack.short()));
+    }
+    Ok(findings)
 }
 
 pub(super) fn missing(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
@@ -38,8 +62,8 @@ pub(super) fn missing(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> 
         if stack.env.text().is_some() {
             Finding::ok("env.missing", format!("{file} is there"))
         } else {
-            Finding::error("env.missing", format!("{file} is not there yet"))
-                .mend(format!("cargo xtask env init {}", stack.short()))
+            Finding::warning("env.missing", format!("{file} is not there yet"))
+                .mend(format!("cargo xtask up {} writes it", stack.short()))
         }
         .about(stack.name()),
     ])
@@ -92,7 +116,7 @@ pub(super) fn ambiguous(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>
         let name = if assignment.key.is_empty() { "this line" } else { &assignment.key };
         findings.push(
             Finding::error("env.ambiguous", format!("{name}: {difference}"))
-                .mend("write the value in 'single quotes', or choose letters and digits only")
+                .mend(way_out(assignment))
                 .at(facts.shown(stack.env.path()), Some(assignment.line)),
         );
     }
@@ -117,6 +141,37 @@ fn difference(assignment: &Assignment, is_secret: bool) -> Option<String> {
         }
         _ => Some(format!("{v1} and {v2} read different values")),
     }
+}
+
+fn way_out(assignment: &Assignment) -> &'static str {
+    match (&assignment.v2, &assignment.v1) {
+        (Reading::Problem(why), _) | (_, Reading::Problem(why)) if why.contains("quote") => {
+            "close the quote: NAME='value'"
+        }
+        (Reading::Problem(_), _) | (_, Reading::Problem(_)) => {
+            "remove the line, make it a comment with #, or write NAME=value"
+        }
+        _ => "write the value in 'single quotes', or choose letters and digits only",
+    }
+}
+
+/// A name that stands there twice: only the last counts, and people change the first.
+pub(super) fn duplicate(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    if stack.env.text().is_none() {
+        return Ok(findings);
+    }
+    let all = stack.env.assignments();
+    for (index, again) in all.iter().enumerate().filter(|(_, again)| !again.key.is_empty()) {
+        let earlier = all.iter().take(index).rfind(|earlier| earlier.key == again.key);
+        if let Some(earlier) = earlier {
+            let found =
+                format!("{} stands on line {} too; this one counts", again.key, earlier.line);
+            let finding = Finding::warning("env.duplicate", found).mend("remove one of the lines");
+            findings.push(finding.at(facts.shown(stack.env.path()), Some(again.line)));
+        }
+    }
+    Ok(findings)
 }
 
 pub(super) fn unknown(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {

@@ -10,7 +10,6 @@ use super::data::partial_files;
 use crate::context::Context;
 use crate::docker::{docker, engine, helper};
 use crate::host::user;
-use crate::offline::PROGRAMS;
 use crate::plan::Plan;
 use crate::process::{Cmd, find};
 use crate::report::finding::{Finding, Severity};
@@ -120,15 +119,15 @@ pub fn mend(cx: &Context, stacks: &[Stack]) -> Result<()> {
     Ok(())
 }
 
-/// Mends Docker and Compose, and with `offline` gets what offline images are built with. The
-/// caller must hold no lock.
+/// Mends Docker and Compose, and installs those of `programs` that are missing. The caller must
+/// hold no lock.
 ///
 /// # Errors
 /// The first step's that fails.
-pub fn mend_machine(cx: &Context, offline: bool) -> Result<()> {
+pub fn mend_machine(cx: &Context, programs: &[&str]) -> Result<()> {
     let ids = ["docker.command", "compose.missing", "engine.not-running"];
     let diagnosis = super::diagnose_only(cx, &cx.stacks(None)?, &ids)?;
-    let mut plan = if offline { packages_plan(&PROGRAMS) } else { Plan::new() };
+    let mut plan = packages_plan(programs);
     plan.append(machine_plan(&diagnosis));
     if plan.is_empty() { Ok(()) } else { cx.execute(plan) }
 }
@@ -151,6 +150,9 @@ fn packages_of(program: &str) -> Vec<&str> {
         "pip" | "pip3" => vec!["python3-pip"],
         // Ubuntu's debootstrap only recommends the keys of Debian.
         "debootstrap" => vec!["debootstrap", "debian-archive-keyring"],
+        "chown" => vec!["coreutils"],
+        "ps" => vec!["procps"],
+        "setpriv" => vec!["util-linux"],
         program => vec![program],
     }
 }

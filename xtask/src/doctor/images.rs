@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::facts::Facts;
 use crate::report::finding::Finding;
+use crate::report::units::count;
 use crate::stack::Stack;
 
 /// Nothing is pulled, and no registry asked: without one that would take a long time to find out.
@@ -24,11 +25,8 @@ pub(super) fn present(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> 
         findings.push(Finding::warning("images.present", found).mend("cargo xtask images build"));
     }
     if !to_pull.is_empty() {
-        let found = format!(
-            "{} image(s) are missing and will be pulled: {}",
-            to_pull.len(),
-            to_pull.join(", ")
-        );
+        let missing = count(to_pull.len(), "image");
+        let found = format!("{missing} missing, to be pulled: {}", to_pull.join(", "));
         findings.push(Finding::warning("images.present", found).mend(format!(
             "nothing; where no registry can be reached: cargo xtask images build, then cargo xtask up {short} --offline"
         )));

@@ -13,13 +13,11 @@ use crate::stack::compose_file::PublishedPort;
 
 pub(super) fn in_use(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     let file = facts.shown(stack.env.path());
-    let published = match stack.compose.published_ports(&stack.env) {
-        Ok(published) => published,
-        Err(error) => {
-            let finding = Finding::error("port.invalid", format!("{error:#}")).about(stack.name());
-            return Ok(vec![finding.mend(format!("correct the port in {file}"))]);
-        }
-    };
+    let invalid = invalid(facts, stack)?;
+    if !invalid.is_empty() {
+        return Ok(invalid);
+    }
+    let published = stack.compose.published_ports(&stack.env)?;
     if facts.endpoint().is_remote() {
         let found = "whether ports are free is unknown: they are the engine's";
         return Ok(vec![Finding::ok("port.in-use", found).about(stack.name())]);
@@ -37,6 +35,21 @@ pub(super) fn in_use(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
         }
     };
     Ok(published.iter().map(located).collect())
+}
+
+/// Ports that are none.
+pub(super) fn invalid(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    let published = stack.compose.published_ports(&stack.env)?;
+    let finding = |port: &PublishedPort| {
+        let name = port.variable.as_deref().unwrap_or(&port.service);
+        let value = stack.env.get(name).unwrap_or_default();
+        let found = format!("{name} is `{value}`, which is no port");
+        let finding = Finding::error("port.invalid", found).needs("a number from 1 to 65535");
+        let default = stack.compose.defaults().remove(name);
+        let mend = default.map(|default| format!("{name}={default}, or another that is free"));
+        facts.place(stack, name, finding.mend(mend.unwrap_or_else(|| "correct it".to_owned())))
+    };
+    Ok(published.iter().filter(|port| port.port == 0).map(finding).collect())
 }
 
 /// What is wrong with the address that ports are bound to.
@@ -104,7 +117,8 @@ pub(super) fn twice(facts: &Facts<'_>) -> Result<Vec<Finding>> {
     let mut all = Vec::new();
     for stack in facts.stacks {
         // A port that is none is the other check's finding.
-        for port in stack.compose.published_ports(&stack.env).unwrap_or_default() {
+        let published = stack.compose.published_ports(&stack.env).unwrap_or_default();
+        for port in published.into_iter().filter(|port| port.port > 0) {
             all.push((stack.bind_address(), port));
         }
     }
@@ -123,6 +137,11 @@ pub(super) fn twice(facts: &Facts<'_>) -> Result<Vec<Finding>> {
         findings.push(Finding::ok("port.twice", "every service has a port of its own"));
     }
     Ok(findings)
+}
+
+/// As [`twice`], for one stack.
+pub(super) fn twice_in(facts: &Facts<'_>, _: &Stack) -> Result<Vec<Finding>> {
+    twice(facts)
 }
 
 fn clashes(all: &[(IpAddr, PublishedPort)]) -> Vec<(&PublishedPort, &PublishedPort)> {

@@ -61,15 +61,9 @@ impl Lock {
         let mut file =
             open_shared(path).with_context(|| format!("opening the lock {}", path.display()))?;
         let mut waiting = Some(waiting);
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => {
-                    return Err(error).with_context(|| format!("locking {}", path.display()));
-                }
-            }
-            let holder = holder(&mut file);
+        while let Some(holder) = try_take(&mut file, path, what)
+            .with_context(|| format!("locking {}", path.display()))?
+        {
             if if_held == IfHeld::Fail {
                 return Err(Held { holder }.into());
             }
@@ -79,12 +73,32 @@ impl Lock {
             check_interrupted()?;
             std::thread::sleep(Duration::from_millis(50));
         }
-        write_holder(&mut file, what);
         let flags = rustix::io::fcntl_getfd(&file).context("reading the lock's flags")?;
         rustix::io::fcntl_setfd(&file, flags - rustix::io::FdFlags::CLOEXEC)
             .context("handing the lock to children")?;
         Ok(Self { _file: file })
     }
+}
+
+/// Takes the lock and says so in it, or returns the holder's words.
+fn try_take(file: &mut File, path: &Path, what: &str) -> std::io::Result<Option<String>> {
+    let _gate = gate(path);
+    match file.try_lock() {
+        Ok(()) => {
+            write_holder(file, what);
+            Ok(None)
+        }
+        Err(TryLockError::WouldBlock) => Ok(Some(holder(file))),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Held while a lock in the same folder is taken and its words are written, so that whoever finds
+/// it held reads the words of who holds it. A file system that cannot lock folders spoils only that.
+fn gate(path: &Path) -> Option<File> {
+    let folder = File::open(path.parent()?).ok()?;
+    folder.lock().ok()?;
+    Some(folder)
 }
 
 /// For people only, so a failure to write (a file of another user) changes nothing.
@@ -107,6 +121,7 @@ fn holder(file: &mut File) -> String {
 /// Who holds the lock at `path`, without taking it or making the file.
 pub fn held_by(path: &Path) -> Option<String> {
     let mut file = File::open(path).ok()?;
+    let _gate = gate(path);
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Some(holder(&mut file)),
         _ => None,
@@ -143,6 +158,33 @@ mod tests {
         assert!(error.starts_with(&format!("`test` (process {})", std::process::id())), "{error}");
         drop(first);
         take_in_the_end(&path);
+    }
+
+    #[test]
+    fn who_finds_it_held_is_always_told_by_whom() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path(folder.path(), "project");
+        let takers = 8;
+        let start = std::sync::Barrier::new(takers);
+        let told: Vec<_> = std::thread::scope(|scope| {
+            let taker = |number| {
+                let (path, start) = (&path, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    let mine = Lock::take(path, &format!("taker {number}"), IfHeld::Fail, |_| {});
+                    // Nobody lets go before everybody has tried.
+                    start.wait();
+                    mine.map(|_| number).map_err(|error| error.to_string())
+                })
+            };
+            let running: Vec<_> = (0..takers).map(taker).collect();
+            running.into_iter().map(|taker| taker.join().unwrap()).collect()
+        });
+        let winners: Vec<_> = told.iter().flatten().collect();
+        assert_eq!(winners.len(), 1, "{told:?}");
+        for said in told.iter().filter_map(|told| told.as_ref().err()) {
+            assert!(said.starts_with(&format!("`taker {}` (process", winners[0])), "{told:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,9 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
+use anyhow::{Result, ensure};
+use sha2::{Digest, Sha256};
+
 /// What is known of a TCP port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Port {
@@ -33,15 +36,22 @@ pub fn overlap(one: IpAddr, other: IpAddr) -> bool {
     one == other || covers(one, other) || covers(other, one)
 }
 
-/// Different ports that are free on the loopback address now.
+/// Where ports are chosen: above those of well-known services, below those that kernels hand out.
+const CHOSEN: std::ops::Range<u16> = 10_000..32_768;
+
+/// Different ports that are free on the loopback address now: for one `name` the same ones, as long
+/// as nobody takes them.
 ///
 /// # Errors
-/// When the system has none left.
-pub fn free(count: usize) -> std::io::Result<Vec<u16>> {
-    let listeners: Vec<_> = (0..count)
-        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-        .collect::<Result<_, _>>()?;
-    listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
+/// When there are not as many.
+pub fn free_for(name: &str, count: usize) -> Result<Vec<u16>> {
+    let digest = Sha256::digest(name);
+    let start = u16::from_be_bytes([digest[0], digest[1]]) % (CHOSEN.end - CHOSEN.start);
+    let all = (CHOSEN.start + start..CHOSEN.end).chain(CHOSEN.start..CHOSEN.start + start);
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let free: Vec<_> = all.filter(is_free).take(count).collect();
+    ensure!(free.len() == count, "no {count} ports are free between {CHOSEN:?}");
+    Ok(free)
 }
 
 /// `name (process N)` of the listener, from Linux' `/proc`; `None` elsewhere or without the right.
@@ -91,6 +101,16 @@ mod tests {
         let is_free = || probe(Ipv4Addr::LOCALHOST.into(), port) == Port::Free;
         let mut waits = (0..100).map(|_| std::thread::sleep(std::time::Duration::from_millis(20)));
         assert!(is_free() || waits.any(|()| is_free()));
+    }
+
+    #[test]
+    fn a_name_has_ports_of_its_own_as_long_as_they_are_free() {
+        let ports = free_for("a-name-for-this-test", 3).unwrap();
+        assert_eq!(free_for("a-name-for-this-test", 3).unwrap(), ports);
+        assert_ne!(free_for("another-name-for-this-test", 3).unwrap(), ports);
+        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, ports[0])).unwrap();
+        assert!(!free_for("a-name-for-this-test", 3).unwrap().contains(&ports[0]));
+        assert!(ports.iter().all(|port| CHOSEN.contains(port)));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A GET that must end with status 200, with the URL's user and password if it has them.
+//! A GET or a POST that must end with status 200, with the URL's user and password if it has them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,18 +18,49 @@ pub(super) fn ask(url: &Url, path: &str) -> Result<(), Unanswered> {
 pub(crate) fn get(url: &Url, path: &str) -> Result<String, Unanswered> {
     // For the same words as everywhere when nobody listens.
     drop(connect(url)?);
-    let agent = ureq::Agent::config_builder()
+    let mut request = agent().get(address(url, path));
+    if let Some(login) = login(url) {
+        request = request.header("Authorization", login);
+    }
+    body(request.call())
+}
+
+/// What the URL's host answers to `json`, posted to `path`.
+///
+/// # Errors
+/// Why there was no good answer.
+pub(crate) fn post(url: &Url, path: &str, json: &str) -> Result<String, Unanswered> {
+    drop(connect(url)?);
+    let mut request = agent().post(address(url, path)).header("Content-Type", "application/json");
+    if let Some(login) = login(url) {
+        request = request.header("Authorization", login);
+    }
+    body(request.send(json))
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
         .timeout_global(Some(QUESTION))
         .http_status_as_error(false)
         .build()
-        .new_agent();
-    let mut request = agent.get(format!("http://{}:{}{path}", url.host, url.port));
-    if let Some(password) = &url.password {
-        let login = STANDARD.encode(format!("{}:{}", url.user, password.reveal()));
-        request = request.header("Authorization", format!("Basic {login}"));
-    }
+        .new_agent()
+}
+
+fn address(url: &Url, path: &str) -> String {
+    format!("http://{}:{}{path}", url.host, url.port)
+}
+
+fn login(url: &Url) -> Option<String> {
+    let password = url.password.as_ref()?;
+    let login = STANDARD.encode(format!("{}:{}", url.user, password.reveal()));
+    Some(format!("Basic {login}"))
+}
+
+fn body(
+    response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+) -> Result<String, Unanswered> {
     let failed = |error: ureq::Error| Unanswered::NotYet(error.to_string());
-    let mut response = request.call().map_err(failed)?;
+    let mut response = response.map_err(failed)?;
     match response.status().as_u16() {
         200 => response.body_mut().read_to_string().map_err(failed),
         status @ (401 | 403) => {
@@ -43,7 +74,7 @@ pub(crate) fn get(url: &Url, path: &str) -> Result<String, Unanswered> {
 ///
 /// # Errors
 /// Why there was none.
-pub(super) fn get_json<T: DeserializeOwned>(url: &Url, path: &str) -> Result<T, Unanswered> {
+pub(crate) fn get_json<T: DeserializeOwned>(url: &Url, path: &str) -> Result<T, Unanswered> {
     let text = get(url, path)?;
     serde_json::from_str(&text)
         .map_err(|error| Unanswered::NotYet(format!("{path} answers what we do not know: {error}")))

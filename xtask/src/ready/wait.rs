@@ -183,7 +183,8 @@ fn failed(stack: &Stack, service: &Service, container: Option<&Container>, why: 
     let known = service.explanations.iter().find(|known| log.contains(&known.contains));
     let problem = |message| Problem::failed("service.not-ready", message);
     match known {
-        Some(known) => problem(format!("{message}\nThat means: {}", known.means)).mend(&known.mend),
+        Some(known) => problem(format!("{message}\nThat means: {}", known.means))
+            .mend(known.mend(&stack.short())),
         None => {
             problem(message).mend(format!("cargo xtask logs {} {}", stack.short(), service.name))
         }

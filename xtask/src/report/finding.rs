@@ -131,8 +131,22 @@ impl fmt::Display for Finding {
 }
 
 impl Report {
-    /// Prints one finding on stderr, with annotations where GitHub reads them.
+    /// Prints the findings that are a command's result on stdout; under `--json` they stand in its
+    /// document.
+    pub fn findings(&self, findings: &[Finding]) {
+        for finding in findings {
+            self.lines_of(finding).into_iter().for_each(|line| self.line(line));
+            annotate(finding);
+        }
+    }
+
+    /// Prints on stderr what stands in a command's way.
     pub fn finding(&self, finding: &Finding) {
+        self.lines_of(finding).iter().for_each(|line| super::to_stderr(line));
+        annotate(finding);
+    }
+
+    fn lines_of(&self, finding: &Finding) -> Vec<String> {
         let (style, mark) = match finding.severity {
             Severity::Ok => (GOOD, "✓"),
             Severity::Warning => (WARNING, "!"),
@@ -143,15 +157,18 @@ impl Report {
         } else {
             String::new()
         };
-        if finding.severity > Severity::Ok || self.verbosity > super::Verbosity::Quiet {
-            super::to_stderr(&format!("{style}{mark}{style:#} {finding}{id}"));
-            if let Some(mend) = &finding.mend {
-                super::to_stderr(&format!("  → {mend}"));
-            }
+        if finding.severity == Severity::Ok && self.verbosity == super::Verbosity::Quiet {
+            return Vec::new();
         }
-        if finding.severity > Severity::Ok && std::env::var_os("GITHUB_ACTIONS").is_some() {
-            super::to_stderr(&annotation(finding));
-        }
+        let mend = finding.mend.as_ref().map(|mend| format!("  → {mend}"));
+        [format!("{style}{mark}{style:#} {finding}{id}")].into_iter().chain(mend).collect()
+    }
+}
+
+/// Where GitHub reads it.
+fn annotate(finding: &Finding) {
+    if finding.severity > Severity::Ok && std::env::var_os("GITHUB_ACTIONS").is_some() {
+        super::to_stderr(&annotation(finding));
     }
 }
 
@@ -161,20 +178,35 @@ impl Report {
         let problem = error.chain().find_map(|cause| cause.downcast_ref::<Problem>());
         let (id, exit) = match problem {
             Some(problem) => (problem.id, problem.exit),
-            None if error.is::<Interrupted>() || error.root_cause().is::<Interrupted>() => {
-                ("interrupted", Exit::Interrupted)
-            }
+            None if is_interruption(error) => ("interrupted", Exit::Interrupted),
             None => ("failed", Exit::Failed),
         };
         let message = format!("{error:#}");
         super::to_stderr(&format!("{BAD}error:{BAD:#} {message}"));
-        if !self.finish() {
-            let document = serde_json::json!({ "id": id, "message": message });
+        if !self.tells_failure() {
+            let (message, mend) = message.split_once(MEND).unwrap_or((&message, ""));
+            let mend = Some(mend).filter(|mend| !mend.is_empty());
+            let document = serde_json::json!({ "id": id, "message": message, "mend": mend });
             let _ = self.document("xtask.error/v1", &document);
-            self.finish();
         }
+        self.finish();
         std::process::ExitCode::from(exit as u8)
     }
+}
+
+fn is_interruption(error: &anyhow::Error) -> bool {
+    error.root_cause().is::<Interrupted>()
+}
+
+/// Has an interruption say what stands and which command goes on; every other error stays as it is.
+pub fn resumed_by(error: anyhow::Error, stands: &str, command: &str) -> anyhow::Error {
+    if !is_interruption(&error) {
+        return error;
+    }
+    let message = format!("interrupted: {stands}");
+    Problem { id: "interrupted", exit: Exit::Interrupted, message }
+        .mend(format!("{command} goes on from here"))
+        .into()
 }
 
 /// A workflow command of GitHub Actions

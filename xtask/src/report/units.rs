@@ -51,6 +51,20 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
+/// The size of an image, in powers of 1000, as `docker images` prints it.
+pub fn image_size(bytes: u64) -> String {
+    match bytes {
+        0..1_000_000 => format!("{} kB", bytes / 1000),
+        1_000_000..1_000_000_000 => format!("{} MB", bytes / 1_000_000),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+/// `1 error`, `3 errors`.
+pub fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// `3 d 4 h`, `5 min 2 s`, `0.8 s`: the two largest units.
 pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -80,6 +94,17 @@ mod tests {
         }
         assert!("much".parse::<Bytes>().is_err());
         assert_eq!(Bytes(3 << 29).to_string(), "1.5 GB");
+    }
+
+    #[test]
+    fn images_are_as_large_as_docker_says() {
+        let sizes = [999, 127_900_000, 1_274_000_000].map(image_size);
+        assert_eq!(sizes, ["0 kB", "127 MB", "1.27 GB"]);
+    }
+
+    #[test]
+    fn one_is_singular() {
+        assert_eq!([0, 1, 2].map(|n| count(n, "check")), ["0 checks", "1 check", "2 checks"]);
     }
 
     #[test]

@@ -21,8 +21,11 @@ pub fn wanted(stack: &Stack) -> Vec<DataDirectory> {
     let mut wanted = stack.definition.own_directories.clone();
     for service in &stack.definition.services {
         wanted.extend(service.data.clone());
-        wanted.extend(service.generated.as_ref().map(|generated| DataDirectory {
-            path: generated::folder(service),
+        let Some(generated) = &service.generated else { continue };
+        let folder = generated::folder(service);
+        let secrets = generated.notifications.as_ref().map(|_| format!("{folder}/secrets"));
+        wanted.extend(std::iter::once(folder).chain(secrets).map(|path| DataDirectory {
+            path,
             owner: Some(generated.owner),
             mode: 0o700,
             quota: None,

@@ -1,11 +1,13 @@
 //! `.env`: made from `.env.example`, missing secrets generated, values that are there kept.
 
+use std::fmt;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context as _, Result};
 
 use crate::plan::Plan;
+use crate::report::units::count;
 use crate::secret::Secret;
 use crate::stack::Stack;
 use crate::stack::dotenv;
@@ -25,12 +27,10 @@ pub fn plan(stack: &mut Stack, offline: bool) -> Result<Plan> {
     let (text, added) = completed(stack, offline)?;
     if old.as_deref() != Some(&text) {
         let verb = if old.is_some() { "complete" } else { "write" };
-        let list =
-            if added.is_empty() { String::new() } else { format!(" ({})", added.join(", ")) };
-        plan.write(format!("{verb} {}{list}", path.display()), path, text.as_bytes(), MODE);
+        plan.write(format!("{verb} {}{added}", stack.env_file()), path, text.as_bytes(), MODE);
     } else if fs::metadata(&path).is_ok_and(|facts| facts.permissions().mode() & 0o777 != MODE) {
         plan.write(
-            format!("take {} from other users' eyes", path.display()),
+            format!("take {} from other users' eyes", stack.env_file()),
             path,
             text.as_bytes(),
             MODE,
@@ -40,8 +40,34 @@ pub fn plan(stack: &mut Stack, offline: bool) -> Result<Plan> {
     Ok(plan)
 }
 
+/// What a file lacked.
+#[derive(Debug, Default)]
+struct Added {
+    values: Vec<String>,
+    generated: Vec<String>,
+    exported: Vec<String>,
+    images: usize,
+}
+
+impl fmt::Display for Added {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        for (names, what) in
+            [(&self.values, ""), (&self.generated, " generated"), (&self.exported, " as exported")]
+        {
+            if !names.is_empty() {
+                parts.push(format!("{}{what}", names.join(", ")));
+            }
+        }
+        if self.images > 0 {
+            parts.push(format!("{} chosen", count(self.images, "image")));
+        }
+        if parts.is_empty() { Ok(()) } else { write!(f, " ({})", parts.join("; ")) }
+    }
+}
+
 /// The text with everything that was missing, and what that was.
-fn completed(stack: &Stack, offline: bool) -> Result<(String, Vec<String>)> {
+fn completed(stack: &Stack, offline: bool) -> Result<(String, Added)> {
     let mut text = match stack.env.text() {
         Some(text) => text.to_owned(),
         None => {
@@ -50,33 +76,37 @@ fn completed(stack: &Stack, offline: bool) -> Result<(String, Vec<String>)> {
                 .with_context(|| format!("reading {}", example.display()))?
         }
     };
-    let mut added = Vec::new();
-    let mut set = |name: &str, value: &str, why: String| -> Result<()> {
+    let mut added = Added::default();
+    let mut set = |name: &str, value: &str| -> Result<bool> {
         let changed = dotenv::set(&text, name, value).with_context(|| {
             format!("no spelling of the value of {name} is read alike by both Composes")
         })?;
-        if changed != text {
-            text = changed;
-            added.push(why);
-        }
-        Ok(())
+        let is_new = changed != text;
+        text = changed;
+        Ok(is_new)
     };
     for (name, value) in stack.env.presets() {
-        if stack.env.in_file(name).is_none() {
-            set(name, value, format!("{name}={value}"))?;
+        if stack.env.in_file(name).is_none() && set(name, value)? {
+            added.values.push(format!("{name}={value}"));
         }
     }
     for service in &stack.definition.services {
         for name in service.secrets.iter().filter(|name| stack.env.in_file(name).is_none()) {
             // What only the shell has would be lost with it, and the data would be locked.
             match shell(name).filter(|value| !value.is_empty()) {
-                Some(exported) => set(name, &exported, format!("{name} as exported"))?,
-                None => set(name, Secret::generate()?.reveal(), format!("{name} generated"))?,
+                Some(exported) => {
+                    set(name, &exported)?;
+                    added.exported.push(name.clone());
+                }
+                None => {
+                    set(name, Secret::generate()?.reveal())?;
+                    added.generated.push(name.clone());
+                }
             }
         }
         if offline {
             let variable = stack.compose.image_variable(&service.name)?;
-            set(variable, &service.offline_image, format!("{variable}={}", service.offline_image))?;
+            added.images += usize::from(set(variable, &service.offline_image)?);
         }
     }
     Ok((text, added))

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
@@ -12,12 +12,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::alerts::{self, Told};
 use crate::docker::engine;
 use crate::docker::helper::Helper;
 use crate::host::files::read_optional;
 use crate::host::user::{self, Owner};
 use crate::plan::Plan;
-use crate::process::quote;
+use crate::process::{Cmd, quote};
 use crate::report::finding::Problem;
 use crate::stack::Stack;
 use crate::stack::manifest::{GeneratedFile, Service};
@@ -35,6 +36,9 @@ struct Made {
     /// Of what it was made from: a hash of a password differs each time.
     digest: String,
     at: Timestamp,
+    /// Files that depend on what people write, and go when they write something else.
+    #[serde(default)]
+    written: Vec<String>,
 }
 
 /// A file to be made.
@@ -73,22 +77,27 @@ pub fn changed_at(stack: &Stack, service: &Service) -> Result<Option<SystemTime>
 /// The steps that make what is missing or was made of something else.
 ///
 /// # Errors
-/// When a password is missing or too long to be hashed, or a file to copy cannot be read.
+/// When a password is missing or too long to be hashed, or what people wrote for a service is broken.
 pub fn plan(stack: &Stack) -> Result<Plan> {
     let mut record = recorded(stack)?;
-    let mut files = Vec::new();
+    let (mut files, mut stale) = (Vec::new(), Vec::new());
+    let mut plan = Plan::new();
     let at = Timestamp::now();
     for service in &stack.definition.services {
         let Some(generated) = &service.generated else { continue };
         let folder = folder(service);
-        let digest = digest(stack, &generated.files)?;
-        let is_there = |file: &GeneratedFile| {
+        let told = alerts::for_service(stack, service)?;
+        let written = told.as_ref().map(Told::files).unwrap_or_default();
+        let digest = digest(stack, &generated.files, &written)?;
+        let is_there = |name: &str| {
             // Where we may not look, the record is all that is known.
-            let found = fs::symlink_metadata(stack.data_dir().join(&folder).join(&file.name));
+            let found = fs::symlink_metadata(stack.data_dir().join(&folder).join(name));
             !found.is_err_and(|error| error.kind() == ErrorKind::NotFound)
         };
-        let is_made = record.get(&service.name).is_some_and(|made| made.digest == digest);
-        if is_made && generated.files.iter().all(is_there) {
+        let made = record.get(&service.name);
+        let fixed = generated.files.iter().map(|file| file.name.as_str());
+        let mut names = fixed.chain(written.iter().map(|(name, _)| name.as_str()));
+        if made.is_some_and(|made| made.digest == digest) && names.all(is_there) {
             continue;
         }
         for file in &generated.files {
@@ -96,9 +105,20 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
             let contents = contents(stack, file)?;
             files.push(File { path, owner: generated.owner, contents });
         }
-        record.insert(service.name.clone(), Made { digest, at });
+        told.iter().for_each(|told| told.check(&mut plan));
+        let before = made.map(|made| made.written.clone()).unwrap_or_default();
+        let is_stale = |name: &String| written.iter().all(|(written, _)| written != name);
+        stale.extend(before.into_iter().filter(is_stale).map(|name| format!("{folder}/{name}")));
+        let names = written.iter().map(|(name, _)| name.clone()).collect();
+        record.insert(service.name.clone(), Made { digest, at, written: names });
+        files.extend(written.into_iter().map(|(name, contents)| File {
+            path: format!("{folder}/{name}"),
+            owner: generated.owner,
+            contents,
+        }));
     }
-    let mut plan = write(stack, &files)?;
+    plan.append(write(stack, &files)?);
+    plan.append(remove(stack, &stale)?);
     if !plan.is_empty() {
         let text = serde_json::to_string_pretty(&record).context("writing the record of files")?;
         plan.write("record what was made for which service", record_path(stack), text, 0o600);
@@ -140,6 +160,23 @@ pub fn write(stack: &Stack, files: &[File]) -> Result<Plan> {
     Ok(plan)
 }
 
+/// The steps that remove files of services, by their paths below `DATA_DIR`.
+fn remove(stack: &Stack, paths: &[String]) -> Result<Plan> {
+    let mut plan = Plan::new();
+    if paths.is_empty() {
+        return Ok(plan);
+    }
+    let what = format!("remove {} in {}", paths.join(", "), stack.data_dir().display());
+    if user::is_root() && engine::shares_files()? {
+        plan.run(what, Cmd::new("rm").args(["-f", "--"]).args(paths).dir(stack.data_dir()));
+        return Ok(plan);
+    }
+    let image = stack.image(stack.service(&stack.definition.helper)?)?;
+    let helper = Helper::new(&stack.project(), &image).mount(&stack.data_dir(), "/data")?;
+    plan.run(what, helper.cmd(r#"cd /data && rm -f -- "$@""#, paths));
+    Ok(plan)
+}
+
 /// On stdin, since an argument could be read by everybody on the host.
 fn script(files: &[File]) -> String {
     let mut script = format!(
@@ -159,13 +196,20 @@ put() {{
     script
 }
 
-fn digest(stack: &Stack, files: &[GeneratedFile]) -> Result<String> {
+fn digest(stack: &Stack, files: &[GeneratedFile], written: &[(String, String)]) -> Result<String> {
     let mut hasher = Sha256::new();
+    let mut add = |part: &str| {
+        hasher.update(part.len().to_le_bytes());
+        hasher.update(part);
+    };
     for file in files {
-        for part in [&file.name, &template(stack, file)?, &secret(stack, file)?] {
-            hasher.update(part.len().to_le_bytes());
-            hasher.update(part);
-        }
+        add(&file.name);
+        add(template(stack, file));
+        add(&secret(stack, file)?);
+    }
+    for (name, contents) in written {
+        add(name);
+        add(contents);
     }
     Ok(hex(&hasher.finalize()))
 }
@@ -174,18 +218,9 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn template(stack: &Stack, file: &GeneratedFile) -> Result<String> {
+fn template<'a>(stack: &Stack, file: &'a GeneratedFile) -> &'a str {
     let is_absent = |name: &String| stack.active().iter().all(|service| service.name != *name);
-    match (&file.contents, &file.copy) {
-        _ if file.about.as_ref().is_some_and(is_absent) => Ok("[]\n".to_owned()),
-        (Some(contents), _) => Ok(contents.clone()),
-        (None, Some(source)) => read(&stack.folder.join(source)),
-        (None, None) => anyhow::bail!("stacks.toml says not what `{}` holds", file.name),
-    }
-}
-
-fn read(path: &Path) -> Result<String> {
-    fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+    if file.about.as_ref().is_some_and(is_absent) { "[]\n" } else { &file.contents }
 }
 
 fn secret(stack: &Stack, file: &GeneratedFile) -> Result<String> {
@@ -194,14 +229,14 @@ fn secret(stack: &Stack, file: &GeneratedFile) -> Result<String> {
 }
 
 fn contents(stack: &Stack, file: &GeneratedFile) -> Result<String> {
-    let template = template(stack, file)?;
+    let template = template(stack, file);
     match &file.secret {
-        Some(name) => fill(&template, &secret(stack, file)?).map_err(|why| {
+        Some(name) => fill(template, &secret(stack, file)?).map_err(|why| {
             Problem::prerequisite("env.unusable-secret", format!("{name}: {why}"))
                 .mend(format!("empty it and run: cargo xtask env init {}", stack.short()))
                 .into()
         }),
-        None => Ok(template),
+        None => Ok(template.to_owned()),
     }
 }
 

@@ -57,7 +57,7 @@ pub struct PublishedPort {
     pub service: String,
     /// The variable that chooses it.
     pub variable: Option<String>,
-    /// The port on the host.
+    /// The port on the host; 0 for none.
     pub port: u16,
 }
 
@@ -159,10 +159,10 @@ impl ComposeFile {
         Ok(first.name)
     }
 
-    /// Every port that is published with the values of `env`.
+    /// Every port that is published with the values of `env`; 0 where the value is no port.
     ///
     /// # Errors
-    /// When a port is no number.
+    /// When a variable is missing.
     pub fn published_ports(&self, env: &Env) -> Result<Vec<PublishedPort>> {
         let mut published = Vec::new();
         for (name, service) in &self.services {
@@ -172,10 +172,7 @@ impl ComposeFile {
                 let host = text.rsplit(':').nth(1).unwrap_or_default();
                 let variable =
                     template::references(template)?.last().map(|last| last.name.to_owned());
-                let port = host.parse().ok().filter(|port| *port > 0).with_context(|| {
-                    let what = variable.clone().unwrap_or_else(|| format!("the port of {name}"));
-                    format!("{what} is `{host}`, which is no port (1 to 65535)")
-                })?;
+                let port = host.parse().unwrap_or(0);
                 published.push(PublishedPort { service: name.clone(), variable, port });
             }
         }

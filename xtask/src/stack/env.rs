@@ -1,9 +1,11 @@
 //! A stack's `.env`, with the shell's variables before it and the compose file's defaults after.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::dotenv::{self, Assignment};
 use crate::host::files::read_optional;
@@ -13,6 +15,7 @@ use crate::host::files::read_optional;
 pub struct Env {
     path: PathBuf,
     text: Option<String>,
+    broken: Option<usize>,
     assignments: Vec<Assignment>,
     presets: BTreeMap<String, String>,
     defaults: BTreeMap<String, String>,
@@ -20,11 +23,14 @@ pub struct Env {
 
 impl Env {
     /// Reads the file at `path`; while it is missing, the values of the example beside it hold.
+    /// One that is not UTF-8 is read as well as can be: [`Env::broken_line`] says where it is not.
     ///
     /// # Errors
     /// When it is there but cannot be read.
     pub fn load(path: PathBuf, defaults: BTreeMap<String, String>) -> Result<Self> {
-        let text = read_optional(&path)?;
+        let bytes = read_bytes(&path)?;
+        let broken = bytes.as_deref().and_then(broken_line);
+        let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let example = match &text {
             Some(_) => None,
             None => read_optional(&path.with_file_name(".env.example"))?,
@@ -32,7 +38,12 @@ impl Env {
         let assignments =
             text.as_ref().or(example.as_ref()).map(|text| dotenv::parse(text, &shell));
         let assignments = assignments.unwrap_or_default();
-        Ok(Self { path, text, assignments, presets: BTreeMap::new(), defaults })
+        Ok(Self { path, text, broken, assignments, presets: BTreeMap::new(), defaults })
+    }
+
+    /// The first line that is not UTF-8, from 1. Such a file must not be written back.
+    pub fn broken_line(&self) -> Option<usize> {
+        self.broken
     }
 
     /// Gives `name` the value that the command line means: it holds unless the written file has
@@ -91,6 +102,19 @@ impl Env {
     }
 }
 
+fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+    }
+}
+
+fn broken_line(bytes: &[u8]) -> Option<usize> {
+    let good = std::str::from_utf8(bytes).err()?.valid_up_to();
+    Some(1 + bytes.iter().take(good).filter(|byte| **byte == b'\n').count())
+}
+
 /// The shell's value of `name`, which both Composes prefer to the file's.
 pub fn shell(name: &str) -> Option<String> {
     std::env::var(name).ok()
@@ -99,4 +123,19 @@ pub fn shell(name: &str) -> Option<String> {
 /// Doctor refuses a file that the Composes read differently, so either reading will do.
 fn value(assignment: &Assignment) -> Option<String> {
     assignment.v2.value().or(assignment.v1.value()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_that_is_no_text_is_known_and_the_others_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        fs::write(&path, b"A_ONE=1\nB=\xff\nC=3\n").unwrap();
+        let env = Env::load(path, BTreeMap::new()).unwrap();
+        assert_eq!(env.broken_line(), Some(2));
+        assert_eq!(env.in_file("C").as_deref(), Some("3"));
+    }
 }

@@ -61,6 +61,9 @@ pub struct Definition {
     /// Pairs of a server's memory bound and its container's.
     #[serde(default)]
     pub memory_pairs: Vec<MemoryPair>,
+    /// Variables with a few possible values.
+    #[serde(default)]
+    pub allowed: Vec<Allowed>,
     /// Its services, in the order in which they are shown.
     #[serde(rename = "service")]
     pub services: Vec<Service>,
@@ -158,12 +161,16 @@ pub struct Generated {
     /// Whether it reads them only when it starts.
     #[serde(default)]
     pub restart: bool,
+    /// The folder below the stack's own with a `notifications.toml`: the service also gets
+    /// `alertmanager.yml`, made of it, and the secrets that it names, in `secrets/`.
+    #[serde(default)]
+    pub notifications: Option<String>,
     /// The files.
     #[serde(rename = "file")]
     pub files: Vec<GeneratedFile>,
 }
 
-/// One generated file: with contents, or a copy.
+/// One generated file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GeneratedFile {
@@ -173,14 +180,10 @@ pub struct GeneratedFile {
     #[serde(default)]
     pub secret: Option<String>,
     /// The text; `{plain}`, `{json}`, `{sha256}` and `{bcrypt}` are the password in that form.
-    #[serde(default)]
-    pub contents: Option<String>,
+    pub contents: String,
     /// The service that the contents are about: without its profile they are an empty list.
     #[serde(default)]
     pub about: Option<String>,
-    /// The file below the stack's folder that it is a copy of.
-    #[serde(default)]
-    pub copy: Option<String>,
 }
 
 /// A folder of configuration that the service sees as it lies in the repository.
@@ -270,6 +273,16 @@ pub struct MemoryPair {
     pub reason: String,
 }
 
+/// A variable that has a few possible values.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Allowed {
+    /// The variable.
+    pub variable: String,
+    /// The values, the usual one first.
+    pub values: Vec<String>,
+}
+
 /// Under what a service is reached.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -307,8 +320,22 @@ pub struct Explanation {
     pub contains: String,
     /// What it means.
     pub means: String,
-    /// What mends it.
-    pub mend: String,
+    /// What mends it; `{stack}` stands for the words that mean the stack, such as `dev`.
+    mend: String,
+}
+
+impl Definition {
+    /// The shortest word for it.
+    pub fn short(&self) -> &str {
+        self.aliases.first().unwrap_or(&self.name)
+    }
+}
+
+impl Explanation {
+    /// What mends it, for the stack that a user calls `short`.
+    pub fn mend(&self, short: &str) -> String {
+        self.mend.replace("{stack}", short)
+    }
 }
 
 impl Manifest {
@@ -358,13 +385,8 @@ impl Manifest {
         match self.stacks.iter().find(is_meant) {
             Some(stack) => Ok(vec![stack]),
             None => {
-                let mut words: Vec<_> = self
-                    .stacks
-                    .iter()
-                    .flat_map(|stack| stack.aliases.first().or(Some(&stack.name)))
-                    .map(String::as_str)
-                    .collect();
-                words.push("all");
+                let words = self.stacks.iter().map(Definition::short);
+                let words: Vec<_> = words.chain(["all"]).collect();
                 Err(Problem::usage("stack.unknown", format!("there is no stack `{word}`"))
                     .mend(format!("one of: {}", words.join(", ")))
                     .into())

@@ -1,0 +1,186 @@
+//! What both stacks, up side by side, must refuse: who asks without a password, who reads more
+//! than statistics, who comes from another network. The tests of `monitoring` call it on theirs.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+
+use tests::{Part, Site, docker, net};
+
+pub(crate) fn nobody_is_answered_without_the_password(site: &Site) {
+    let monitoring = site.monitoring();
+    let other = monitoring.env("GRAFANA_ADMIN_PASSWORD");
+    for (service, paths) in [
+        ("PROMETHEUS", &["/", "/-/ready", "/metrics", "/graph", "/api/v1/query?query=1"][..]),
+        ("ALERTMANAGER", &["/", "/-/ready", "/metrics", "/api/v2/alerts"][..]),
+    ] {
+        let port = monitoring.port(&format!("{service}_PORT"));
+        let password = monitoring.env(&format!("{service}_PASSWORD"));
+        for path in paths {
+            for wrong in [None, Some(""), Some(other.as_str())] {
+                assert_eq!(net::ask("GET", port, path, wrong).0, 401, "{service} {path}");
+            }
+        }
+        let (ready, _) = net::ask("GET", port, "/-/ready", Some(&password));
+        assert_eq!(ready, 200, "{service}");
+    }
+    let port = monitoring.port("PROMETHEUS_PORT");
+    let password = monitoring.env("PROMETHEUS_PASSWORD");
+    let snapshot = "/api/v1/admin/tsdb/snapshot";
+    assert_eq!(net::ask("POST", port, snapshot, None).0, 401);
+    assert_eq!(net::ask("POST", port, snapshot, Some(&password)).0, 200);
+    assert_eq!(net::ask("POST", port, "/-/reload", Some(&password)).0, 403, "no lifecycle");
+    assert_eq!(net::ask("POST", port, "/-/quit", Some(&password)).0, 403, "no lifecycle");
+    assert_eq!(net::ask("GET", monitoring.port("GRAFANA_PORT"), "/api/org", None).0, 401);
+}
+
+/// Beyond what the images of PostgreSQL, Redis and Grafana take by their environment alone.
+pub(crate) fn no_password_is_shown(site: &Site) {
+    let secrets = [
+        site.env("POSTGRES_EXPORTER_PASSWORD"),
+        site.env("REDIS_EXPORTER_PASSWORD"),
+        site.monitoring().env("PROMETHEUS_PASSWORD"),
+        site.monitoring().env("ALERTMANAGER_PASSWORD"),
+    ];
+    let mut shown = String::new();
+    for part in [site.development(), site.monitoring()] {
+        for line in part.containers() {
+            let id = line.split(' ').nth(1).unwrap();
+            shown.push_str(&docker(&["inspect", id]));
+            shown.push_str(&docker(&["logs", id]));
+        }
+    }
+    for args in
+        [&["status", "all"][..], &["urls", "all"], &["doctor", "all", "-v"], &["logs", "all"]]
+    {
+        let run = site.xtask(args);
+        shown.push_str(&run.stdout);
+        shown.push_str(&run.stderr);
+    }
+    for secret in secrets {
+        assert!(!shown.contains(&secret));
+    }
+    for (service, uid) in [
+        ("prometheus", 65534),
+        ("alertmanager", 65534),
+        ("grafana", 472),
+        ("redis-exporter", 59000),
+    ] {
+        let folder = site.data().join("generated").join(service);
+        let facts = fs::metadata(&folder).unwrap();
+        assert_eq!((facts.uid(), facts.mode() & 0o777), (uid, 0o700), "{service}");
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            let facts = entry.metadata().unwrap();
+            let mode = if facts.is_dir() { 0o700 } else { 0o400 };
+            assert_eq!((facts.uid(), facts.mode() & 0o777), (uid, mode), "{entry:?}");
+        }
+    }
+}
+
+pub(crate) fn accounts_read_statistics_and_nothing_more(site: &Site) {
+    let table = "create table secrets (x text); insert into secrets values ('x')";
+    net::client(
+        &site.image("postgres"),
+        &site.url("DATABASE_URL"),
+        &format!("psql \"$URL\" -qc \"{table}\""),
+    );
+    let database = site.env("POSTGRES_DB");
+    let url = format!(
+        "postgresql://exporter:{}@127.0.0.1:{}/{database}",
+        site.env("POSTGRES_EXPORTER_PASSWORD"),
+        site.port("POSTGRES_PORT"),
+    );
+    let query = "psql \"$URL\" -Atqc \"select count(*) > 0 from pg_stat_activity; select pg_has_role('pg_monitor', 'member')\"";
+    assert_eq!(net::client(&site.image("postgres"), &url, query), "t\nt");
+    let refused = "psql \"$URL\" -c 'select * from secrets' 2>&1 && exit 1 || true";
+    let said = net::client(&site.image("postgres"), &url, refused);
+    assert!(said.contains("permission denied"), "{said}");
+
+    let url = format!(
+        "redis://exporter:{}@127.0.0.1:{}/0",
+        site.env("REDIS_EXPORTER_PASSWORD"),
+        site.port("REDIS_PORT"),
+    );
+    let ask = |command: &str| {
+        let script = format!("redis-cli --no-auth-warning -u \"$URL\" {command} 2>&1");
+        net::client(&site.image("redis"), &url, &script)
+    };
+    assert!(ask("info stats").contains("keyspace_hits"));
+    for command in [
+        "get x",
+        "set x 1",
+        "keys '*'",
+        "config get requirepass",
+        "acl list",
+        "slowlog get",
+        "flushall",
+    ] {
+        assert!(ask(command).contains("NOPERM"), "{command}");
+    }
+}
+
+/// The addresses of the containers of `part`, each on the network whose name ends with `network`.
+pub(crate) fn addresses(part: &Part<'_>, network: &str) -> Vec<(String, String)> {
+    let format = "{{range $name, $network := .NetworkSettings.Networks}}{{$name}}={{$network.IPAddress}} {{end}}";
+    let mut found = Vec::new();
+    for line in part.containers() {
+        let (name, id) = line.split_once(' ').unwrap();
+        let text = docker(&["inspect", "--format", format, id]);
+        let of = text.split_whitespace().filter_map(|pair| pair.split_once('='));
+        found.extend(
+            of.filter(|(on, _)| on.ends_with(network))
+                .map(|(_, address)| (name.to_owned(), address.to_owned())),
+        );
+    }
+    assert!(!found.is_empty());
+    found
+}
+
+/// Whether something answers on `port` of `address`, asked on the network called `network`.
+fn answers(network: &str, address: &str, port: u16) -> bool {
+    let image = "case-interview-offline/prometheus:2.42";
+    let image = if Site::is_offline() { image } else { "prom/prometheus:v2.45.0" };
+    let asked = format!("nc -w 2 {address} {port} </dev/null");
+    let args = ["run", "--rm", "--network", network, "--entrypoint", "sh", image, "-c", &asked];
+    Command::new("docker").args(args).output().unwrap().status.success()
+}
+
+pub(crate) fn stacks_are_isolated(site: &Site) {
+    let (development, monitoring) = (site.development(), site.monitoring());
+    let own = format!("{}_development", development.project());
+    let other = format!("{}_monitoring", monitoring.project());
+    let find = |part: &Part<'_>, network: &str, service: &str| {
+        let all = addresses(part, network);
+        let found = all.into_iter().find(|(name, _)| {
+            name.contains(&format!("{service}-1")) || name.contains(&format!("{service}_1"))
+        });
+        found.unwrap_or_else(|| panic!("{service} on {network}")).1
+    };
+    let postgres = find(&development, "_development", "-postgres").clone();
+    // What is asked does answer where it should.
+    assert!(answers(&own, &postgres, 5432));
+    for (service, port) in [("prometheus", 9090), ("alertmanager", 9093), ("grafana", 3000)] {
+        let address = find(&monitoring, "_monitoring", service);
+        assert!(answers(&other, &address, port), "{service}");
+        assert!(!answers(&own, &address, port), "{service} from the development network");
+    }
+    assert!(!answers(&other, &postgres, 5432), "PostgreSQL from the monitoring network");
+    // On the shared network stand the exporters and Prometheus.
+    let metrics = site.metrics_network();
+    let on = [addresses(&development, &metrics), addresses(&monitoring, &metrics)].concat();
+    let mut names: Vec<_> =
+        on.iter().map(|(name, _)| name.trim_end_matches(['1', '-', '_'])).collect();
+    names.sort_unstable();
+    assert_eq!(names.len(), 3, "{names:?}");
+    for (name, service) in names.iter().zip(["prometheus", "postgres-exporter", "redis-exporter"]) {
+        assert!(name.ends_with(service), "{names:?}");
+    }
+    // On the host, nothing but the loopback address.
+    for part in [development, monitoring] {
+        for line in part.containers() {
+            let id = line.split(' ').nth(1).unwrap();
+            let ports = docker(&["inspect", "--format", "{{json .HostConfig.PortBindings}}", id]);
+            assert!(!ports.contains("HostIp\":\"\"") && !ports.contains("0.0.0.0"), "{ports}");
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! Who is told: real messages through a real AlertManager, and what keeps them from arriving.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tests::composes::FULL;
+use tests::receiver::Receiver;
+use tests::{Part, Run, Site, asset, docker, net};
+
+const RUNBOOK: &str = "https://runbooks.example.org/RedisDown.md";
+const DASHBOARD: &str = "http://dashboards.example.org/d/system-health";
+/// An alert that fires.
+const RULE: &str = "groups:
+- name: of-a-test
+  rules:
+  - alert: OfATest
+    expr: vector(1)
+    labels: { severity: critical, service: test }
+    annotations:
+      summary: A test fires
+      runbook_url: https://runbooks.example.org/RedisDown.md
+";
+const TOKEN: &str = "token-of-the-webhook";
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+/// A mail server on the monitoring network; removed when dropped.
+struct Mail(String);
+
+impl Mail {
+    fn start(part: &Part<'_>) -> Self {
+        let name = format!("{}-mail", part.project());
+        let network = network(part);
+        let image = if Site::is_offline() {
+            "case-interview-offline/mailhog:double"
+        } else {
+            "mailhog/mailhog:latest"
+        };
+        docker(&["run", "--detach", "--name", &name, "--network", &network, image]);
+        let mail = Self(name);
+        eventually("the mail server answers", || mail.inbox().is_some());
+        mail
+    }
+
+    /// Every message, as it came.
+    fn inbox(&self) -> Option<Vec<String>> {
+        let get = "printf 'GET /api/v2/messages HTTP/1.0\\r\\n\\r\\n' | nc 127.0.0.1 8025";
+        let text = docker(&["exec", &self.0, "sh", "-c", get]);
+        let (_, body) = text.split_once("\r\n\r\n").or_else(|| text.split_once("\n\n"))?;
+        let answer: Value = serde_json::from_str(body).ok()?;
+        let items = answer["items"].as_array()?;
+        Some(items.iter().map(|item| item["Raw"]["Data"].as_str().unwrap().to_owned()).collect())
+    }
+
+    #[track_caller]
+    fn wait_for(&self, words: &[&str]) -> String {
+        let mut found = None;
+        eventually(&format!("a mail with {words:?}"), || {
+            // Quoted-printable breaks long lines.
+            let mails = self.inbox().unwrap_or_default();
+            let mut mails = mails.iter().map(|mail| mail.replace("=\r\n", "").replace("=3D", "="));
+            found = mails.find(|mail| words.iter().all(|word| mail.contains(word)));
+            found.is_some()
+        });
+        found.unwrap()
+    }
+}
+
+impl Drop for Mail {
+    fn drop(&mut self) {
+        docker(&["rm", "--force", "--volumes", &self.0]);
+    }
+}
+
+fn network(part: &Part<'_>) -> String {
+    format!("{}_monitoring", part.project())
+}
+
+#[track_caller]
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within two minutes: {what}");
+        std::thread::sleep(Duration::from_millis(250));
+    }
+}
+
+fn write(part: &Part<'_>, name: &str, text: &str) {
+    fs::write(part.folder().join("alertmanager").join(name), text).unwrap();
+}
+
+fn secret(part: &Part<'_>, name: &str, text: &str) {
+    let folder = part.folder().join("alertmanager/secrets");
+    fs::create_dir_all(&folder).unwrap();
+    let path = folder.join(name);
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// One channel of each kind, all to this test.
+fn channels(part: &Part<'_>, mail: &Mail, receiver: &Receiver, webhook: &str) -> String {
+    let network = network(part);
+    secret(part, "slack-url", &format!("{}\n", receiver.url(&network, "/slack")));
+    secret(part, "pagerduty-key", &format!(" {KEY}\n"));
+    secret(part, "bot-token", TOKEN);
+    format!(
+        r#"
+        [routes]
+        critical = ["mail", "team", "on-call", "bot"]
+        warning = ["mail"]
+        [timing]
+        group_wait = "1s"
+        group_interval = "1s"
+        [smtp]
+        server = "{mail}:1025"
+        from = "alerts@example.org"
+        tls = false
+        [email.mail]
+        to = ["operators@example.org"]
+        [slack.team]
+        url_file = "secrets/slack-url"
+        compatible = true
+        [pagerduty.on-call]
+        key_file = "secrets/pagerduty-key"
+        url = "{pagerduty}"
+        [webhook.bot]
+        url = "{webhook}"
+        token_file = "secrets/bot-token"
+        "#,
+        mail = mail.0,
+        pagerduty = receiver.url(&network, "/pagerduty"),
+        webhook = receiver.url(&network, webhook),
+    )
+}
+
+fn alertmanager(part: &Part<'_>, method: &str, path: &str, body: &str) -> Value {
+    let (port, password) = (part.port("ALERTMANAGER_PORT"), part.env("ALERTMANAGER_PASSWORD"));
+    let (status, answer) = net::send(method, port, path, Some(&password), body);
+    assert_eq!(status, 200, "{path}: {answer}");
+    serde_json::from_str(&answer).unwrap_or(Value::Null)
+}
+
+/// As Prometheus sends it; over once `is_over`.
+fn send(part: &Part<'_>, alert: &str, severity: &str, is_over: bool) {
+    let ends = if is_over { "2020-01-01T00:00:01Z" } else { "2099-01-01T00:00:00Z" };
+    let alerts = json!([{
+        "labels": { "alertname": alert, "severity": severity, "service": "redis", "instance": "redis:6379" },
+        "annotations": {
+            "summary": "Redis does not answer",
+            "description": "Its exporter cannot reach it.",
+            "runbook_url": RUNBOOK,
+            "dashboard_url": DASHBOARD,
+        },
+        "startsAt": "2020-01-01T00:00:00Z",
+        "endsAt": ends,
+        "generatorURL": "http://prometheus.example.org/graph",
+    }]);
+    alertmanager(part, "POST", "/api/v2/alerts", &alerts.to_string());
+}
+
+fn delivered(run: &Run) -> Vec<(String, bool)> {
+    let answer = run.json();
+    assert_eq!(answer["schema"], "xtask.alerts-test/v1");
+    let channels = answer["channels"].as_array().unwrap().iter();
+    channels
+        .map(|channel| {
+            let name = channel["channel"].as_str().unwrap().to_owned();
+            (name, channel["delivered"].as_bool().unwrap())
+        })
+        .collect()
+}
+
+fn error_of(run: &Run, channel: &str) -> String {
+    let answer = run.json();
+    let channels = answer["channels"].as_array().unwrap();
+    let found = channels.iter().find(|found| found["channel"] == channel).unwrap();
+    found["error"].as_str().unwrap().to_owned()
+}
+
+fn each(all: [bool; 4]) -> Vec<(String, bool)> {
+    ["mail", "team", "on-call", "bot"].map(str::to_owned).into_iter().zip(all).collect()
+}
+
+fn started(part: &Part<'_>) -> String {
+    docker(&["inspect", "--format", "{{.State.StartedAt}}", &part.container("alertmanager")])
+}
+
+fn receivers(part: &Part<'_>) -> String {
+    alertmanager(part, "GET", "/api/v2/receivers", "").to_string()
+}
+
+#[test]
+fn messages_arrive_on_every_channel_and_what_does_not_arrive_is_reported() {
+    let site = Site::new("notify", &[FULL[1]]);
+    fs::write(site.monitoring().folder().join("prometheus/rules/of-a-test.yml"), RULE).unwrap();
+    site.xtask(&[&["up", "monitoring"], Site::images()].concat())
+        .succeeds()
+        .says("nobody will be told of alerts");
+    let monitoring = &site.monitoring();
+    let before = started(monitoring);
+    let (mail, receiver) = (Mail::start(monitoring), Receiver::start());
+    let text = channels(monitoring, &mail, &receiver, "/bot");
+    write(monitoring, "notifications.toml", &text);
+    site.xtask(&["alerts", "send-test"]).ends_with(1).says("cargo xtask alerts render");
+    site.xtask(&["alerts", "render"])
+        .succeeds()
+        .says("alertmanager has loaded its changed configuration");
+
+    let run = site.xtask(&["alerts", "send-test", "--json"]).succeeds();
+    assert_eq!(delivered(&run), each([true; 4]));
+    mail.wait_for(&["Subject: [TEST] Test of the channel mail"]);
+    receiver.wait_for("/slack", &["[TEST] Test of the channel team"]);
+    receiver.wait_for("/pagerduty", &["[TEST] Test of the channel on-call", "trigger", KEY]);
+    receiver.wait_for("/pagerduty", &["on-call", "resolve"]);
+    let told = receiver.wait_for("/bot", &["TestNotification"]);
+    assert!(told.head.contains(&format!("Authorization: Bearer {TOKEN}\r\n")), "{}", told.head);
+
+    one_alert_is_told_with_its_links_and_so_is_its_end(monitoring, &mail, &receiver);
+    // And one that Prometheus has raised itself.
+    mail.wait_for(&["Subject: [CRITICAL] A test fires", RUNBOOK]);
+    let listed = site.xtask(&["alerts", "list", "--json"]).succeeds().json();
+    assert_eq!(listed["schema"], "xtask.alerts/v1");
+    let first = &listed["alerts"][0];
+    assert_eq!((&first["alert"], &first["state"]), (&json!("OfATest"), &json!("firing")));
+    site.xtask(&["alerts", "list"]).succeeds();
+
+    // A server that refuses, and one that is gone.
+    write(monitoring, "notifications.toml", &channels(monitoring, &mail, &receiver, "/refuse"));
+    site.xtask(&["alerts", "render"]).succeeds();
+    docker(&["stop", "--time", "1", &mail.0]);
+    let run = site
+        .xtask(&["alerts", "send-test", "--json"])
+        .ends_with(1)
+        .says("2 of 4 channels failed: mail, bot");
+    assert_eq!(delivered(&run), each([false, true, true, false]));
+    assert!(error_of(&run, "bot").contains("500"), "{}", run.stdout);
+    assert!(error_of(&run, "mail").contains("establish connection"), "{}", run.stdout);
+    let one = site.xtask(&["alerts", "send-test", "--json", "--channel", "team"]).succeeds();
+    assert_eq!(delivered(&one), [("team".to_owned(), true)]);
+    for run in [&run, &one] {
+        assert!(!format!("{}{}", run.stdout, run.stderr).contains("/slack"), "{}", run.stdout);
+    }
+    assert_eq!(started(monitoring), before, "AlertManager was never restarted");
+
+    a_secret_that_is_no_longer_named_goes(&site, &text);
+    a_broken_change_is_refused_and_the_old_one_stays(&site);
+}
+
+fn one_alert_is_told_with_its_links_and_so_is_its_end(
+    part: &Part<'_>,
+    mail: &Mail,
+    receiver: &Receiver,
+) {
+    send(part, "RedisDown", "critical", false);
+    let subject = "Subject: [CRITICAL] Redis does not answer";
+    mail.wait_for(&[subject, RUNBOOK, DASHBOARD, "Its exporter cannot reach it."]);
+    let title = "[CRITICAL] Redis does not answer";
+    receiver.wait_for("/slack", &[title, &format!("<{RUNBOOK}|Runbook>"), DASHBOARD]);
+    let page = receiver.wait_for("/pagerduty", &["trigger", title]);
+    assert_eq!(page.body["payload"]["severity"], "critical");
+    assert_eq!(page.body["links"][0], json!({ "href": RUNBOOK, "text": "Runbook" }));
+    assert_eq!(page.body["links"][1], json!({ "href": DASHBOARD, "text": "Dashboard" }));
+    let told = receiver.wait_for("/bot", &["RedisDown", RUNBOOK, DASHBOARD]);
+    assert_eq!(told.body["status"], "firing");
+
+    // What is less bad about the same thing is not told meanwhile.
+    send(part, "RedisMemoryHigh", "warning", false);
+    eventually("the warning is silenced by the critical alert", || {
+        let alerts = alertmanager(part, "GET", "/api/v2/alerts?filter=severity%3Dwarning", "");
+        alerts[0]["status"]["state"] == "suppressed"
+    });
+    send(part, "RedisMemoryHigh", "warning", true);
+
+    send(part, "RedisDown", "critical", true);
+    mail.wait_for(&["Subject: [RESOLVED] Redis does not answer", RUNBOOK]);
+    receiver.wait_for("/slack", &["[RESOLVED] Redis does not answer", RUNBOOK]);
+    let over = receiver.wait_for("/pagerduty", &["resolve", "[RESOLVED] Redis does not answer"]);
+    assert_eq!(over.body["dedup_key"], page.body["dedup_key"], "the same incident");
+    receiver.wait_for("/bot", &["RedisDown", "\"status\":\"resolved\"", RUNBOOK]);
+}
+
+fn a_secret_that_is_no_longer_named_goes(site: &Site, text: &str) {
+    let made = site.data().join("generated/alertmanager/secrets");
+    assert_eq!(fs::read_to_string(made.join("pagerduty-key")).unwrap(), KEY, "trimmed");
+    let without = text
+        .replace("\"on-call\", ", "")
+        .lines()
+        .filter(|line| !["pagerduty", "key_file"].iter().any(|word| line.contains(word)))
+        .collect::<Vec<_>>()
+        .join("\n");
+    write(&site.monitoring(), "notifications.toml", &without);
+    site.xtask(&["alerts", "render"]).succeeds();
+    assert!(!made.join("pagerduty-key").exists() && made.join("slack-url").exists());
+    assert!(!receivers(&site.monitoring()).contains("on-call"));
+}
+
+fn a_broken_change_is_refused_and_the_old_one_stays(site: &Site) {
+    let part = &site.monitoring();
+    let path = part.folder().join("alertmanager/notifications.toml");
+    let (good, before) = (fs::read_to_string(&path).unwrap(), receivers(part));
+    fs::write(&path, format!("{good}\n[slack.new]\nurl_fil = \"secrets/slack-url\"\n")).unwrap();
+    let line = good.lines().count() + 2;
+    let words = format!("alertmanager/notifications.toml:{line}: unknown field `url_fil`");
+    for command in [&["alerts", "render"][..], &["up", "monitoring"]] {
+        site.xtask(command).ends_with(3).says(&words);
+    }
+    fs::write(&path, &good).unwrap();
+    let template = "templates/of-a-test.tmpl";
+    write(part, template, "{{ define \"x\" }}\n{{ if }}\n{{ end }}");
+    for command in [&["alerts", "render"][..], &["up", "monitoring"]] {
+        site.xtask(command).ends_with(1).says("of-a-test.tmpl:2").says("missing value for if");
+    }
+    fs::remove_file(part.folder().join("alertmanager").join(template)).unwrap();
+    assert_eq!(receivers(part), before);
+    site.xtask(&["up", "monitoring"]).succeeds();
+}
+
+#[test]
+fn every_fault_of_the_notifications_is_named_before_anything_starts() {
+    let site = Site::new("notifybad", &[FULL[1]]);
+    site.xtask(&["alerts", "render"]).ends_with(3).says("cargo xtask up mon");
+    site.xtask(&["env", "init", "monitoring"]).succeeds();
+    let monitoring = &site.monitoring();
+    let slack = "[routes]\ncritical = [\"team\"]\n[slack.team]\nurl_file = \"secrets/slack-url\"\n";
+    write(monitoring, "notifications.toml", slack);
+    let refused = |words: &str| {
+        site.xtask(&["alerts", "render", "--dry-run"]).ends_with(3).says(words);
+    };
+    refused("notifications.toml:4: the secret file secrets/slack-url is missing");
+    secret(monitoring, "slack-url", "\n");
+    refused("the secret file secrets/slack-url is empty");
+    secret(monitoring, "slack-url", "https://example.org/hidden-url");
+    refused("what secrets/slack-url holds is no URL of a Slack webhook");
+    let path = monitoring.folder().join("alertmanager/secrets/slack-url");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    refused("others than its owner may read the secret file secrets/slack-url (0644)");
+    let run = site.xtask(&["up", "monitoring"]).ends_with(3).says("chmod 600");
+    assert!(!run.stderr.contains("hidden-url"), "{}", run.stderr);
+    assert!(monitoring.containers().is_empty());
+    let doctor = site.xtask(&["doctor", "monitoring", "--json"]).ends_with(3).json();
+    let found = doctor["findings"].as_array().unwrap();
+    assert!(found.iter().any(|finding| finding["id"] == "notifications.secret-exposed"));
+}
+
+#[test]
+fn a_user_who_is_not_root_renders_too() {
+    let socket = fs::metadata("/var/run/docker.sock").expect("the engine's socket");
+    let mut site = Site::new("notifyuser", &[FULL[1]]);
+    let url = "https://hooks.slack.com/services/T0001/B0001/ofnoone";
+    let text = "[routes]\ncritical = [\"team\"]\n[slack.team]\nurl_file = \"secrets/slack-url\"\n";
+    secret(&site.monitoring(), "slack-url", url);
+    write(&site.monitoring(), "notifications.toml", text);
+    site.run_as(4321, socket.gid());
+    site.xtask(&[&["setup", "monitoring"], Site::images()].concat()).succeeds();
+    let made = site.data().join("generated/alertmanager/secrets/slack-url");
+    let facts = fs::metadata(&made).unwrap();
+    assert_eq!((facts.uid(), facts.mode() & 0o777), (65534, 0o400));
+    assert_eq!(fs::read_to_string(&made).unwrap(), url);
+    fs::remove_file(site.monitoring().folder().join("alertmanager/notifications.toml")).unwrap();
+    site.xtask(&["alerts", "render"]).succeeds();
+    assert!(!made.exists());
+    let run = site.xtask(&["alerts", "render"]).succeeds();
+    assert!(run.says("is what notifications.toml says").stdout.is_empty());
+}
+
+/// What amtool says of `tests/assets/notifications.yml`, which a unit test of xtask renders.
+fn amtool(args: &[&str]) -> String {
+    let image = if Site::is_offline() {
+        "case-interview-offline/alertmanager:0.25"
+    } else {
+        "prom/alertmanager:v0.25.0"
+    };
+    let config = fs::File::open(asset("notifications.yml")).unwrap();
+    let script = "cat >/tmp/config.yml; exec amtool \"$@\"";
+    let run = ["run", "--rm", "--interactive", "--network", "none", "--tmpfs", "/tmp"];
+    let output = Command::new("docker")
+        .args(run)
+        .args(["--entrypoint", "sh", image, "-c", script, "sh"])
+        .args(args)
+        .stdin(Stdio::from(config))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn every_alert_goes_where_the_routes_say() {
+    assert!(amtool(&["check-config", "/tmp/config.yml"]).contains("SUCCESS"));
+    for (labels, expected) in [
+        (&["severity=critical", "service=redis"][..], "on-call,team,operators,bot"),
+        (&["severity=warning"], "team,operators"),
+        (&["severity=info"], "team"),
+        // Told rather than lost.
+        (&["severity=urgent"], "team,operators"),
+        (&["alertname=NoSeverityAtAll"], "team,operators"),
+        (&["severity=none"], "nobody"),
+        (&["alertname=Watchdog", "severity=none"], "watchdog"),
+        (&["test_channel=bot", "severity=critical"], "bot"),
+        (&["test_channel=unknown", "severity=critical"], "nobody"),
+    ] {
+        let test = ["config", "routes", "test", "--config.file=/tmp/config.yml"];
+        assert_eq!(amtool(&[&test, labels].concat()), expected, "{labels:?}");
+    }
+}

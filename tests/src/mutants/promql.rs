@@ -1,0 +1,211 @@
+//! Expressions with one mistake each. Knows as much of PromQL as that takes.
+
+use std::ops::Range;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Number,
+    /// A name, a keyword, or a duration.
+    Word,
+    /// `{…}`.
+    Selector,
+    /// `[…]`, or a string.
+    Other,
+    Comparison,
+    Sign,
+    Open,
+    Close,
+}
+
+#[derive(Debug, Clone)]
+struct Token {
+    kind: Kind,
+    range: Range<usize>,
+}
+
+/// Whether the series called `name` stands in `expr`.
+pub(super) fn mentions(expr: &str, name: &str) -> bool {
+    tokens(expr).iter().any(|token| token.kind == Kind::Word && &expr[token.range.clone()] == name)
+}
+
+/// `expr` with one mistake at a time, and what the mistake is.
+pub(super) fn mistakes(expr: &str) -> Vec<(String, String)> {
+    let tokens = tokens(expr);
+    let text = |token: &Token| &expr[token.range.clone()];
+    let mut edits: Vec<(String, Range<usize>, String)> = Vec::new();
+    for (index, token) in tokens.iter().enumerate() {
+        let word = text(token);
+        let mut replace = |what: &str, by: &str| {
+            edits.push((format!("{what} `{word}` to `{by}`"), token.range.clone(), by.to_owned()));
+        };
+        match token.kind {
+            // Which number `vector` gives to an alert that always fires does not matter.
+            Kind::Number if index >= 2 && text(&tokens[index - 2]) == "vector" => {}
+            Kind::Number => moved(word).iter().for_each(|by| replace("number", by)),
+            Kind::Comparison => {
+                let turned = match word {
+                    "==" => "!=",
+                    _ if word.starts_with('>') => "<",
+                    _ => ">",
+                };
+                replace("comparison", turned);
+                if word.len() == 1 && !is_compared_with_fractions(expr, &tokens[index + 1..]) {
+                    replace("comparison", &format!("{word}="));
+                }
+            }
+            Kind::Word => {
+                let aggregates = tokens.get(index + 1).is_some_and(|next| {
+                    next.kind == Kind::Open || ["by", "without"].contains(&text(next))
+                });
+                match word {
+                    "max" if aggregates => replace("aggregation", "min"),
+                    "min" | "sum" | "avg" if aggregates => replace("aggregation", "max"),
+                    "by" | "on" => edits.extend(without_labels(expr, &tokens[index + 1..])),
+                    "and" | "or" | "unless" => edits.extend(without_sides(expr, &tokens, index)),
+                    _ => {}
+                }
+            }
+            Kind::Selector => edits.extend(without_matchers(word, token.range.start)),
+            _ => {}
+        }
+    }
+    let apply = |(what, range, by): (String, Range<usize>, String)| {
+        (what, format!("{}{by}{}", &expr[..range.start], &expr[range.end..]))
+    };
+    edits.into_iter().map(apply).collect()
+}
+
+/// A number a little higher and a little lower: by 5 %, and near 1 by 5 % of what is missing.
+fn moved(number: &str) -> Vec<String> {
+    let value: f64 = number.parse().expect("a number");
+    let around = |value: f64, step: f64| vec![value + step, value - step];
+    let moved = match value {
+        0.0 => around(0.0, 1.0),
+        value if (0.99..1.0).contains(&value) => around(value, 0.05 * (1.0 - value)),
+        value => around(value, 0.05 * value),
+    };
+    let short =
+        |value: f64| format!("{value:.9}").trim_end_matches('0').trim_end_matches('.').to_owned();
+    moved.into_iter().map(short).collect()
+}
+
+/// Whether the right side is computed from fractions, which nothing measured ever equals: `>=`
+/// would then be the same as `>`.
+fn is_compared_with_fractions(expr: &str, right: &[Token]) -> bool {
+    let words = right.iter().take_while(|token| !is_set_operator(&expr[token.range.clone()]));
+    let words: Vec<_> = words.map(|token| &expr[token.range.clone()]).collect();
+    words.contains(&"*")
+        && words.iter().any(|word| word.parse::<f64>().is_ok_and(|n| n.fract() != 0.0))
+}
+
+fn is_set_operator(word: &str) -> bool {
+    ["and", "or", "unless"].contains(&word)
+}
+
+/// Each label of the list at the start of `tokens` left out.
+fn without_labels(expr: &str, tokens: &[Token]) -> Vec<(String, Range<usize>, String)> {
+    let end = tokens.iter().position(|token| token.kind == Kind::Close).expect("a closed list");
+    let list = tokens[0].range.start..tokens[end].range.end;
+    let labels: Vec<_> = tokens[1..end].iter().map(|token| &expr[token.range.clone()]).collect();
+    let without = |left_out: &str| {
+        labels.iter().filter(|label| **label != left_out).copied().collect::<Vec<_>>().join(", ")
+    };
+    let edit = |label: &&str| {
+        (format!("grouping label `{label}` dropped"), list.clone(), format!("({})", without(label)))
+    };
+    labels.iter().map(edit).collect()
+}
+
+/// Each matcher of the selector at `start` left out.
+fn without_matchers(selector: &str, start: usize) -> Vec<(String, Range<usize>, String)> {
+    let inner = &selector[1..selector.len() - 1];
+    let mut quoted = false;
+    let matchers: Vec<_> = inner
+        .split(|c| {
+            quoted ^= c == '"';
+            c == ',' && !quoted
+        })
+        .map(str::trim)
+        .collect();
+    let without = |left_out: usize| {
+        let kept = matchers.iter().enumerate().filter(|(index, _)| *index != left_out);
+        kept.map(|(_, matcher)| *matcher).collect::<Vec<_>>().join(", ")
+    };
+    let range = start..start + selector.len();
+    let edit = |(index, matcher): (usize, &&str)| {
+        (format!("matcher `{matcher}` dropped"), range.clone(), format!("{{{}}}", without(index)))
+    };
+    matchers.iter().enumerate().map(edit).collect()
+}
+
+/// The operator at `index` with its left and with its right side left out.
+fn without_sides(
+    expr: &str,
+    tokens: &[Token],
+    index: usize,
+) -> Vec<(String, Range<usize>, String)> {
+    let word = &expr[tokens[index].range.clone()];
+    let ends = |tokens: &mut dyn Iterator<Item = &Token>, inner: Kind, outer: Kind| {
+        let mut depth = 0;
+        let mut last = None;
+        for token in tokens {
+            if token.kind == inner {
+                depth += 1;
+            } else if token.kind == outer {
+                depth -= 1;
+            }
+            if depth < 0 || (depth == 0 && is_set_operator(&expr[token.range.clone()])) {
+                break;
+            }
+            last = Some(token.range.clone());
+        }
+        last.expect("an operator has two sides")
+    };
+    let right = ends(&mut tokens[index + 1..].iter(), Kind::Open, Kind::Close).end;
+    let left = ends(&mut tokens[..index].iter().rev(), Kind::Close, Kind::Open).start;
+    // `on (a, b)` belongs to the operator.
+    let modifier = tokens.get(index + 1).filter(|token| &expr[token.range.clone()] == "on");
+    let own = match modifier {
+        Some(_) => tokens[index..].iter().find(|token| token.kind == Kind::Close),
+        None => tokens.get(index),
+    };
+    let operator = tokens[index].range.start..own.expect("an operator").range.end;
+    vec![
+        (format!("left side of `{word}` dropped"), left..operator.end, String::new()),
+        (format!("right side of `{word}` dropped"), operator.start..right, String::new()),
+    ]
+}
+
+fn tokens(expr: &str) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut at = 0;
+    while let Some(first) = expr[at..].chars().next() {
+        let rest = &expr[at..];
+        let up_to = |end: char| rest[1..].find(end).map_or(rest.len(), |found| found + 2);
+        let while_ =
+            |is_part: &dyn Fn(char) -> bool| rest.find(|c: char| !is_part(c)).unwrap_or(rest.len());
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+        let (kind, length) = match first {
+            '"' => (Kind::Other, up_to('"')),
+            '[' => (Kind::Other, up_to(']')),
+            '{' => (Kind::Selector, up_to('}')),
+            '(' => (Kind::Open, 1),
+            ')' => (Kind::Close, 1),
+            '=' | '!' | '<' | '>' => (Kind::Comparison, while_(&|c| "=!<>".contains(c))),
+            '0'..='9' => {
+                let length = while_(&|c| c == '.' || is_word(c));
+                let is_number = rest[..length].parse::<f64>().is_ok();
+                (if is_number { Kind::Number } else { Kind::Word }, length)
+            }
+            c if is_word(c) => (Kind::Word, while_(&is_word)),
+            '+' | '-' | '*' | '/' => (Kind::Sign, 1),
+            _ => {
+                at += first.len_utf8();
+                continue;
+            }
+        };
+        tokens.push(Token { kind, range: at..at + length });
+        at += length;
+    }
+    tokens
+}

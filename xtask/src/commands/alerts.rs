@@ -1,0 +1,247 @@
+//! `cargo xtask alerts`.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::alerts::rules::{self, Rule};
+use crate::alerts::send_test::{Alertmanager, Outcome};
+use crate::alerts::{self, Told};
+use crate::configuration;
+use crate::context::Context;
+use crate::docker::engine;
+use crate::ready::Unanswered;
+use crate::report::finding::Problem;
+use crate::report::table::{self, Cell};
+use crate::report::{BAD, DIM, GOOD, WARNING};
+use crate::setup::generated;
+use crate::stack::Stack;
+use crate::stack::manifest::{Probe, Service};
+
+/// What fires, who is told of it, and whether that works
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List every alert that there is a rule for, and its present state
+    List,
+    /// Send a test alert through the running AlertManager and say whether it arrived
+    SendTest {
+        /// The channel, as notifications.toml calls it; every channel where it is left out
+        #[arg(long)]
+        channel: Option<String>,
+        /// Longest wait for each channel, in seconds
+        #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+        timeout: u64,
+    },
+    /// Make AlertManager's configuration of notifications.toml, and have it loaded
+    ///
+    /// Nothing is replaced unless amtool accepts it. With --dry-run the configuration is printed,
+    /// secrets masked.
+    Render,
+}
+
+impl Args {
+    /// Does it.
+    ///
+    /// # Errors
+    /// When a server does not answer, the notifications are broken, or a test does not arrive.
+    pub fn run(self, cx: &Context) -> Result<()> {
+        engine::require()?;
+        let stacks = cx.stacks(None)?;
+        let stack = stacks.into_iter().find(|stack| alerts::notifier(stack).is_some());
+        let stack = stack.context("no stack in stacks.toml has notifications")?;
+        if stack.env.text().is_none() {
+            let found = format!("the {} stack is not set up", stack.name());
+            return Err(Problem::prerequisite("env.missing", found)
+                .mend(format!("cargo xtask up {}", stack.short()))
+                .into());
+        }
+        match self.action {
+            Action::List => list(cx, &stack),
+            Action::SendTest { channel, timeout } => {
+                send_test(cx, &stack, channel.as_deref(), Duration::from_secs(timeout))
+            }
+            Action::Render => render(cx, &stack),
+        }
+    }
+}
+
+fn silent(stack: &Stack, service: &str, why: &Unanswered) -> Problem {
+    Problem::prerequisite("service.not-ready", format!("{service} does not answer: {why}"))
+        .mend(format!("cargo xtask up {}", stack.short()))
+}
+
+fn list(cx: &Context, stack: &Stack) -> Result<()> {
+    let endpoints = stack.definition.services.iter().flat_map(|service| &service.endpoints);
+    let prometheus = endpoints
+        .filter(|endpoint| matches!(endpoint.probe, Some(Probe::Prometheus)))
+        .map(|endpoint| stack.url(&endpoint.url))
+        .next();
+    let url = prometheus.context("no service in stacks.toml has rules")??;
+    let rules = rules::list(&url).map_err(|why| silent(stack, "prometheus", &why))?;
+    let rows: Vec<_> = rules.iter().map(row).collect();
+    let head = ["ALERT", "SEVERITY", "SERVICE", "STATE", "SINCE", "WHAT"];
+    cx.report.line(table::lines(&head, &rows).join("\n"));
+    cx.report.document("xtask.alerts/v1", &json!({ "alerts": rules }))
+}
+
+fn row(rule: &Rule) -> Vec<Cell> {
+    let state = match rule.state.as_str() {
+        // The one that always fires is to be there.
+        "firing" if rule.severity == "none" => GOOD,
+        "firing" => BAD,
+        "pending" => WARNING,
+        _ => DIM,
+    };
+    let first = rule.active.iter().min_by_key(|active| active.active_at.as_str());
+    let since = first.map(|active| active.active_at.get(..19).unwrap_or(&active.active_at));
+    let summary = first.and_then(|active| active.annotations.get("summary"));
+    let what = match (&rule.error, summary, rule.active.len()) {
+        (Some(error), _, _) => format!("cannot be evaluated: {error}"),
+        (None, Some(summary), 1) => summary.clone(),
+        (None, Some(summary), more) => format!("{summary} (and {} more)", more - 1),
+        (None, None, _) => String::new(),
+    };
+    vec![
+        rule.alert.as_str().into(),
+        rule.severity.as_str().into(),
+        rule.service.as_str().into(),
+        Cell::styled(rule.state.as_str(), state),
+        since.map(|since| format!("{since}Z")).unwrap_or_default().into(),
+        what.into(),
+    ]
+}
+
+fn told(stack: &Stack) -> Result<(&Service, Told)> {
+    let service = alerts::notifier(stack).context("no service tells people of alerts")?;
+    let told = alerts::for_service(stack, service)?.context("no service tells people of alerts")?;
+    Ok((service, told))
+}
+
+fn render(cx: &Context, stack: &Stack) -> Result<()> {
+    let _lock = cx.lock(stack, "alerts render")?;
+    cx.remove_leftovers(&stack.project())?;
+    let (service, told) = told(stack)?;
+    if cx.dry_run {
+        cx.report.line(told.config());
+    }
+    let containers = cx.containers(stack)?;
+    let runs = containers
+        .iter()
+        .any(|container| container.is_running() && container.service() == Some(&service.name));
+    if runs {
+        configuration::refuse_broken(cx, stack, &containers)?;
+    }
+    let plan = generated::plan(stack)?;
+    if plan.is_empty() && !cx.dry_run {
+        cx.report.done("AlertManager's configuration is what notifications.toml says");
+    } else {
+        cx.execute(plan)?;
+    }
+    if cx.dry_run || !runs {
+        return Ok(());
+    }
+    configuration::load(cx, stack)
+}
+
+fn send_test(cx: &Context, stack: &Stack, only: Option<&str>, limit: Duration) -> Result<()> {
+    let (service, told) = told(stack)?;
+    let channels = chosen(&told, only)?;
+    if cx.dry_run {
+        return announce(cx, &channels);
+    }
+    let alertmanager = running(cx, stack, service)?;
+    let known = alertmanager.receivers().map_err(|why| silent(stack, &service.name, &why))?;
+    if let Some((_, name)) = channels.iter().find(|(_, name)| !known.iter().any(|k| k == name)) {
+        let found = format!("AlertManager does not know the channel `{name}` yet");
+        let problem = Problem::failed("notifications.not-loaded", found);
+        return Err(problem.mend("cargo xtask alerts render").into());
+    }
+    if !generated::plan(stack)?.is_empty() {
+        cx.report.warning("the notifications have changed since AlertManager loaded them; cargo xtask alerts render has it load them");
+    }
+    let mut outcomes = Vec::new();
+    for (kind, name) in channels {
+        cx.report.progress(format!("sending a test alert through {name} ({kind})"));
+        outcomes.push(alertmanager.send_test(kind, name, limit)?);
+    }
+    let rows: Vec<_> = outcomes.iter().map(outcome_row).collect();
+    cx.report
+        .line(table::lines(&["CHANNEL", "KIND", "DELIVERED", "TIME", "ERROR"], &rows).join("\n"));
+    cx.report.document("xtask.alerts-test/v1", &json!({ "channels": outcomes }))?;
+    let failed: Vec<_> =
+        outcomes.iter().filter(|o| !o.delivered).map(|o| o.channel.as_str()).collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let found =
+        format!("{} of {} channels failed: {}", failed.len(), outcomes.len(), failed.join(", "));
+    Err(Problem::failed("notifications.undelivered", found)
+        .mend("docs/notifications.md says what each error means")
+        .into())
+}
+
+fn chosen<'a>(told: &'a Told, only: Option<&str>) -> Result<Vec<(&'static str, &'a str)>> {
+    let all = told.notifications.channels();
+    if all.is_empty() {
+        return Err(Problem::failed("notifications.none", "there is no channel to test")
+            .mend("docs/notifications.md leads to a first message in five minutes")
+            .into());
+    }
+    let Some(only) = only else { return Ok(all) };
+    let names: Vec<_> = all.iter().map(|(_, name)| *name).collect();
+    let chosen: Vec<_> = all.iter().filter(|(_, name)| *name == only).copied().collect();
+    if chosen.is_empty() {
+        return Err(Problem::usage(
+            "notifications.unknown-channel",
+            format!("there is no channel `{only}`"),
+        )
+        .mend(format!("one of: {}", names.join(", ")))
+        .into());
+    }
+    Ok(chosen)
+}
+
+fn announce(cx: &Context, channels: &[(&str, &str)]) -> Result<()> {
+    let what = |(kind, name): &(&str, &str)| format!("send a test alert through {name} ({kind})");
+    let request = "POST /api/v2/alerts";
+    for channel in channels {
+        cx.report.line(format!("would: {}", what(channel)));
+        cx.report.line(format!("       {DIM}{request}{DIM:#}"));
+    }
+    let steps = channels.iter().map(|channel| json!({ "what": what(channel), "command": request }));
+    cx.report.document("xtask.plan/v1", &json!({ "steps": steps.collect::<Vec<_>>() }))
+}
+
+fn running(cx: &Context, stack: &Stack, service: &Service) -> Result<Alertmanager> {
+    let containers = cx.containers(stack)?;
+    let container = containers
+        .iter()
+        .find(|container| container.is_running() && container.service() == Some(&service.name));
+    let not_there = || {
+        Problem::prerequisite("service.not-running", format!("{} does not run", service.name))
+            .mend(format!("cargo xtask up {}", stack.short()))
+    };
+    let container = container.ok_or_else(not_there)?.id.clone();
+    let endpoint = service.endpoints.first().context("AlertManager has no endpoint")?;
+    Ok(Alertmanager { url: stack.url(&endpoint.url)?, container })
+}
+
+fn outcome_row(outcome: &Outcome) -> Vec<Cell> {
+    let delivered =
+        if outcome.delivered { Cell::styled("yes", GOOD) } else { Cell::styled("no", BAD) };
+    vec![
+        outcome.channel.as_str().into(),
+        outcome.kind.into(),
+        delivered,
+        format!("{:.1} s", outcome.seconds).into(),
+        outcome.error.clone().unwrap_or_default().into(),
+    ]
+}
