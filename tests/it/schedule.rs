@@ -169,7 +169,9 @@ fn assert_install_is_idempotent_and_can_be_removed(machine: &Machine<'_>, with: 
     assert!(again.contains("the jobs are installed"), "{again}");
     machine.xtask(&["schedule", "remove"]);
     assert!(machine.status()["scheduler"].is_null());
-    assert!(!machine.site.data().join("state/bin/xtask").exists());
+    for gone in ["state/bin/xtask", "metrics/schedule.prom"] {
+        assert!(!machine.site.data().join(gone).exists(), "{gone}");
+    }
     let again = machine.xtask(&["schedule", "remove"]);
     assert!(again.contains("no jobs are installed"), "{again}");
 }

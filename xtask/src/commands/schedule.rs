@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::host::user;
 use crate::plan::Plan;
+use crate::process::Cmd;
 use crate::report::finding::Problem;
 use crate::report::table::{self, Cell};
 use crate::report::{BAD, DIM, GOOD, WARNING};
@@ -145,10 +146,12 @@ fn environment(home: &Home) -> Vec<(String, String)> {
 fn remove(cx: &Context, home: &Home) -> Result<()> {
     let mut plan = systemd::remove(home)?;
     plan.append(cron::remove(home)?);
-    let program = home.program();
-    if program.exists() {
-        let rm = crate::process::Cmd::new("rm").args(["-f", "--"]).arg(&program);
-        plan.run(format!("remove {}", program.display()), rm);
+    // Without their metrics nobody is told that the jobs no longer run.
+    for path in [home.program(), home.metrics().join("schedule.prom")] {
+        if path.exists() {
+            let rm = Cmd::new("rm").args(["-f", "--"]).arg(&path);
+            plan.run(format!("remove {}", path.display()), rm);
+        }
     }
     if plan.is_empty() {
         cx.report.done("no jobs are installed");
