@@ -47,8 +47,21 @@ fn help_and_completions_name_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let script = site.xtask(&["completions", shell]).succeeds().stdout;
         for command in [
-            "doctor", "setup", "up", "down", "restart", "status", "urls", "logs", "shell", "env",
-            "images", "check", "test",
+            "doctor",
+            "setup",
+            "up",
+            "down",
+            "restart",
+            "status",
+            "urls",
+            "logs",
+            "rotate-logs",
+            "schedule",
+            "shell",
+            "env",
+            "images",
+            "check",
+            "test",
         ] {
             assert!(help.contains(command) && script.contains(command), "{shell}: {command}");
         }

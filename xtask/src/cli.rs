@@ -9,8 +9,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    alerts, check, completions, doctor, down, env, images, logs, restart, setup, shell, status,
-    test, up, urls,
+    alerts, check, completions, doctor, down, env, images, logs, metrics, restart, rotate_logs,
+    schedule, setup, shell, status, test, up, urls,
 };
 
 /// Docker infrastructure of the Case Interview Practice Platform
@@ -50,6 +50,9 @@ pub struct Global {
     /// Print what would be done, with the exact commands, and change nothing
     #[arg(long, global = true)]
     pub dry_run: bool,
+    /// Wait while another command is at work on the project, instead of failing
+    #[arg(long, global = true)]
+    pub wait: bool,
     /// Where the data lies, for a stack that has no .env yet
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -84,6 +87,9 @@ pub enum Command {
     Status(status::Args),
     Urls(urls::Args),
     Logs(logs::Args),
+    RotateLogs(rotate_logs::Args),
+    Schedule(schedule::Args),
+    Metrics(metrics::Args),
     Shell(shell::Args),
     Alerts(alerts::Args),
     Env(env::Args),

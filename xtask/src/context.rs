@@ -27,6 +27,8 @@ pub struct Context {
     pub yes: bool,
     /// `--dry-run`: print the plan and change nothing.
     pub dry_run: bool,
+    /// `--wait`: wait for the project's lock.
+    pub wait: bool,
     /// `--project` and `--data-dir`.
     pub overrides: Overrides,
 }
@@ -101,13 +103,15 @@ impl Context {
     /// Takes the project's lock; none where nothing is to be changed.
     ///
     /// # Errors
-    /// A problem that names the holder.
+    /// A problem that names the holder, unless `--wait` was given.
     pub fn lock(&self, stack: &Stack, what: &str) -> Result<Option<Lock>> {
         if self.dry_run {
             return Ok(None);
         }
         let path = lock::path(&self.state_folder(), &stack.project());
-        let lock = Lock::take(&path, &format!("cargo xtask {what}"), IfHeld::Fail, |_| {});
+        let if_held = if self.wait { IfHeld::Wait } else { IfHeld::Fail };
+        let waiting = |holder: &str| self.report.progress(format!("waiting for {holder}"));
+        let lock = Lock::take(&path, &format!("cargo xtask {what}"), if_held, waiting);
         lock.map(Some).map_err(|error| match error.downcast::<lock::Held>() {
             Ok(held) => Problem::failed("lock.held", held.to_string())
                 .mend("wait until it has ended, then run the command again")

@@ -1,10 +1,12 @@
 //! What is said to Docker and Compose.
 
 pub mod compose;
+mod connection;
 pub mod container;
 pub mod engine;
 pub mod helper;
 pub mod image;
+pub mod log;
 pub mod network;
 pub mod place;
 

@@ -10,9 +10,11 @@ pub mod env_file;
 mod facts;
 pub mod fix;
 mod images;
+mod logs;
 mod machine;
 mod ports;
 mod postgres;
+mod quota;
 mod secrets;
 mod services;
 pub mod suite;
@@ -99,6 +101,7 @@ const CHECKS: &[Check] = &[
     stack(&["data.moved"], data::moved),
     stack(&["data.other-kind"], data::other_kind),
     stack(&["data.version", "data.half-initialised"], postgres::data),
+    stack(&["data.quota"], quota::quotas),
     stack(
         &[
             "service.state",
@@ -113,6 +116,8 @@ const CHECKS: &[Check] = &[
     stack(&["images.present"], images::present),
     stack(&["images.offline"], images::offline),
     stack(alerts::IDS, notifications),
+    stack(&["logs.unbounded", "logs.unreadable"], logs::bounded),
+    stack(&["logs.inside"], logs::inside),
     stack(&["run.leftovers"], data::leftovers),
 ];
 

@@ -44,12 +44,12 @@ fn wrong_usage(error: &clap::Error) -> ExitCode {
 fn run(cli: Cli, report: Report) -> anyhow::Result<()> {
     watch_signals()?;
     let root = context::root();
-    let Global { yes, dry_run, data_dir, project, .. } = cli.global;
+    let Global { yes, dry_run, wait, data_dir, project, .. } = cli.global;
     let manifest = Manifest::load(&root)?;
     let data_dir = data_dir.map(std::path::absolute).transpose().context("finding --data-dir")?;
     hint::carry(project.as_deref(), data_dir.as_deref());
     let overrides = Overrides { project, data_dir };
-    let cx = &Context { root, manifest, report, yes, dry_run, overrides };
+    let cx = &Context { root, manifest, report, yes, dry_run, wait, overrides };
     match cli.command {
         Command::Doctor(args) => args.run(cx),
         Command::Setup(args) => args.run(cx),
@@ -59,6 +59,9 @@ fn run(cli: Cli, report: Report) -> anyhow::Result<()> {
         Command::Status(args) => args.run(cx),
         Command::Urls(args) => args.run(cx),
         Command::Logs(args) => args.run(cx),
+        Command::RotateLogs(args) => args.run(cx),
+        Command::Schedule(args) => args.run(cx),
+        Command::Metrics(args) => args.run(cx),
         Command::Shell(args) => args.run(cx),
         Command::Alerts(args) => args.run(cx),
         Command::Env(args) => args.run(cx),

@@ -23,11 +23,14 @@ pub struct Plan(Vec<Step>);
 struct Step {
     what: String,
     action: Action,
+    /// Whether a dry run prints what is written.
+    is_open: bool,
 }
 
 #[derive(Debug)]
 enum Action {
     Run(Cmd),
+    Try(Cmd),
     Write { path: PathBuf, contents: Vec<u8>, mode: u32, owner: Option<Owner> },
     MakeDirectory { path: PathBuf, owner: Owner, mode: u32 },
 }
@@ -45,7 +48,12 @@ impl Plan {
 
     /// Runs a program.
     pub fn run(&mut self, what: impl Into<String>, cmd: Cmd) {
-        self.0.push(Step { what: what.into(), action: Action::Run(cmd) });
+        self.0.push(Step { what: what.into(), action: Action::Run(cmd), is_open: false });
+    }
+
+    /// Runs a program whose failure is a warning and keeps nothing from being done.
+    pub fn try_run(&mut self, what: impl Into<String>, cmd: Cmd) {
+        self.0.push(Step { what: what.into(), action: Action::Try(cmd), is_open: false });
     }
 
     /// Replaces a file atomically. Its contents are never printed.
@@ -59,6 +67,7 @@ impl Plan {
         self.0.push(Step {
             what: what.into(),
             action: Action::Write { path, contents: contents.into(), mode, owner: None },
+            is_open: false,
         });
     }
 
@@ -74,7 +83,22 @@ impl Plan {
         self.0.push(Step {
             what: what.into(),
             action: Action::Write { path, contents: contents.into(), mode, owner: Some(owner) },
+            is_open: false,
         });
+    }
+
+    /// As [`Plan::write`], of contents that a dry run prints.
+    pub fn write_openly(
+        &mut self,
+        what: impl Into<String>,
+        path: PathBuf,
+        contents: impl Into<Vec<u8>>,
+        mode: u32,
+    ) {
+        self.write(what, path, contents, mode);
+        if let Some(step) = self.0.last_mut() {
+            step.is_open = true;
+        }
     }
 
     /// Makes a directory, or gives the one that is there its owner and mode; only for root or for
@@ -86,8 +110,8 @@ impl Plan {
         owner: Owner,
         mode: u32,
     ) {
-        self.0
-            .push(Step { what: what.into(), action: Action::MakeDirectory { path, owner, mode } });
+        let action = Action::MakeDirectory { path, owner, mode };
+        self.0.push(Step { what: what.into(), action, is_open: false });
     }
 
     /// Takes the steps of `other` after these.
@@ -103,6 +127,9 @@ impl Plan {
         for step in &self.0 {
             report.line(format!("would: {}", step.what));
             report.line(format!("       {DIM}$ {}{DIM:#}", step.action));
+            for line in step.contents().into_iter().flat_map(str::lines) {
+                report.line(format!("       {line}"));
+            }
         }
         if self.is_empty() {
             report.line("nothing to do");
@@ -123,13 +150,23 @@ impl Plan {
             let mut live = Live::new(report);
             live.show(&step.what);
             let line = Line::of(&step);
-            let Step { what, action } = step;
+            let Step { what, action, .. } = step;
             action.carry_out(report, &what, &mut live).with_context(|| what.clone())?;
             live.clear();
             report.document(CHANGES, &json!({ "steps": [line] }))?;
             report.done(what);
         }
         Ok(())
+    }
+}
+
+impl Step {
+    /// What is written, where everybody may see it.
+    fn contents(&self) -> Option<&str> {
+        match &self.action {
+            Action::Write { contents, .. } if self.is_open => std::str::from_utf8(contents).ok(),
+            _ => None,
+        }
     }
 }
 
@@ -141,17 +178,32 @@ const CHANGES: &str = "xtask.changes/v1";
 struct Line {
     what: String,
     command: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contents: Option<String>,
 }
 
 impl Line {
     fn of(step: &Step) -> Self {
-        Self { what: step.what.clone(), command: step.action.to_string() }
+        Self {
+            what: step.what.clone(),
+            command: step.action.to_string(),
+            contents: step.contents().map(str::to_owned),
+        }
     }
 }
 
 impl Action {
     fn carry_out(self, report: &Report, what: &str, live: &mut Live) -> Result<()> {
         match self {
+            Self::Try(cmd) => {
+                let outcome = Self::Run(cmd).carry_out(report, what, live);
+                check_interrupted()?;
+                if let Err(error) = outcome {
+                    live.clear();
+                    report.warning(format!("could not {what}: {error:#}"));
+                }
+                Ok(())
+            }
             Self::Run(cmd) => cmd.each_line(|line| {
                 if report.is_verbose() {
                     report.progress(format!("  {line}"));
@@ -180,7 +232,7 @@ impl Action {
 impl std::fmt::Display for Action {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Run(cmd) => write!(f, "{cmd}"),
+            Self::Run(cmd) | Self::Try(cmd) => write!(f, "{cmd}"),
             Self::Write { path, contents, mode, owner } => {
                 let owner = owner.map(|owner| format!(" -o {} -g {}", owner.uid, owner.gid));
                 write!(

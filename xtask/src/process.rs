@@ -3,6 +3,7 @@
 //! A [`Cmd`] is a plain value: a plan can print it before anything runs it. Short local programs
 //! run through xshell; whatever needs a time limit or is read line by line runs through duct.
 
+mod dialogue;
 mod interrupt;
 mod outcome;
 
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+pub use self::dialogue::{Dialogue, read_within};
 pub use self::interrupt::{Interrupted, check_interrupted, watch_signals};
 use self::interrupt::{kill_group, terminate};
 pub use self::outcome::{Failure, Output, ProcessError};
@@ -223,6 +225,12 @@ impl Cmd {
     /// When the program is missing or cannot be started.
     pub fn interactive(&self) -> Result<i32> {
         use std::os::unix::process::ExitStatusExt;
+        let status = self.command()?.status().with_context(|| format!("starting `{self}`"))?;
+        Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
+    }
+
+    /// As the standard library takes it, with our own terminal.
+    fn command(&self) -> Result<std::process::Command> {
         let program = self.prepare()?;
         let mut command = std::process::Command::new(program);
         command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
@@ -232,8 +240,7 @@ impl Cmd {
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
         }
-        let status = command.status().with_context(|| format!("starting `{self}`"))?;
-        Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
+        Ok(command)
     }
 
     fn prepare(&self) -> Result<PathBuf> {

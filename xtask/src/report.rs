@@ -106,6 +106,19 @@ impl Report {
         if self.json { add_document(schema, value, true) } else { Ok(()) }
     }
 
+    /// One of many results, as a JSON document on a line of its own, at once: for what has no end,
+    /// or is too much to be kept. Nothing without `--json`.
+    ///
+    /// # Errors
+    /// When `value` has no JSON form.
+    pub fn document_line(&self, schema: &str, value: &impl Serialize) -> Result<()> {
+        if self.json {
+            let value = with_schema(schema, value)?;
+            to_stdout(&mask(&value.to_string()));
+        }
+        Ok(())
+    }
+
     /// Whether there is a document that tells what is wrong, and not only what went well before.
     fn tells_failure(&self) -> bool {
         let document = DOCUMENT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -156,11 +169,16 @@ impl Report {
     }
 }
 
-fn add_document(schema: &str, value: &impl Serialize, revealed: bool) -> Result<()> {
+fn with_schema(schema: &str, value: &impl Serialize) -> Result<Value> {
     let mut value = serde_json::to_value(value).context("writing the JSON document")?;
     if let Some(object) = value.as_object_mut() {
         object.insert("schema".to_owned(), schema.into());
     }
+    Ok(value)
+}
+
+fn add_document(schema: &str, value: &impl Serialize, revealed: bool) -> Result<()> {
+    let value = with_schema(schema, value)?;
     let mut document = DOCUMENT.lock().unwrap_or_else(PoisonError::into_inner);
     match document.as_mut().filter(|document| document.schema == schema) {
         Some(document) => extend(&mut document.value, value),

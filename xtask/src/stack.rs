@@ -3,6 +3,7 @@
 pub mod compose_file;
 pub mod dotenv;
 pub mod env;
+pub mod job;
 pub mod manifest;
 pub mod template;
 pub mod url;
@@ -14,7 +15,7 @@ use anyhow::{Context as _, Result};
 
 use self::compose_file::ComposeFile;
 use self::env::Env;
-use self::manifest::{DataDirectory, Definition, Service};
+use self::manifest::{DataDirectory, Definition, LogBounds, Service};
 use self::url::Url;
 use crate::docker::engine::Endpoint;
 use crate::host::ports;
@@ -185,6 +186,12 @@ impl Stack {
             .mend(format!("one of: {}", known.join(", ")))
             .into()
         })
+    }
+
+    /// How long the logs of a service are kept, also of one that is no longer there.
+    pub fn log_bounds(&self, service: &str) -> LogBounds {
+        let service = self.definition.services.iter().find(|known| known.name == service);
+        service.and_then(|service| service.logs).unwrap_or(self.definition.logs)
     }
 
     /// The services that start with the profiles of `.env`.

@@ -12,6 +12,7 @@ use crate::docker::place::Place;
 use crate::docker::{self, docker};
 use crate::doctor::{self, Intent};
 use crate::host::user;
+use crate::logs::rotate;
 use crate::plan::Plan;
 use crate::process::Cmd;
 use crate::report::finding::{Problem, resumed_by};
@@ -77,7 +78,15 @@ impl Args {
 fn take_down(cx: &Context, stack: &Stack) -> Result<Plan> {
     let mut plan = Plan::new();
     let containers = cx.containers(stack)?;
-    for (what, cmd) in container::removal(&containers.iter().collect::<Vec<_>>()) {
+    for (number, (what, cmd)) in
+        container::removal(&containers.iter().collect::<Vec<_>>()).into_iter().enumerate()
+    {
+        // After they have stopped, and before their logs go with them.
+        if number == 1
+            && let Some((what, cmd)) = rotate::step(cx, stack)?
+        {
+            plan.try_run(what, cmd);
+        }
         plan.run(what, cmd);
     }
     let filter = format!("label={PROJECT}={}", stack.project());

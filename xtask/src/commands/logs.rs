@@ -7,10 +7,20 @@ use anyhow::Result;
 
 use crate::context::Context;
 use crate::docker::container::Container;
-use crate::process::Cmd;
+use crate::logs::cursor::Position;
+use crate::logs::entry::Origin;
+use crate::logs::follow::follow;
+use crate::logs::join::Line;
+use crate::logs::read::{self, Pattern, Query, Source};
+use crate::logs::rotate::{self, Task};
+use crate::logs::when::When;
+use crate::report::WARNING;
 use crate::report::finding::Problem;
 
 /// Print what the services of a stack have logged, in the order of time
+///
+/// Reads the archive that `rotate-logs` keeps and what the engine has as one log. Times are UTC.
+/// With --json, each line is a document of its own, with the schema `xtask.log-line/v1`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The stack
@@ -22,104 +32,141 @@ pub struct Args {
     follow: bool,
     /// Only the last lines of each service
     #[arg(long, value_name = "LINES")]
-    tail: Option<u64>,
+    tail: Option<usize>,
+    /// Only lines from this time on: `10m`, `2h`, `3d` ago, 2026-11-23, 2026-11-23T13:05
+    #[arg(long, value_name = "TIME")]
+    since: Option<When>,
+    /// Only lines before this time
+    #[arg(long, value_name = "TIME", conflicts_with = "follow")]
+    until: Option<When>,
+    /// Only lines with these words, or that this regular expression matches
+    #[arg(long, value_name = "PATTERN")]
+    grep: Option<Pattern>,
 }
 
 const COLORS: [AnsiColor; 5] =
     [AnsiColor::Cyan, AnsiColor::Magenta, AnsiColor::Green, AnsiColor::Yellow, AnsiColor::Blue];
 
-struct Source {
+/// How the lines of a service are shown.
+struct Service {
+    stack: String,
     name: String,
     style: Style,
-    cmd: Cmd,
+    task: Task,
 }
 
 impl Args {
     /// Prints the lines on stdout, secrets masked.
     ///
     /// # Errors
-    /// When a service is unknown, nothing is there, or the engine cannot read a log back.
+    /// When a service is unknown, nothing is there, or a log cannot be read.
     pub fn run(self, cx: &Context) -> Result<()> {
+        let services = self.services(cx)?;
+        let query =
+            Query { since: self.since, until: self.until, grep: self.grep, tail: self.tail };
         let mut sources = Vec::new();
+        let mut damage = Vec::new();
+        for (number, service) in services.iter().enumerate() {
+            let containers: Vec<_> = service.task.containers.iter().collect();
+            let (found, warnings) =
+                read::sources(number, &service.task.folder, &containers, &query)?;
+            sources.extend(found);
+            damage.extend(warnings);
+        }
+        let width = services.iter().map(|service| service.name.len()).max().unwrap_or(0);
+        let show = |service: usize, line: Line| show(cx, &services[service], &line, width);
+        damage.extend(read::merge(&mut sources, &query, show)?);
+        damage.iter().for_each(|damage| cx.report.warning(damage));
+        if self.follow {
+            let query = Query { tail: None, ..query };
+            follow_all(cx, &services, &sources, &query, width)?;
+        }
+        if damage.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::failed("logs.damaged", "parts of the archive could not be read; see above")
+            .mend("zstd --test the file, and bring it back from a backup; the rest stays readable")
+            .into())
+    }
+
+    fn services(&self, cx: &Context) -> Result<Vec<Service>> {
+        let mut services: Vec<Service> = Vec::new();
         for stack in cx.stacks(Some(&self.stack))? {
+            let tasks = rotate::tasks(&stack, cx.containers(&stack)?)?;
             for name in &self.services {
-                stack.service(name)?;
+                if tasks.iter().all(|task| task.service != *name) {
+                    stack.service(name)?;
+                }
             }
-            let containers = cx.containers(&stack)?;
-            for container in &containers {
-                let service = container.service().unwrap_or(container.name());
-                if self.services.is_empty() || self.services.iter().any(|name| name == service) {
-                    sources.push(self.source(container, service, sources.len()));
+            for task in tasks {
+                if self.services.is_empty() || self.services.contains(&task.service) {
+                    let style = COLORS[services.len() % COLORS.len()].on_default();
+                    let (stack, name) = (stack.name().to_owned(), task.service.clone());
+                    services.push(Service { stack, name, style, task });
                 }
             }
         }
-        if sources.is_empty() {
-            return Err(Problem::failed(
-                "stack.not-up",
-                format!("{} has no containers, so there are no logs", self.stack),
-            )
-            .mend(format!("cargo xtask up {}", self.stack))
-            .into());
+        if services.is_empty() {
+            let found =
+                format!("{} has no containers and no archive, so there are no logs", self.stack);
+            let problem = Problem::failed("stack.not-up", found);
+            return Err(problem.mend(format!("cargo xtask up {}", self.stack)).into());
         }
-        let width = sources.iter().map(|source| source.name.len()).max().unwrap_or(0);
-        if self.follow { follow(cx, sources, width) } else { print(cx, &sources, width) }
-    }
-
-    fn source(&self, container: &Container, service: &str, index: usize) -> Source {
-        let mut cmd = Cmd::new("docker").args(["logs", "--timestamps"]);
-        if self.follow {
-            cmd = cmd.arg("--follow");
-        }
-        if let Some(tail) = self.tail {
-            cmd = cmd.args(["--tail", &tail.to_string()]);
-        }
-        Source {
-            name: service.to_owned(),
-            style: COLORS[index % COLORS.len()].on_default(),
-            cmd: cmd.arg(&container.id),
-        }
+        Ok(services)
     }
 }
 
-fn print(cx: &Context, sources: &[Source], width: usize) -> Result<()> {
-    let mut lines = Vec::new();
-    for source in sources {
-        source.cmd.each_line(|line| lines.push((line.to_owned(), source)))?;
-    }
-    // The engine's stamps all have one width, so text sorts as time does.
-    lines.sort_by(|(a, _), (b, _)| stamp(a).cmp(stamp(b)));
-    for (line, source) in lines {
-        show(cx, source, &line, width);
-    }
-    Ok(())
-}
-
-fn follow(cx: &Context, sources: Vec<Source>, width: usize) -> Result<()> {
+fn follow_all(
+    cx: &Context,
+    services: &[Service],
+    sources: &[Source],
+    query: &Query,
+    width: usize,
+) -> Result<()> {
     let (sender, lines) = mpsc::channel();
     std::thread::scope(|scope| {
-        let readers: Vec<_> = sources
-            .iter()
-            .map(|source| {
+        let followers: Vec<_> = running(services)
+            .map(|(number, container)| {
                 let sender = sender.clone();
+                let position = position_in(sources, container);
                 scope.spawn(move || {
-                    source.cmd.each_line(|line| drop(sender.send((line.to_owned(), source))))
+                    follow(container, position, query, |line| drop(sender.send((number, line))))
                 })
             })
             .collect();
         drop(sender);
-        for (line, source) in lines {
-            show(cx, source, &line, width);
+        for (number, line) in lines {
+            show(cx, &services[number], &line, width)?;
         }
-        readers.into_iter().filter_map(|reader| reader.join().ok()).collect()
+        followers.into_iter().filter_map(|follower| follower.join().ok()).collect()
     })
 }
 
-fn stamp(line: &str) -> &str {
-    line.split_once(' ').map_or(line, |(stamp, _)| stamp)
+fn running(services: &[Service]) -> impl Iterator<Item = (usize, &Container)> {
+    let containers = services.iter().enumerate().flat_map(|(number, service)| {
+        service.task.containers.iter().map(move |container| (number, container))
+    });
+    containers.filter(|(_, container)| container.is_running())
 }
 
-fn show(cx: &Context, source: &Source, line: &str, width: usize) {
-    let Source { name, style, .. } = source;
-    let (stamp, text) = line.split_once(' ').unwrap_or((line, ""));
-    cx.report.line(format!("{style}{name:width$}{style:#} {stamp} {text}"));
+fn position_in<'a>(sources: &'a [Source], container: &Container) -> Option<&'a Position> {
+    sources.iter().find(|source| source.container == container.id)?.position.as_ref()
+}
+
+fn show(cx: &Context, service: &Service, line: &Line, width: usize) -> Result<()> {
+    let Service { stack, name, style, .. } = service;
+    let Line { stamp, origin, text } = line;
+    let text = String::from_utf8_lossy(text);
+    if cx.report.is_json() {
+        let stream = origin.word();
+        let line = serde_json::json!({ "stack": stack, "service": name, "time": stamp, "stream": stream, "text": text });
+        return cx.report.document_line("xtask.log-line/v1", &line);
+    }
+    if *origin == Origin::Gap {
+        cx.report
+            .line(format!("{style}{name:width$}{style:#} {stamp} {WARNING}gap: {text}{WARNING:#}"));
+    } else {
+        cx.report.line(format!("{style}{name:width$}{style:#} {stamp} {text}"));
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anstyle::Style;
 use anyhow::Result;
 use serde::Serialize;
 
@@ -9,6 +10,7 @@ use crate::context::Context;
 use crate::docker::container::Container;
 use crate::docker::engine::Engine;
 use crate::docker::{container, docker};
+use crate::quota::{self, NEAR};
 use crate::report::table::{self, Cell};
 use crate::report::units::{Bytes, duration};
 use crate::report::{BAD, DIM, GOOD, WARNING};
@@ -38,6 +40,7 @@ struct Line {
     cpu_percent: Option<f64>,
     cpu_shares: Option<u64>,
     data_bytes: Option<u64>,
+    data_quota_bytes: Option<u64>,
 }
 
 /// What a container uses now.
@@ -118,6 +121,13 @@ fn line(
         stack: stack.name().to_owned(),
         service: service.name.clone(),
         data_bytes,
+        data_quota_bytes: service
+            .data
+            .as_ref()
+            .map(|data| quota::of(stack, data))
+            .transpose()?
+            .flatten()
+            .map(|quota| quota.0),
         ..Line::default()
     };
     let container = containers.iter().find(|container| container.service() == Some(&service.name));
@@ -209,10 +219,22 @@ fn row(line: &Line) -> Vec<Cell> {
         uptime.unwrap_or_else(unknown).into(),
         memory.into(),
         line.cpu_percent.map_or_else(unknown, |percent| format!("{percent:.1} %")).into(),
-        size(line.data_bytes).into(),
+        data(line),
         ports.join(" ").into(),
         line.image.as_str().into(),
     ]
+}
+
+fn data(line: &Line) -> Cell {
+    match (line.data_bytes, line.data_quota_bytes) {
+        (Some(used), Some(quota)) => {
+            let is_near = used as f64 >= quota as f64 * NEAR;
+            let style = if is_near { WARNING } else { Style::new() };
+            Cell::styled(format!("{} of {}", Bytes(used), Bytes(quota)), style)
+        }
+        (Some(used), None) => Bytes(used).to_string().into(),
+        (None, _) => "-".into(),
+    }
 }
 
 fn hint(cx: &Context, stack: &Stack, lines: &[Line]) {

@@ -78,6 +78,9 @@ pub struct Health {
 pub struct Config {
     /// The image reference it was made from.
     pub image: String,
+    /// Whether its process has a terminal, which makes one stream of two.
+    #[serde(rename = "Tty", default)]
+    pub has_terminal: bool,
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
     #[serde(default)]
@@ -101,6 +104,21 @@ pub struct HostConfig {
     /// Relative weight; 0 for the usual 1024.
     #[serde(default)]
     pub cpu_shares: u64,
+    /// What keeps its log.
+    #[serde(default)]
+    pub log_config: LogConfig,
+}
+
+/// What keeps a container's log.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LogConfig {
+    /// The logging driver, such as `json-file`.
+    #[serde(rename = "Type", default)]
+    pub driver: String,
+    /// Its options, such as `max-size`.
+    #[serde(rename = "Config", default)]
+    pub options: BTreeMap<String, String>,
 }
 
 /// A mount.
@@ -183,6 +201,14 @@ impl Container {
 
     fn label(&self, name: &str) -> Option<&str> {
         self.config.labels.as_ref()?.get(name).map(String::as_str)
+    }
+
+    /// Whether the engine packs the older parts of its log (docs.docker.com, "Local file logging
+    /// driver", "JSON File logging driver": `compress`).
+    pub fn packs_log(&self) -> bool {
+        let LogConfig { driver, options } = &self.host_config.log_config;
+        let is_local = driver == "local";
+        options.get("compress").map_or(is_local, |compress| compress == "true")
     }
 
     /// Whether its process runs.

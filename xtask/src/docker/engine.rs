@@ -38,6 +38,11 @@ impl Endpoint {
         Self::current()
     }
 
+    /// The socket of this machine that it is, if it is one.
+    pub fn socket(&self) -> Option<&std::path::Path> {
+        self.0.strip_prefix("unix://").map(std::path::Path::new)
+    }
+
     /// Whether the engine is on another machine, whose files and ports are not ours.
     pub fn is_remote(&self) -> bool {
         !(self.0.starts_with("unix://")

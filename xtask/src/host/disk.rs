@@ -63,6 +63,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_files_use_is_counted_in_folders_below() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("below")).unwrap();
+        let before = used(folder.path()).unwrap();
+        std::fs::write(folder.path().join("below/file"), vec![1; 1 << 20]).unwrap();
+        assert!((1 << 20..2 << 20).contains(&(used(folder.path()).unwrap() - before)));
+        assert_eq!(used(&folder.path().join("gone")).unwrap(), 0);
+    }
+
+    #[test]
     fn a_directory_to_come_is_measured_where_it_would_be_made() {
         let folder = tempfile::tempdir().unwrap();
         let space = space(&folder.path().join("not/yet")).unwrap();

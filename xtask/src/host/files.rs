@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -61,12 +61,33 @@ fn replace(path: &Path, contents: &[u8], mode: u32, owner: Option<Owner>) -> Res
 
 /// What root writes into a user's folder stays the user's.
 fn keep_owner(file: &File, path: &Path, folder: &Path) -> std::io::Result<()> {
+    take_owner_of(file, if path.exists() { path } else { folder })
+}
+
+/// Gives what root has made to the owner of `other`, such as the folder that it lies in.
+///
+/// # Errors
+/// When `other` cannot be looked at.
+pub fn take_owner_of(file: &File, other: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::MetadataExt;
     if !super::user::is_root() {
         return Ok(());
     }
-    let of = fs::metadata(path).or_else(|_| fs::metadata(folder))?;
+    let of = fs::metadata(other)?;
     std::os::unix::fs::fchown(file, Some(of.uid()), Some(of.gid()))
+}
+
+/// Makes `folder`, unless it is there, with `mode` and the owner of the folder that it lies in,
+/// which must be there.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_folder(folder: &Path, mode: u32) -> std::io::Result<()> {
+    match fs::DirBuilder::new().mode(mode).create(folder) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => take_owner_of(&File::open(folder)?, folder.parent().unwrap_or(folder)),
+    }
 }
 
 /// What killed writers of the file `name` have left in `folder`.

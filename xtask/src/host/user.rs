@@ -22,6 +22,16 @@ pub fn may_write(path: &Path) -> bool {
     rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
+/// The name of a user, as `/etc/passwd` has it.
+pub fn name_of(uid: u32) -> Option<String> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    })
+}
+
 /// A numeric user and group, written `uid:gid`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {

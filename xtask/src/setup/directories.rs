@@ -28,6 +28,8 @@ pub fn wanted(stack: &Stack) -> Vec<DataDirectory> {
             path,
             owner: Some(generated.owner),
             mode: 0o700,
+            quota: None,
+            enforced_by: None,
         }));
     }
     wanted

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Deserializer};
 
+use super::job::Job;
 use crate::host::user::Owner;
 use crate::report::finding::Problem;
 use crate::report::units::Bytes;
@@ -16,6 +17,9 @@ use crate::report::units::Bytes;
 pub struct Manifest {
     /// What a machine must have.
     pub requirements: Requirements,
+    /// What runs by itself.
+    #[serde(default, rename = "job")]
+    pub jobs: Vec<Job>,
     /// The stacks, in the order in which they start.
     #[serde(rename = "stack")]
     pub stacks: Vec<Definition>,
@@ -51,6 +55,9 @@ pub struct Definition {
     pub network: String,
     /// Directories that belong to whoever runs `setup`.
     pub own_directories: Vec<DataDirectory>,
+    /// How long the archived log of each service is kept.
+    #[serde(default)]
+    pub logs: LogBounds,
     /// Pairs of a server's memory bound and its container's.
     #[serde(default)]
     pub memory_pairs: Vec<MemoryPair>,
@@ -108,6 +115,9 @@ pub struct Service {
     /// Its data directory.
     #[serde(default)]
     pub data: Option<DataDirectory>,
+    /// How long its archived log is kept, where that is not as long as the stack's others.
+    #[serde(default)]
+    pub logs: Option<LogBounds>,
     /// The variables of `.env` that are passwords.
     #[serde(default)]
     pub secrets: Vec<String>,
@@ -224,6 +234,29 @@ pub struct DataDirectory {
     /// Its mode.
     #[serde(deserialize_with = "mode")]
     pub mode: u32,
+    /// How large it may become.
+    #[serde(default)]
+    pub quota: Option<Disk>,
+    /// What keeps it below its quota, where something does; elsewhere it is only watched.
+    #[serde(default)]
+    pub enforced_by: Option<String>,
+}
+
+/// How long the archived log of a service is kept; the oldest goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogBounds {
+    /// How many days.
+    pub days: u32,
+    /// How much, packed.
+    pub size: Bytes,
+}
+
+/// A month, as long as it fits.
+impl Default for LogBounds {
+    fn default() -> Self {
+        Self { days: 30, size: Bytes(1 << 30) }
+    }
 }
 
 /// A server's own memory bound must leave room below its container's.

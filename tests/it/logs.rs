@@ -1,0 +1,509 @@
+//! Archived logs: every line once, or the gap named, whatever happens to the run and the engine.
+
+use std::fs;
+use std::net::{Shutdown, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tests::composes::FULL;
+use tests::{Random, Run, Site, is_long, seed};
+
+fn docker(args: &[&str]) -> String {
+    let output = Command::new("docker").args(args).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    assert!(output.status.success(), "docker {args:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// A site with its directories, on which containers of the test's own may log.
+fn site(name: &str) -> Site {
+    let site = Site::new(name, &[FULL[1]]);
+    site.xtask(&[&["setup", "dev"], Site::images()].concat()).succeeds();
+    site
+}
+
+fn image() -> &'static str {
+    if Site::is_offline() { "case-interview-offline/redis:6.2" } else { "redis:6-alpine" }
+}
+
+/// Starts a container of the stack that runs `script` as `service`; returns its name.
+fn run(site: &Site, service: &str, options: &[&str], script: &str) -> String {
+    let name = format!("{}-{service}", site.project());
+    let project = format!("com.docker.compose.project={}", site.project());
+    let label = format!("com.docker.compose.service={service}");
+    let fixed = ["run", "--detach", "--name", &name, "--label", &project, "--label", &label];
+    let program = ["--init", "--entrypoint", "sh", image(), "-c", script];
+    docker(&[&fixed, options, &program].concat());
+    name
+}
+
+fn wait(name: &str) {
+    docker(&["wait", name]);
+}
+
+fn folder(site: &Site, service: &str) -> PathBuf {
+    site.data().join("logs/development").join(service)
+}
+
+/// What `zstdcat` reads of a service's archive, line by line, the oldest file first.
+fn archived(site: &Site, service: &str) -> Vec<String> {
+    let mut files: Vec<_> = fs::read_dir(folder(site, service))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "zst"))
+        .collect();
+    files.sort();
+    let output = Command::new("zstdcat").args(files).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn text(line: &str) -> &str {
+    line.splitn(4, ' ').nth(3).unwrap()
+}
+
+fn logs(site: &Site, args: &[&str]) -> Vec<String> {
+    let run = site.xtask(&[&["logs", "dev", "--json"], args].concat()).succeeds();
+    let lines = run.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.map(|line| line["text"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What an archive of a writer of 1, 2, 3, … holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Count {
+    lines: u64,
+    gaps: u64,
+    missing: u64,
+    /// Numbers that come twice, or are missing without a named gap.
+    wrong: Vec<u64>,
+}
+
+fn count(lines: &[String]) -> Count {
+    let mut count = Count::default();
+    let mut expected = 1;
+    let mut is_after_gap = false;
+    for line in lines {
+        if line.contains(" gap F ") {
+            count.gaps += 1;
+            is_after_gap = true;
+            continue;
+        }
+        let number: u64 = text(line).trim_start_matches('0').parse().unwrap();
+        count.lines += 1;
+        if number > expected && is_after_gap {
+            count.missing += number - expected;
+        } else if number != expected {
+            count.wrong.push(number);
+        }
+        is_after_gap = false;
+        expected = number + 1;
+    }
+    count
+}
+
+/// Runs `rotate-logs` again and again while the writer writes, most of the time killed.
+fn rotate_while_writing(site: &Site, name: &str, kill: bool, random: &mut Random) -> u64 {
+    let mut kills = 0;
+    let is_running = || docker(&["inspect", "--format", "{{.State.Running}}", name]) == "true";
+    while is_running() {
+        let mut rotate = site.command(&["rotate-logs", "dev"]);
+        let mut rotate = rotate.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        if !kill || random.below(3) == 0 {
+            rotate.wait().unwrap();
+            continue;
+        }
+        std::thread::sleep(Duration::from_millis(random.below(800)));
+        if rotate.try_wait().unwrap().is_none() {
+            rotate.kill().unwrap();
+            kills += 1;
+        }
+        rotate.wait().unwrap();
+    }
+    kills
+}
+
+fn every_line_is_archived_once(name: &str, options: &[&str], kill: bool) {
+    let site = site(name);
+    let mut random = Random(seed());
+    let batches = if is_long() { 3000 } else { 80 };
+    // 5000 lines ten times a second, padded as lines of logs are.
+    let script = format!(
+        "i=0; while [ $i -lt {batches} ]; do seq -w $((i * 5000 + 1)) $((i * 5000 + 5000)) | sed 's/^/0000000000000000000000000000000000000000/'; i=$((i + 1)); sleep 0.1; done"
+    );
+    let started = Instant::now();
+    let writer = run(&site, "writer", options, &script);
+    let kills = rotate_while_writing(&site, &writer, kill, &mut random);
+    let rate = f64::from(batches) * 5000.0 / started.elapsed().as_secs_f64();
+    site.xtask(&["rotate-logs", "dev"]).succeeds();
+    let lines = archived(&site, "writer");
+    let count = count(&lines);
+    println!(
+        "{name}: {} lines at {rate:.0} a second, {kills} runs killed, {} gaps with {} lines, {} wrong",
+        count.lines,
+        count.gaps,
+        count.missing,
+        count.wrong.len()
+    );
+    assert_eq!(count.wrong, [0; 0]);
+    assert_eq!(count.lines + count.missing, batches as u64 * 5000);
+    assert!(count.lines > 0);
+    let again = site.xtask(&["rotate-logs", "dev", "--json"]).succeeds().json();
+    assert_eq!(again["services"][0]["entries"], 0, "{again}");
+}
+
+#[test]
+fn every_line_is_archived_once_while_runs_are_killed_and_the_engine_rotates() {
+    let options = ["--log-opt", "max-size=5m", "--log-opt", "max-file=8"];
+    every_line_is_archived_once("logs-json", &options, true);
+}
+
+#[test]
+fn every_line_is_archived_once_with_the_local_driver() {
+    let options = ["--log-driver", "local", "--log-opt", "max-size=2m", "--log-opt", "max-file=8"];
+    // Nobody is killed: while the engine still reads for who is gone, version 20.10 may give another
+    // reader packed parts of the wrong place.
+    every_line_is_archived_once("logs-local", &options, false);
+}
+
+#[test]
+fn a_gap_is_named_in_the_archive_and_reported() {
+    let site = site("logs-gap");
+    let options = ["--log-opt", "max-size=100k", "--log-opt", "max-file=2"];
+    // The second part discards the whole first one.
+    let script =
+        "seq 1 500; touch /tmp/half; while [ -f /tmp/half ]; do sleep 0.1; done; seq 501 9000";
+    let writer = run(&site, "writer", &options, script);
+    while docker(&["logs", "--tail", "1", &writer]) != "500" {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    site.xtask(&["rotate-logs", "dev"]).succeeds();
+    docker(&["exec", &writer, "rm", "/tmp/half"]);
+    wait(&writer);
+    let run = site.xtask(&["rotate-logs", "dev", "--json"]).succeeds().says("may be missing");
+    assert_eq!(run.json()["services"][0]["gaps"].as_array().unwrap().len(), 1);
+    let lines = archived(&site, "writer");
+    let count = count(&lines);
+    assert_eq!((count.gaps, count.wrong.len()), (1, 0), "{count:?}");
+    assert!(count.missing > 0 && count.lines + count.missing == 9000, "{count:?}");
+    let shown = site.xtask(&["logs", "dev"]).succeeds().stdout;
+    assert!(shown.contains("gap: ") && shown.contains("may be missing"));
+}
+
+#[test]
+fn archives_outlive_their_containers() {
+    let site = site("logs-recreated");
+    let rotate = || site.xtask(&["rotate-logs", "dev"]).succeeds();
+    let first = run(
+        &site,
+        "writer",
+        &[],
+        "echo one; sleep 0.2; echo two >&2; sleep 0.2; printf 'no line break'",
+    );
+    wait(&first);
+    rotate();
+    docker(&["rm", &first]);
+    // Of the same name.
+    let second = run(&site, "writer", &[], "echo three; exec sleep 600");
+    while docker(&["logs", &second]) != "three" {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let quiet = rotate();
+    assert!(!quiet.stderr.contains("gap"), "it had stopped before: {}", quiet.stderr);
+    let expected = ["one", "two", "no line break", "three"];
+    assert_eq!(
+        archived(&site, "writer").iter().map(|line| text(line)).collect::<Vec<_>>(),
+        expected
+    );
+    assert!(archived(&site, "writer")[1].contains(" stderr F two"));
+    docker(&["rm", "--force", &second]);
+    rotate().says("was removed: what it logged after");
+    let shown = logs(&site, &["writer"]);
+    assert_eq!(shown[..4], expected);
+    assert!(shown[4].contains("was removed"), "{shown:?}");
+    site.xtask(&["logs", "dev", "--tail", "2", "--grep", "t"]).succeeds();
+}
+
+#[test]
+fn going_down_archives_the_last_lines() {
+    let site = site("logs-down");
+    let writer = run(
+        &site,
+        "writer",
+        &[],
+        "echo first; trap 'echo last; exit' TERM; while :; do sleep 0.1; done",
+    );
+    while docker(&["logs", &writer]) != "first" {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    site.xtask(&["rotate-logs", "dev"]).succeeds();
+    site.xtask(&["down", "dev"]).succeeds().says("archive the last lines");
+    assert_eq!(logs(&site, &["writer"]), ["first", "last"]);
+    let quiet = site.xtask(&["rotate-logs", "dev"]).succeeds();
+    assert!(!quiet.stderr.contains("was removed"), "{}", quiet.stderr);
+}
+
+#[test]
+fn a_long_line_is_one_line_and_bytes_stay_as_they_are() {
+    let site = site("logs-long");
+    let script =
+        "head -c 50000 /dev/zero | tr '\\0' x; echo end; echo after; printf 'caf\\303\\251\\n'";
+    let writer = run(&site, "writer", &["--log-driver", "local"], script);
+    wait(&writer);
+    for archive in [false, true] {
+        if archive {
+            site.xtask(&["rotate-logs", "dev"]).succeeds();
+        }
+        let lines = logs(&site, &["--grep", "xend|after|café"]);
+        assert_eq!(lines.iter().map(String::len).collect::<Vec<_>>(), [50003, 5, 5]);
+    }
+    assert!(archived(&site, "writer").iter().any(|line| line.contains(" stdout P xxx")));
+}
+
+#[test]
+fn archive_and_engine_are_read_as_one() {
+    let site = site("logs-read");
+    let script = "echo a1; sleep 0.05; echo a2; while [ ! -f /tmp/go ]; do sleep 0.05; done; echo a3; exec sleep 600";
+    let a = run(&site, "a", &[], script);
+    let b = run(
+        &site,
+        "b",
+        &[],
+        &script
+            .replace('a', "b")
+            .replace("sleep 0.05; echo", "sleep 0.1; echo")
+            .replace("ebcho", "echo"),
+    );
+    for (name, last) in [(&a, "a2"), (&b, "b2")] {
+        while docker(&["logs", "--tail", "1", name]) != last {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    site.xtask(&["rotate-logs", "dev"]).succeeds();
+    docker(&["exec", &a, "touch", "/tmp/go"]);
+    while docker(&["logs", "--tail", "1", &a]) != "a3" {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(logs(&site, &["a"]), ["a1", "a2", "a3"]);
+    assert_eq!(logs(&site, &["--tail", "1"]), ["b2", "a3"]);
+    assert_eq!(logs(&site, &["--grep", "2|3"]).len(), 3);
+    assert_eq!(logs(&site, &["--grep", "a3"]), ["a3"]);
+    let all = site.xtask(&["logs", "dev", "--json"]).succeeds().stdout;
+    let times: Vec<_> = all
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["time"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert!(times.len() == 5 && times.is_sorted(), "{times:?}");
+    assert_eq!(logs(&site, &["--since", &times[4]]), ["a3"]);
+    assert_eq!(logs(&site, &["--until", &times[1]]).len(), 1);
+    assert_eq!(logs(&site, &["--since", "1h", "--until", &times[4]]).len(), 4);
+    site.xtask(&["logs", "dev", "nobody"]).ends_with(2).says("no service `nobody`");
+    site.xtask(&["logs", "dev", "--since", "soon"])
+        .ends_with(2)
+        .says("`soon` is no time; write 90s");
+    site.xtask(&["logs", "dev", "--grep", "("]).ends_with(2).says("no expression");
+}
+
+#[test]
+fn following_shows_what_was_and_what_comes() {
+    let site = site("logs-follow");
+    let script = "echo 1; while [ ! -f /tmp/go ]; do sleep 0.05; done; seq 2 2000; rm /tmp/go; while [ ! -f /tmp/go ]; do sleep 0.05; done";
+    let writer = run(&site, "writer", &[], script);
+    while docker(&["logs", &writer]) != "1" {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    site.xtask(&["rotate-logs", "dev"]).succeeds();
+    let follower =
+        site.command(&["logs", "dev", "-f", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    docker(&["exec", &writer, "touch", "/tmp/go"]);
+    while docker(&["logs", "--tail", "1", &writer]) != "2000" {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    docker(&["exec", &writer, "touch", "/tmp/go"]);
+    let output = follower.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let numbers: Vec<u64> = lines
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["text"].as_str().unwrap().parse().unwrap()
+        })
+        .collect();
+    assert_eq!(numbers, (1..=2000).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_cannot_be_archived_is_named_and_the_rest_is_archived() {
+    let site = site("logs-bad");
+    let mute = run(&site, "mute", &["--log-driver", "none"], "echo lost");
+    let writer = run(&site, "writer", &[], "seq 1 1000");
+    wait(&mute);
+    wait(&writer);
+    let rotate = || site.xtask(&["rotate-logs", "dev"]);
+    rotate().ends_with(1).says("its logging driver is `none`").says("json-file, local or journald");
+    assert_eq!(archived(&site, "writer").len(), 1000);
+    docker(&["rm", &mute]);
+
+    let cursor = folder(&site, "writer").join("cursor.json");
+    for damage in [Some("{"), None] {
+        match damage {
+            Some(text) => fs::write(&cursor, text).unwrap(),
+            None => fs::remove_file(&cursor).unwrap(),
+        }
+        rotate().succeeds().says("cursor.json").says("read from the archive itself");
+        assert_eq!(archived(&site, "writer").len(), 1000, "{damage:?}");
+    }
+    rotate().succeeds();
+
+    let archive = archive_file(&site);
+    let whole = fs::read(&archive).unwrap();
+    // A torn frame after a crash of the machine.
+    fs::write(&archive, [whole.as_slice(), &whole[..40]].concat()).unwrap();
+    rotate().succeeds();
+    assert_eq!(fs::read(&archive).unwrap(), whole);
+    let mut damaged = whole.clone();
+    let last = damaged.len() - 1;
+    damaged[last] ^= 1;
+    fs::write(&archive, &damaged).unwrap();
+    let shown = site.xtask(&["logs", "dev"]).ends_with(1);
+    shown.says("is damaged").says("parts of the archive could not be read");
+    fs::write(&archive, &whole[..whole.len() - 5]).unwrap();
+    rotate().succeeds().says("it was cut off");
+    rotate().succeeds();
+}
+
+fn archive_file(site: &Site) -> PathBuf {
+    let mut files =
+        fs::read_dir(folder(site, "writer")).unwrap().map(|entry| entry.unwrap().path());
+    files.find(|path| path.extension().is_some_and(|extension| extension == "zst")).unwrap()
+}
+
+#[test]
+fn doctor_finds_logs_that_nothing_bounds() {
+    let site = site("logs-doctor");
+    let endless = "head -c 12000000 /dev/zero >/tmp/endless.log; echo ready; exec sleep 600";
+    let unbounded = run(&site, "unbounded", &["--log-opt", "max-size=500g"], endless);
+    run(&site, "bounded", &["--log-opt", "max-size=1m"], "exec sleep 600");
+    while docker(&["logs", &unbounded]) != "ready" {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let doctor = site.xtask(&["doctor", "dev", "--json"]).json();
+    let of = |id: &str| -> Vec<String> {
+        let findings = doctor["findings"].as_array().unwrap().iter();
+        let bad =
+            findings.filter(|finding| finding["id"] == id && finding["severity"] == "warning");
+        bad.map(|finding| finding["found"].as_str().unwrap().to_owned()).collect()
+    };
+    let (engine, files) = (of("logs.unbounded"), of("logs.inside"));
+    assert!(engine.len() == 1 && engine[0].contains(&unbounded), "{engine:?}");
+    assert!(files.len() == 1 && files[0].contains("/tmp/endless.log inside (11 MB)"), "{files:?}");
+}
+
+/// Passes connections on to the engine's socket; returns its port.
+fn engine_over_tcp() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let engine = UnixStream::connect("/var/run/docker.sock").unwrap();
+            let (mut from, mut to) = (client.try_clone().unwrap(), engine.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Write);
+            });
+            let (mut from, mut to) = (engine, client);
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn the_log_of_an_engine_that_is_no_local_socket_is_read_too() {
+    let site = site("logs-tcp");
+    let writer = run(&site, "writer", &[], "seq 1 5000; echo end >&2");
+    wait(&writer);
+    let host = format!("tcp://127.0.0.1:{}", engine_over_tcp());
+    for args in [&["rotate-logs", "dev"][..], &["logs", "dev", "--tail", "1"]] {
+        let output = site.command(args).env("DOCKER_HOST", &host).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(archived(&site, "writer").len(), 5001);
+}
+
+#[test]
+fn a_full_disk_and_a_foreign_folder_lose_nothing() {
+    let mut site = site("logs-full");
+    let options = ["--log-opt", "max-size=1g"];
+    let writer =
+        run(&site, "writer", &options, "head -c 6000000 /dev/urandom | od -An -tx1 -w32 -v");
+    wait(&writer);
+    let path = site.data().join("logs");
+    let path = path.to_str().unwrap();
+    let mount =
+        |args: &[&str]| assert!(Command::new("mount").args(args).status().unwrap().success());
+    mount(&["-t", "tmpfs", "-o", "size=2m", "tmpfs", path]);
+    let full = site.xtask(&["rotate-logs", "dev"]);
+    mount(&["-o", "remount,size=64m", path]);
+    let room = site.xtask(&["rotate-logs", "dev"]);
+    let lines = archived(&site, "writer");
+    assert!(Command::new("umount").arg(path).status().unwrap().success());
+    full.ends_with(1).says("the disk is full").says("Nothing is lost").says("make room");
+    room.succeeds();
+    assert_eq!(lines.len(), 6_000_000 / 32);
+
+    let socket = fs::metadata("/var/run/docker.sock").unwrap();
+    fs::create_dir_all(path).unwrap();
+    site.run_as(12345, std::os::unix::fs::MetadataExt::gid(&socket));
+    std::os::unix::fs::chown(path, Some(0), Some(0)).unwrap();
+    site.xtask(&["rotate-logs", "dev"]).ends_with(1).says("belongs to another user");
+}
+
+#[test]
+fn old_archives_go_first_and_a_dry_run_changes_nothing() {
+    let site = site("logs-keep");
+    let manifest = site.root().join("infrastructure/stacks.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let bound = |size: &str| {
+        let bounds = format!("logs = {{ days = 30, size = \"{size}\" }}");
+        let lines =
+            text.lines().map(|line| if line.starts_with("logs = ") { &bounds } else { line });
+        fs::write(&manifest, lines.collect::<Vec<_>>().join("\n")).unwrap();
+    };
+    bound("400KB");
+    let script = "while :; do head -c 100000 /dev/urandom | od -An -tx1 -w32 -v; sleep 1; done";
+    let writer = run(&site, "writer", &[], script);
+    let size = || -> u64 {
+        let files = fs::read_dir(folder(&site, "writer")).into_iter().flatten().flatten();
+        let archives = files.filter(|file| file.path().extension().is_some_and(|end| end == "zst"));
+        archives.map(|file| file.metadata().unwrap().len()).sum()
+    };
+    let dry = site.xtask(&["rotate-logs", "dev", "--dry-run"]).succeeds();
+    assert!(dry.stdout.contains("would: archive") && !folder(&site, "writer").exists());
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let removed = loop {
+        let run: Run = site.xtask(&["rotate-logs", "dev", "--json"]).succeeds();
+        let removed = run.json()["services"][0]["removed"].clone();
+        assert!(size() <= 400 << 10, "{}", size());
+        if removed.as_array().is_some_and(|files| !files.is_empty()) {
+            break removed;
+        }
+        assert!(Instant::now() < deadline, "nothing was removed");
+    };
+    docker(&["kill", &writer]);
+    let first = removed[0].as_str().unwrap();
+    assert!(
+        !first.contains(".log.zst.") && first.ends_with(".log.zst") && first.len() == 18,
+        "{first}"
+    );
+    site.xtask(&["rotate-logs", "dev"]).succeeds();
+    site.xtask(&["logs", "dev", "--tail", "1"]).succeeds();
+}

@@ -1,0 +1,137 @@
+//! `cargo xtask rotate-logs`.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::docker::container::Container;
+use crate::logs::rotate::{self, Outcome, Task};
+use crate::process::{check_interrupted, quote};
+use crate::report::DIM;
+use crate::report::live::Live;
+use crate::report::table::{self, Cell};
+use crate::report::units::Bytes;
+use crate::stack::Stack;
+use crate::stack::manifest::LogBounds;
+
+/// Archive what the containers have logged since the last time, and remove the oldest archives
+///
+/// The archives lie in `${DATA_DIR}/logs/<stack>/<service>/`, a file a day, for `zstdcat` and
+/// `cargo xtask logs`. Stopping it at any moment loses nothing and repeats nothing.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The stack; all where it is left out
+    stack: Option<String>,
+}
+
+impl Args {
+    /// Archives every service; one that fails does not keep the others from it.
+    ///
+    /// # Errors
+    /// What kept a service from being archived.
+    pub fn run(self, cx: &Context) -> Result<()> {
+        let mut outcomes = Vec::new();
+        let mut errors = Vec::new();
+        let mut steps = Vec::new();
+        for stack in cx.stacks(self.stack.as_deref())? {
+            let tasks = rotate::tasks(&stack, cx.containers(&stack)?)?;
+            if tasks.is_empty() {
+                cx.report.progress(format!("{} has no containers and no archives", stack.name()));
+            } else if cx.dry_run {
+                steps.extend(tasks.iter().flat_map(describe));
+            } else if let Err(error) = archive(cx, &stack, &tasks, &mut outcomes, &mut errors) {
+                errors.push(error);
+            }
+        }
+        if cx.dry_run {
+            for step in &steps {
+                cx.report
+                    .line(format!("would: {}\n       {DIM}$ {}{DIM:#}", step.what, step.command));
+            }
+            return cx.report.document("xtask.plan/v1", &serde_json::json!({ "steps": steps }));
+        }
+        show(cx, &outcomes)?;
+        fail(cx, errors)
+    }
+}
+
+fn archive(
+    cx: &Context,
+    stack: &Stack,
+    tasks: &[Task],
+    outcomes: &mut Vec<Outcome>,
+    errors: &mut Vec<anyhow::Error>,
+) -> Result<()> {
+    let _lock = rotate::lock(stack, &cx.report)?;
+    for task in tasks {
+        check_interrupted()?;
+        let mut live = Live::new(&cx.report);
+        live.show(&format!("archiving the log of {}", task.service));
+        match rotate::rotate(stack, task) {
+            Ok(outcome) => outcomes.push(outcome),
+            Err(error) => errors.push(error),
+        }
+    }
+    Ok(())
+}
+
+/// A step as `--dry-run` shows it, with what comes closest to it on a command line.
+#[derive(Debug, Serialize)]
+struct Step {
+    what: String,
+    command: String,
+}
+
+fn describe(task: &Task) -> Vec<Step> {
+    let folder = quote(&task.folder.to_string_lossy());
+    let step = |container: &Container| Step {
+        what: format!("archive what {} has logged since the last time", container.name()),
+        command: format!(
+            "docker logs --timestamps {} | zstd >> {folder}/DAY.log.zst",
+            container.name()
+        ),
+    };
+    let mut steps: Vec<_> = task.containers.iter().map(step).collect();
+    let LogBounds { days, size } = task.bounds;
+    steps.push(Step {
+        what: format!(
+            "remove archives of {} that are older than {days} days, or more than {size}",
+            task.service
+        ),
+        command: format!("find {folder} -name '*.log.zst' -mtime +{days} -delete"),
+    });
+    steps
+}
+
+fn show(cx: &Context, outcomes: &[Outcome]) -> Result<()> {
+    for outcome in outcomes {
+        outcome.warnings.iter().for_each(|warning| cx.report.warning(warning));
+        outcome
+            .gaps
+            .iter()
+            .for_each(|gap| cx.report.warning(format!("{}: {gap}", outcome.service)));
+    }
+    let row = |outcome: &Outcome| {
+        vec![
+            Cell::from(outcome.service.as_str()),
+            outcome.entries.to_string().into(),
+            Bytes(outcome.bytes).to_string().into(),
+            Bytes(outcome.archive_bytes).to_string().into(),
+            outcome.removed.join(" ").into(),
+        ]
+    };
+    if !outcomes.is_empty() {
+        let rows: Vec<_> = outcomes.iter().map(row).collect();
+        let head = ["SERVICE", "NEW LINES", "SIZE", "WHOLE ARCHIVE", "REMOVED"];
+        cx.report.line(table::lines(&head, &rows).join("\n"));
+    }
+    cx.report.document("xtask.rotate-logs/v1", &serde_json::json!({ "services": outcomes }))
+}
+
+/// Ends with the first error; the others are said before.
+fn fail(cx: &Context, errors: Vec<anyhow::Error>) -> Result<()> {
+    let mut errors = errors.into_iter();
+    let Some(first) = errors.next() else { return Ok(()) };
+    errors.for_each(|error| cx.report.warning(format!("{error:#}")));
+    Err(first)
+}

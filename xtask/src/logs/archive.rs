@@ -1,0 +1,392 @@
+//! The archive of one service: files that only grow, and the cursor that says how far they count.
+//!
+//! A run appends frames, syncs them, and then replaces the cursor. Whatever ends it, what the
+//! cursor knows is whole, and the next run cuts off what the cursor does not know.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::cursor::{Cursor, Position, Trail};
+use super::entry::{Entry, Origin, fingerprint};
+use super::frame::{self, Place};
+use crate::host::files::{make_folder, take_owner_of, write_atomically};
+use crate::report::finding::Problem;
+use crate::report::units::Bytes;
+use crate::stack::manifest::LogBounds;
+
+/// The cursor's name in the archive's folder.
+pub const CURSOR: &str = "cursor.json";
+const SUFFIX: &str = ".log.zst";
+/// A day's file that has reached this part of the whole bound is continued in another, so that
+/// keeping the bound never costs more than this part.
+const PARTS: u64 = 8;
+
+/// An archive that is being written. Only for the holder of its lock.
+#[derive(Debug)]
+pub struct Archive {
+    folder: PathBuf,
+    /// As it is on disk.
+    committed: Cursor,
+    /// As the next commit writes it.
+    next: Cursor,
+    /// Files written since the last commit.
+    open: BTreeMap<String, File>,
+    /// The size at which a file is continued in another.
+    largest_file: u64,
+    /// What was wrong with it and was mended.
+    pub warnings: Vec<String>,
+}
+
+impl Archive {
+    /// Opens the archive in `folder`, made if missing, and cuts off what a killed run has left.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or written.
+    pub fn open(folder: &Path, bounds: &LogBounds) -> Result<Self> {
+        make_folder(folder, 0o700).map_err(|error| explain(error, folder))?;
+        let mut archive = Self {
+            folder: folder.to_owned(),
+            committed: Cursor::default(),
+            next: Cursor::default(),
+            open: BTreeMap::new(),
+            largest_file: (bounds.size.0 / PARTS).max(1),
+            warnings: Vec::new(),
+        };
+        let (cursor, warning) = load(folder)?;
+        archive.committed = cursor;
+        archive.warnings.extend(warning);
+        archive.roll_back()?;
+        Ok(archive)
+    }
+
+    /// How far the container's log was archived.
+    pub fn position(&self, container: &str) -> Option<&Position> {
+        self.next.containers.get(container)
+    }
+
+    /// The containers of which something was archived, by id.
+    pub fn containers(&self) -> impl Iterator<Item = (&String, &Position)> {
+        self.next.containers.iter()
+    }
+
+    /// Forgets a container that is no longer there, with the next commit.
+    pub fn forget(&mut self, container: &str) {
+        self.next.containers.remove(container);
+    }
+
+    /// Counts a gap, with the next commit.
+    pub fn count_gap(&mut self) {
+        self.next.gaps += 1;
+    }
+
+    /// Adds a frame to the file of `day`; it does not count before [`Archive::commit`].
+    ///
+    /// # Errors
+    /// `logs.disk-full`, or what else went wrong.
+    pub fn append(&mut self, day: &str, frame: &[u8]) -> Result<()> {
+        let name = self.file_for(day)?;
+        let path = self.folder.join(&name);
+        let length = self.next.files.get(&name).copied().unwrap_or(0);
+        if !self.open.contains_key(&name) {
+            let file = OpenOptions::new().read(true).write(true).open(&path);
+            self.open.insert(name.clone(), file.map_err(|error| explain(error, &path))?);
+        }
+        let file = self.open.get(&name).context("opening the archive")?;
+        file.write_all_at(frame, length).map_err(|error| explain(error, &path))?;
+        self.next.files.insert(name, length + frame.len() as u64);
+        Ok(())
+    }
+
+    /// The newest file of `day`; a new one where there is none, or it is large enough.
+    fn file_for(&mut self, day: &str) -> Result<String> {
+        let of_day = self.next.files.keys().filter_map(|name| FileName::parse(name));
+        let mut part =
+            of_day.filter(|file| file.day == day).map(|file| file.part).max().unwrap_or(1);
+        loop {
+            let name = FileName::of(day, part);
+            match self.next.files.get(&name).copied() {
+                Some(length) if length < self.largest_file => return Ok(name),
+                Some(_) => {}
+                None if self.make_file(&name)? => return Ok(name),
+                None => {}
+            }
+            part += 1;
+        }
+    }
+
+    /// Makes a file, unless somebody else has put one there. The cursor knows of it first, so that
+    /// an unknown file is never ours.
+    fn make_file(&mut self, name: &str) -> Result<bool> {
+        let path = self.folder.join(name);
+        if path.exists() {
+            return Ok(false);
+        }
+        self.committed.files.insert(name.to_owned(), 0);
+        self.write_cursor(&self.committed)?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        file.and_then(|file| take_owner_of(&file, &self.folder))
+            .map_err(|error| explain(error, &path))?;
+        self.next.files.insert(name.to_owned(), 0);
+        Ok(true)
+    }
+
+    /// Makes everything since the last commit count, `position` of `container` included.
+    ///
+    /// # Errors
+    /// `logs.disk-full`, or what else went wrong; then nothing since the last commit counts.
+    pub fn commit(&mut self, change: Option<(&str, Position)>) -> Result<()> {
+        for (name, file) in std::mem::take(&mut self.open) {
+            file.sync_data().map_err(|error| explain(error, &self.folder.join(&name)))?;
+        }
+        if let Some((container, position)) = change {
+            self.next.containers.insert(container.to_owned(), position);
+        }
+        // Syncs the folder too, and with it the new files in it.
+        self.write_cursor(&self.next)?;
+        self.committed = self.next.clone();
+        Ok(())
+    }
+
+    fn write_cursor(&self, cursor: &Cursor) -> Result<()> {
+        let path = self.folder.join(CURSOR);
+        let text = serde_json::to_vec_pretty(cursor).context("writing the cursor")?;
+        write_atomically(&path, &text, 0o600).map_err(|error| {
+            match error.downcast::<std::io::Error>() {
+                Ok(io) => explain(io, &path),
+                Err(error) => error,
+            }
+        })
+    }
+
+    /// Takes back what was not committed.
+    ///
+    /// # Errors
+    /// When a file cannot be cut off; the next run then does it.
+    pub fn roll_back(&mut self) -> Result<()> {
+        self.open.clear();
+        self.next = self.committed.clone();
+        self.next.files.clear();
+        for (name, committed) in self.committed.files.clone() {
+            let path = self.folder.join(&name);
+            let length = match fs::metadata(&path) {
+                Ok(facts) => facts.len(),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    if committed > 0 {
+                        self.warnings
+                            .push(format!("{} was removed by somebody else", path.display()));
+                    }
+                    continue;
+                }
+                Err(error) => return Err(explain(error, &path)),
+            };
+            let keep = if length < committed {
+                self.whole_part(&path, length, committed)?
+            } else {
+                committed
+            };
+            if keep == 0 {
+                fs::remove_file(&path).map_err(|error| explain(error, &path))?;
+                continue;
+            }
+            if length > keep {
+                let file = OpenOptions::new().write(true).open(&path);
+                file.and_then(|file| file.set_len(keep)).map_err(|error| explain(error, &path))?;
+            }
+            self.next.files.insert(name, keep);
+        }
+        Ok(())
+    }
+
+    /// What is whole of a file that lacks its end.
+    fn whole_part(&mut self, path: &Path, length: u64, committed: u64) -> Result<u64> {
+        let (has, had) = (Bytes(length), Bytes(committed));
+        self.warnings.push(format!(
+            "{} has {has} of the {had} that were archived: it was cut off",
+            path.display()
+        ));
+        let (places, _) = frames(&open(path)?, length);
+        Ok(places.last().map_or(0, Place::end))
+    }
+
+    /// Removes what is older than its days or too much, the oldest first, and never the file that
+    /// is being written. Returns what was removed.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub fn retain(&mut self, bounds: &LogBounds, today: jiff::civil::Date) -> Result<Vec<String>> {
+        use jiff::ToSpan;
+        let oldest = today.checked_sub(i64::from(bounds.days).days()).map(|day| day.to_string());
+        let oldest = oldest.unwrap_or_default();
+        let mut names: Vec<_> =
+            self.next.files.keys().filter_map(|name| FileName::parse(name)).collect();
+        names.sort();
+        names.pop();
+        let mut total: u64 = self.next.files.values().sum();
+        let mut removed = Vec::new();
+        for file in names {
+            if total <= bounds.size.0 && file.day >= oldest {
+                continue;
+            }
+            let path = self.folder.join(&file.name);
+            fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+            total -= self.next.files.remove(&file.name).unwrap_or(0);
+            removed.push(file.name);
+        }
+        if !removed.is_empty() {
+            self.commit(None)?;
+        }
+        Ok(removed)
+    }
+
+    /// The size of the whole archive in bytes.
+    pub fn size(&self) -> u64 {
+        self.next.files.values().sum()
+    }
+}
+
+/// What to do about an error of the disk.
+pub(super) fn explain(error: std::io::Error, path: &Path) -> anyhow::Error {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Problem::failed("logs.disk-full", format!("the disk is full: {} cannot be written. Nothing is lost: what the engine has was not archived yet, and what was archived stays", path.display()))
+                .mend("make room, then: cargo xtask rotate-logs")
+                .into()
+        }
+        ErrorKind::PermissionDenied => {
+            Problem::failed("logs.permission", format!("you may not read or write {}: it belongs to another user", path.display()))
+                .mend("run the command as the user who ran `cargo xtask setup`, or as root")
+                .into()
+        }
+        _ => anyhow::Error::from(error).context(format!("using {}", path.display())),
+    }
+}
+
+/// Opens an archive's file for reading.
+///
+/// # Errors
+/// `logs.permission`, or what else went wrong.
+pub fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|error| explain(error, path))
+}
+
+/// `<day>.log.zst`, or `<day>.<part>.log.zst` from the second on, in the order of time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct FileName {
+    day: String,
+    part: u32,
+    name: String,
+}
+
+impl FileName {
+    fn of(day: &str, part: u32) -> String {
+        if part > 1 { format!("{day}.{part}{SUFFIX}") } else { format!("{day}{SUFFIX}") }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        let stem = name.strip_suffix(SUFFIX)?;
+        let (day, part) = match stem.split_once('.') {
+            Some((day, part)) => (day, part.parse().ok()?),
+            None => (stem, 1),
+        };
+        day.parse::<jiff::civil::Date>().ok()?;
+        Some(Self { day: day.to_owned(), part, name: name.to_owned() })
+    }
+}
+
+/// The archive's files in `folder`, the oldest first.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn files(folder: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(explain(error, folder)),
+    };
+    let names = entries.flatten().filter_map(|entry| FileName::parse(entry.file_name().to_str()?));
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    Ok(names.into_iter().map(|file| file.name).collect())
+}
+
+/// The whole frames of a file up to `length`, and what keeps us from reading on, if anything does.
+pub fn frames(file: &File, length: u64) -> (Vec<Place>, Option<anyhow::Error>) {
+    let mut places = Vec::new();
+    let mut offset = 0;
+    loop {
+        match frame::at(file, offset, length) {
+            Ok(Some(place)) => {
+                offset = place.end();
+                places.push(place);
+            }
+            Ok(None) => return (places, None),
+            Err(error) => return (places, Some(error)),
+        }
+    }
+}
+
+/// The cursor of the archive in `folder`. Where it is damaged or missing, it is made from the
+/// archive, and that is said.
+///
+/// # Errors
+/// When something cannot be read.
+pub fn load(folder: &Path) -> Result<(Cursor, Option<String>)> {
+    let path = folder.join(CURSOR);
+    let text = fs::read_to_string(&path);
+    let what = match &text {
+        Ok(text) => match serde_json::from_str(text) {
+            Ok(cursor) => return Ok((cursor, None)),
+            Err(_) => "is damaged",
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            if files(folder)?.is_empty() {
+                return Ok((Cursor::default(), None));
+            }
+            "is missing"
+        }
+        Err(error) if error.kind() == ErrorKind::InvalidData => "is damaged",
+        Err(_) => return text.map(|_| Default::default()).map_err(|error| explain(error, &path)),
+    };
+    let warning =
+        format!("{} {what}; what it said was read from the archive itself", path.display());
+    Ok((rebuild(folder)?, Some(warning)))
+}
+
+/// The cursor as the archive itself tells it: its last frames hold the last entries.
+fn rebuild(folder: &Path) -> Result<Cursor> {
+    let mut cursor = Cursor::default();
+    for name in files(folder)? {
+        let path = folder.join(&name);
+        let file = open(&path)?;
+        let length = file.metadata().map_err(|error| explain(error, &path))?.len();
+        let (places, _) = frames(&file, length);
+        cursor.files.insert(name.clone(), places.last().map_or(0, Place::end));
+        for place in places {
+            let Ok(entries) = frame::unpack(&file, &place) else { continue };
+            let id = place.head.container;
+            let position = cursor.containers.entry(id.clone()).or_insert_with(|| Position {
+                name: id.chars().take(12).collect(),
+                stamp: String::new(),
+                day: String::new(),
+                trail: Trail::default(),
+                ended: false,
+            });
+            for line in entries.split(|byte| *byte == b'\n') {
+                // The engine knows nothing of our gaps.
+                let Some(entry) = Entry::parse(line).filter(|entry| entry.origin != Origin::Gap)
+                else {
+                    continue;
+                };
+                position.trail.push(fingerprint(line));
+                entry.stamp.clone_into(&mut position.stamp);
+            }
+            name.get(..10).unwrap_or_default().clone_into(&mut position.day);
+        }
+    }
+    Ok(cursor)
+}

@@ -1,0 +1,93 @@
+//! What the infrastructure says of itself, for node-exporter's textfile collector.
+
+pub mod infrastructure;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::host::files::write_atomically;
+
+/// Begins the name of every metric.
+const PREFIX: &str = "case_interview_";
+
+/// One file of metrics, in the text format of Prometheus
+/// (prometheus.io/docs/instrumenting/exposition_formats).
+#[derive(Debug, Default)]
+pub struct Page(BTreeMap<String, Family>);
+
+#[derive(Debug)]
+struct Family {
+    help: &'static str,
+    kind: &'static str,
+    samples: Vec<String>,
+}
+
+impl Page {
+    /// Adds a value that goes up and down. The name goes without its beginning.
+    pub fn gauge(&mut self, name: &str, help: &'static str, labels: &[(&str, &str)], value: i64) {
+        self.add("gauge", name, help, labels, value);
+    }
+
+    /// Adds a value that only goes up.
+    pub fn counter(&mut self, name: &str, help: &'static str, labels: &[(&str, &str)], value: i64) {
+        self.add("counter", name, help, labels, value);
+    }
+
+    fn add(
+        &mut self,
+        kind: &'static str,
+        name: &str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+        value: i64,
+    ) {
+        let name = format!("{PREFIX}{name}");
+        let labels: Vec<_> =
+            labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
+        let sample = format!("{name}{{{}}} {value}", labels.join(","));
+        let new = || Family { help, kind, samples: Vec::new() };
+        self.0.entry(name).or_insert_with(new).samples.push(sample);
+    }
+
+    /// The file's text.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for (name, Family { help, kind, samples }) in &self.0 {
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            for sample in samples {
+                let _ = writeln!(text, "{sample}");
+            }
+        }
+        text
+    }
+
+    /// Replaces the file `<what>.prom` in `folder`; the collector never sees half of it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, folder: &Path, what: &str) -> Result<()> {
+        write_atomically(&folder.join(format!("{what}.prom")), self.text().as_bytes(), 0o644)
+    }
+}
+
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_reads_as_prometheus_reads_it() {
+        let mut page = Page::default();
+        page.gauge("b_bytes", "B.", &[("x", "a\"b\\"), ("y", "1")], 2);
+        page.counter("a_total", "A.", &[], 1);
+        page.gauge("b_bytes", "B.", &[], 3);
+        let expected = "# HELP case_interview_a_total A.\n# TYPE case_interview_a_total counter\ncase_interview_a_total{} 1\n# HELP case_interview_b_bytes B.\n# TYPE case_interview_b_bytes gauge\ncase_interview_b_bytes{x=\"a\\\"b\\\\\",y=\"1\"} 2\ncase_interview_b_bytes{} 3\n";
+        assert_eq!(page.text(), expected);
+    }
+}

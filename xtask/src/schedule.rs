@@ -1,0 +1,11 @@
+//! Routine work runs by itself: as systemd timers where systemd runs, as cron entries elsewhere.
+//!
+//! What runs is a table in stacks.toml ([`Job`](crate::stack::job::Job)). The scheduler starts an installed copy of this
+//! program, which nobody else can write, as `schedule run JOB`: that carries out the job and
+//! records how it ended ([`record`]).
+
+pub mod cron;
+pub mod home;
+pub mod record;
+pub mod run;
+pub mod systemd;

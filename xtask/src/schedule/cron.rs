@@ -1,0 +1,202 @@
+//! Jobs as entries of cron (crontab(5)): a file in `/etc/cron.d` for root, the user's own table
+//! otherwise.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::home::Home;
+use crate::host::files::read_optional;
+use crate::host::user;
+use crate::plan::Plan;
+use crate::process::{Cmd, find, quote};
+use crate::report::finding::Problem;
+use crate::stack::job::Job;
+
+const FOLDER: &str = "/etc/cron.d";
+
+/// Where entries go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Table {
+    /// A file of our own.
+    File(PathBuf),
+    /// Part of the user's table.
+    OfUser,
+}
+
+/// Where entries of `home` go.
+///
+/// # Errors
+/// `schedule.no-scheduler` when there is no cron.
+pub fn table(home: &Home) -> Result<Table> {
+    if user::is_root() && Path::new(FOLDER).is_dir() {
+        return Ok(Table::File(Path::new(FOLDER).join(&home.name)));
+    }
+    if find("crontab").is_ok() {
+        return Ok(Table::OfUser);
+    }
+    Err(Problem::prerequisite(
+        "schedule.no-scheduler",
+        "neither systemd nor cron is here to start anything",
+    )
+    .mend("install cron; on Debian and Ubuntu: sudo apt-get install cron")
+    .into())
+}
+
+/// The entries, between marks, so that they can be found again.
+fn entries(
+    home: &Home,
+    jobs: &[Job],
+    environment: &[(String, String)],
+    user: Option<&str>,
+) -> String {
+    let mut text = format!("{}\n", begin(home));
+    for (name, value) in environment {
+        text.push_str(&format!("{name}=\"{value}\"\n"));
+    }
+    for job in jobs {
+        let command: Vec<_> = home.command(&job.name).iter().map(|word| quote(word)).collect();
+        let jitter =
+            if job.jitter > 0 { format!(" --jitter {}", job.jitter) } else { String::new() };
+        let line = format!(
+            "cd {} && {}{jitter}",
+            quote(&home.repository.to_string_lossy()),
+            command.join(" ")
+        );
+        let user = user.map(|user| format!("{user} ")).unwrap_or_default();
+        // cron takes a `%` for a line break.
+        text.push_str(&format!("{} {user}{}\n", job.cron(), line.replace('%', "\\%")));
+    }
+    text.push_str(&end(home));
+    text.push('\n');
+    text
+}
+
+fn begin(home: &Home) -> String {
+    format!("# BEGIN {}: written by `cargo xtask schedule install`", home.name)
+}
+
+fn end(home: &Home) -> String {
+    format!("# END {}", home.name)
+}
+
+/// `text` without our entries.
+fn without(home: &Home, text: &str) -> String {
+    let mut is_ours = false;
+    let mut rest = String::new();
+    for line in text.lines() {
+        is_ours |= line == begin(home);
+        if !is_ours {
+            rest.push_str(line);
+            rest.push('\n');
+        }
+        is_ours &= line != end(home);
+    }
+    rest
+}
+
+/// The user's table; an empty one where there is none.
+fn of_user() -> Result<String> {
+    let output = Cmd::new("crontab").arg("-l").output()?;
+    Ok(if output.success() { output.stdout } else { String::new() })
+}
+
+/// What has the jobs run from now on, and no others.
+///
+/// # Errors
+/// When the table cannot be read, or the owner has no name.
+pub fn install(home: &Home, jobs: &[Job], environment: &[(String, String)]) -> Result<Plan> {
+    let mut plan = Plan::new();
+    match table(home)? {
+        Table::File(path) => {
+            let user = user::name_of(home.owner.uid).ok_or_else(|| {
+                Problem::failed(
+                    "schedule.no-user",
+                    format!(
+                        "the owner {} of {} has no name in /etc/passwd, which cron needs",
+                        home.owner,
+                        home.data_dir.display()
+                    ),
+                )
+                .mend("run `cargo xtask schedule install` as that user")
+            })?;
+            let text = entries(home, jobs, environment, Some(&user));
+            if read_optional(&path)?.as_ref() != Some(&text) {
+                plan.write_openly(format!("write {}", path.display()), path, text, 0o644);
+            }
+        }
+        Table::OfUser => {
+            let before = of_user()?;
+            let text = without(home, &before) + &entries(home, jobs, environment, None);
+            if text != before {
+                plan.run(
+                    "write our entries into your crontab",
+                    Cmd::new("crontab").arg("-").stdin(text),
+                );
+            }
+        }
+    }
+    Ok(plan)
+}
+
+/// What takes the jobs away again.
+///
+/// # Errors
+/// When the table cannot be read.
+pub fn remove(home: &Home) -> Result<Plan> {
+    let mut plan = Plan::new();
+    let file = Path::new(FOLDER).join(&home.name);
+    if user::is_root() && file.exists() {
+        plan.run(
+            format!("remove {}", file.display()),
+            Cmd::new("rm").args(["-f", "--"]).arg(&file),
+        );
+    }
+    if find("crontab").is_ok() {
+        let before = of_user()?;
+        let text = without(home, &before);
+        if text != before {
+            plan.run(
+                "take our entries out of your crontab",
+                Cmd::new("crontab").arg("-").stdin(text),
+            );
+        }
+    }
+    Ok(plan)
+}
+
+/// Whether entries of ours are there.
+pub fn is_installed(home: &Home) -> bool {
+    let in_file = Path::new(FOLDER).join(&home.name).exists();
+    in_file
+        || find("crontab").is_ok()
+            && of_user().is_ok_and(|text| text.lines().any(|line| line == begin(home)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::user::Owner;
+
+    #[test]
+    fn our_entries_come_and_go_and_others_stay() {
+        let home = Home {
+            repository: "/a b/50%".into(),
+            data_dir: "/data".into(),
+            owner: Owner { uid: 1, gid: 1 },
+            name: "case-interview".to_owned(),
+            options: Vec::new(),
+        };
+        let jobs: Vec<Job> =
+            [r#"{"name":"a","command":["b"],"every":"day","at":"02:30","jitter":5}"#]
+                .map(|text| serde_json::from_str(text).unwrap())
+                .into();
+        let text = entries(&home, &jobs, &[("PATH".to_owned(), "/bin".to_owned())], None);
+        let expected =
+            r"30 2 * * * cd '/a b/50\%' && /data/state/bin/xtask schedule run a --jitter 5";
+        assert!(text.contains(expected), "{text}");
+        let others = "# mine\n1 1 * * * true\n";
+        assert_eq!(without(&home, &format!("{others}{text}")), others);
+        assert_eq!(without(&home, &format!("{text}{others}")), others);
+    }
+}
