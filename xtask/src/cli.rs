@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    alerts, check, completions, doctor, down, env, images, logs, restart, setup, shell, status,
+    alerts, backup, check, completions, doctor, down, env, images, logs, restart, setup, shell, status,
     test, up, urls,
 };
 
@@ -87,6 +87,7 @@ pub enum Command {
     Shell(shell::Args),
     Alerts(alerts::Args),
     Env(env::Args),
+    Backup(backup::Args),
     Images(images::Args),
     Check(check::Args),
     Test(test::Args),

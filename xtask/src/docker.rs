@@ -6,6 +6,7 @@ pub mod engine;
 pub mod helper;
 pub mod image;
 pub mod network;
+pub mod transfer;
 
 use std::time::Duration;
 

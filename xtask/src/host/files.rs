@@ -59,8 +59,12 @@ fn replace(path: &Path, contents: &[u8], mode: u32, owner: Option<Owner>) -> Res
     write().with_context(|| format!("writing {}", path.display()))
 }
 
-/// What root writes into a user's folder stays the user's.
-fn keep_owner(file: &File, path: &Path, folder: &Path) -> std::io::Result<()> {
+/// What root writes into a user's folder stays the user's: gives `file`, which will stand at
+/// `path`, the owner of the file that is there, else of `folder`.
+///
+/// # Errors
+/// When neither can be looked at.
+pub fn keep_owner(file: &File, path: &Path, folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::MetadataExt;
     if !super::user::is_root() {
         return Ok(());
@@ -135,6 +139,31 @@ pub fn read_optional(path: &Path) -> Result<Option<String>> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
     }
+}
+
+/// Makes `path` and what is missing above it, with `mode` and the owner of the folder above.
+///
+/// # Errors
+/// When it cannot be made, or a file stands there.
+pub fn make_folder(path: &Path, mode: u32) -> Result<()> {
+    let make = || -> std::io::Result<()> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        let above = path.parent().unwrap_or(Path::new("/"));
+        if !above.exists() {
+            fs::create_dir_all(above)?;
+        }
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
+            made => made?,
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        let folder = File::open(path)?;
+        keep_owner(&folder, above, above)?;
+        File::open(above)?.sync_all()
+    };
+    make().with_context(|| format!("making {}", path.display()))
 }
 
 /// Opens `path` for a lock: made if missing, readable by everybody, so that root and user can

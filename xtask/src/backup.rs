@@ -1,0 +1,12 @@
+//! Backups: sets of objects, made while the services run, proven by verify and drill.
+
+pub mod archive;
+pub mod config;
+pub mod configuration;
+pub mod create;
+pub mod folder;
+pub mod object;
+pub mod progress;
+pub mod set;
+pub mod source;
+pub mod verify;

@@ -1,0 +1,129 @@
+//! Where objects come from: one module a method, named in stacks.toml for each service.
+//!
+//! A source knows its server: what makes its data consistent while it runs, what to ask it so that
+//! a restore can be told from a good one, and how its data becomes a server again.
+
+pub mod postgres;
+pub mod redis;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::config::Config;
+use super::set::Content;
+use crate::docker::container::Container;
+use crate::docker::docker;
+use crate::docker::helper::Helper;
+use crate::process::{Cmd, Output};
+use crate::stack::Stack;
+use crate::stack::manifest::{BackupMethod, Service};
+
+/// A running service that is to be backed up.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Its stack.
+    pub stack: &'a Stack,
+    /// Its entry in stacks.toml.
+    pub service: &'a Service,
+    /// Its container.
+    pub container: &'a Container,
+    /// How backups are made.
+    pub config: &'a Config,
+    /// Whether dumps are wanted too.
+    pub logical: bool,
+}
+
+/// Bytes that become one object.
+#[derive(Debug)]
+pub struct Stream {
+    /// What it holds, in the object's name.
+    pub name: String,
+    /// What kind that is.
+    pub content: Content,
+    /// Bytes that will come, roughly.
+    pub estimate: u64,
+    /// The container that writes them.
+    pub helper: Helper,
+    /// What it runs; the bytes are its stdout.
+    pub script: &'static str,
+    /// The script's arguments.
+    pub args: Vec<String>,
+    /// The script's stdin.
+    pub input: Option<Vec<u8>>,
+}
+
+/// What a server said of its data: at the backup into the manifest, and again at each drill.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "kebab-case")]
+pub enum Facts {
+    /// Of PostgreSQL.
+    Postgres(postgres::Facts),
+    /// Of Redis.
+    Redis(redis::Facts),
+}
+
+impl Facts {
+    /// The server's version.
+    pub fn version(&self) -> &str {
+        match self {
+            Self::Postgres(facts) => &facts.version,
+            Self::Redis(facts) => &facts.version,
+        }
+    }
+}
+
+/// The backup of one service: asked for its streams, begun, streamed, finished.
+pub trait Source {
+    /// What will be streamed. Changes nothing.
+    ///
+    /// # Errors
+    /// When the server does not answer, or has data that this method would not get.
+    fn streams(&self) -> Result<Vec<Stream>>;
+
+    /// Makes the data ready to be streamed, and notes what is there.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    fn begin(&mut self) -> Result<()>;
+
+    /// Notes what is there now. `said` holds what each stream's helper wrote beside the data.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    fn finish(&mut self, said: &[Output]) -> Result<Facts>;
+}
+
+/// The source for the service's method.
+pub fn open<'a>(subject: Subject<'a>, method: BackupMethod) -> Box<dyn Source + 'a> {
+    match method {
+        BackupMethod::Postgres => Box::new(postgres::Backup::new(subject)),
+        BackupMethod::Redis => Box::new(redis::Backup::new(subject)),
+    }
+}
+
+/// A way to ask a server: its own client, inside its container.
+#[derive(Debug, Clone, Copy)]
+pub struct Client<'a> {
+    /// The container.
+    pub id: &'a str,
+    /// What the shell inside runs; `"$@"` are the arguments.
+    pub script: &'static str,
+}
+
+impl Client<'_> {
+    /// The command that asks, with `input` on its stdin.
+    pub fn cmd(&self, args: &[&str], input: &str) -> Cmd {
+        docker()
+            .args(["exec", "--interactive", self.id, "sh", "-euc", self.script, "sh"])
+            .args(args)
+            .stdin(input)
+    }
+
+    /// What it answers.
+    ///
+    /// # Errors
+    /// When it ends with another status than 0.
+    pub fn ask(&self, args: &[&str], input: &str) -> Result<String> {
+        self.cmd(args, input).read()
+    }
+}
