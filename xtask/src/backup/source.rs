@@ -15,6 +15,7 @@ use crate::docker::container::Container;
 use crate::docker::docker;
 use crate::docker::helper::Helper;
 use crate::process::{Cmd, Output};
+use crate::report::finding::{Finding, Problem};
 use crate::stack::Stack;
 use crate::stack::manifest::{BackupMethod, Service};
 
@@ -62,12 +63,83 @@ pub enum Facts {
     Redis(redis::Facts),
 }
 
+/// A server that is started on restored data alone, to finish it or to question it.
+#[derive(Debug)]
+pub struct Server {
+    /// What runs, with the data directory at `/data`.
+    pub script: &'static str,
+    /// The script's arguments.
+    pub args: Vec<String>,
+    /// Options of `docker run`, each with its value.
+    pub options: Vec<(&'static str, String)>,
+    /// What asks it.
+    pub client: &'static str,
+}
+
+/// How closely a restored server is questioned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Nobody else has changed it: everything is compared.
+    Untouched,
+    /// Its users are at work again: only what they cannot have changed.
+    Live,
+}
+
 impl Facts {
     /// The server's version.
     pub fn version(&self) -> &str {
         match self {
             Self::Postgres(facts) => &facts.version,
             Self::Redis(facts) => &facts.version,
+        }
+    }
+
+    /// Why `image` could not open the data; `None` where it can.
+    ///
+    /// # Errors
+    /// When the image cannot be asked.
+    pub fn refused_by(&self, stack: &Stack, image: &str) -> Result<Option<Problem>> {
+        match self {
+            Self::Postgres(facts) => facts.refused_by(stack, image),
+            Self::Redis(_) => Ok(None),
+        }
+    }
+
+    /// The server for restored data.
+    pub fn server(&self) -> Server {
+        match self {
+            Self::Postgres(facts) => facts.server(),
+            Self::Redis(_) => redis::server(),
+        }
+    }
+
+    /// Whether it answers and has read its data.
+    pub fn is_ready(&self, client: Client) -> bool {
+        match self {
+            Self::Postgres(_) => postgres::Server { client }.is_ready(),
+            Self::Redis(_) => redis::Server { client }.is_ready(),
+        }
+    }
+
+    /// Makes the restored data fit for today's `.env`.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn adapt(&self, stack: &Stack, service: &Service, client: Client) -> Result<()> {
+        match self {
+            Self::Postgres(_) => postgres::Server { client }.set_password(stack, service),
+            Self::Redis(_) => redis::Server { client }.adapt(stack),
+        }
+    }
+
+    /// Compares what a restored server says with this.
+    ///
+    /// # Errors
+    /// When it does not answer; a difference is a finding.
+    pub fn compare(&self, client: Client, scope: Scope) -> Result<Vec<Finding>> {
+        match self {
+            Self::Postgres(facts) => facts.compare(&postgres::Server { client }, scope),
+            Self::Redis(facts) => facts.compare(&redis::Server { client }, scope),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod create;
 mod list;
+mod restore;
 mod show;
 mod verify;
 
@@ -35,6 +36,7 @@ enum Action {
     List(list::Args),
     Show(show::Args),
     Verify(verify::Args),
+    Restore(restore::Args),
 }
 
 impl Args {
@@ -50,6 +52,7 @@ impl Args {
             Some(Action::List(args)) => args.run(cx, &config),
             Some(Action::Show(args)) => args.run(cx, &config),
             Some(Action::Verify(args)) => args.run(cx, &config),
+            Some(Action::Restore(args)) => args.run(cx, &config),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! PostgreSQL: a physical base backup with the write-ahead log that it needs, and dumps on request.
 
+mod questions;
+
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{Client, Source, Stream, Subject};
-use crate::backup::set::Content;
+use crate::backup::set::{Content, sha256};
 use crate::docker::helper::Helper;
 use crate::host::user;
 use crate::process::Output;
@@ -16,6 +18,8 @@ use crate::report::units::Bytes;
 /// Over TCP: it works the same in the stack's container, in a helper beside it and in a drill.
 pub const CLIENT: &str = r#"export PGPASSWORD="${POSTGRES_PASSWORD-}"; exec psql --no-psqlrc --host 127.0.0.1 --username "$POSTGRES_USER" --no-password --quiet --no-align --tuples-only --set ON_ERROR_STOP=1 "$@""#;
 
+/// Bytes of its log that a base backup holds at least.
+const LOG: u64 = 32 << 20;
 /// The answer to a question about a large database may take its time.
 const ANSWER: Duration = Duration::from_secs(600);
 
@@ -105,6 +109,24 @@ pub struct Backup<'a> {
     begin_lsn: String,
 }
 
+/// What one question about the whole server tells.
+#[derive(Debug, Clone, Deserialize)]
+pub struct State {
+    version: String,
+    major: u32,
+    user: String,
+    system_identifier: String,
+    /// Where its log stands.
+    pub lsn: String,
+    preload: String,
+    tablespaces: u64,
+    bytes: u64,
+    /// Whether it still replays its log.
+    pub in_recovery: bool,
+    /// The databases that can be connected to.
+    pub databases: Vec<String>,
+}
+
 impl<'a> Backup<'a> {
     /// Of this one.
     pub fn new(subject: Subject<'a>) -> Self {
@@ -123,39 +145,37 @@ impl<'a> Backup<'a> {
             .option("--tmpfs", "/tmp:size=16m,mode=1777")
     }
 
-    fn stream(&self, name: String, content: Content, script: &'static str) -> Result<Stream> {
+    fn stream(&self, name: &str, content: Content, script: &'static str, user: &str) -> Stream {
         let password = self.subject.stack.env.get("POSTGRES_PASSWORD").unwrap_or_default();
-        Ok(Stream {
-            name,
+        Stream {
+            name: name.to_owned(),
             content,
             estimate: 0,
             helper: self.helper(),
             script,
-            args: vec![self.server().user()?],
+            args: vec![user.to_owned()],
             input: Some(format!("{password}\n").into_bytes()),
-        })
+        }
     }
 }
 
 impl Source for Backup<'_> {
     fn streams(&self) -> Result<Vec<Stream>> {
         let server = self.server();
-        refuse_tablespaces(&server)?;
-        let mut data = self.stream("data".to_owned(), Content::Data, BASE_BACKUP)?;
-        data.estimate = server
-            .one("postgres", "SELECT sum(pg_database_size(oid)) + 33554432 FROM pg_database")?
-            .parse()
-            .unwrap_or(0);
+        let state = server.state()?;
+        refuse_tablespaces(&state)?;
+        let mut data = self.stream("data", Content::Data, BASE_BACKUP, &state.user);
+        data.estimate = state.bytes + LOG;
         data.args.push(format!("xtask_{}", std::process::id()));
         let mut streams = vec![data];
         if self.subject.logical {
-            streams.push(self.stream("globals.sql".to_owned(), Content::Dump, GLOBALS)?);
-            for database in server.databases()? {
-                let mut dump =
-                    self.stream(format!("dump-{}", plain(&database)), Content::Dump, DUMP)?;
+            streams.push(self.stream("globals.sql", Content::Dump, GLOBALS, &state.user));
+            for database in &state.databases {
+                let name = format!("dump-{}", plain(database));
+                let mut dump = self.stream(&name, Content::Dump, DUMP, &state.user);
                 let size = "SELECT pg_database_size(current_database())";
-                dump.estimate = server.one(&database, size)?.parse().unwrap_or(0);
-                dump.args.push(database);
+                dump.estimate = server.one(database, size)?.parse().unwrap_or(0);
+                dump.args.push(database.clone());
                 streams.push(dump);
             }
         }
@@ -164,37 +184,33 @@ impl Source for Backup<'_> {
 
     fn begin(&mut self) -> Result<()> {
         let server = self.server();
-        self.begin_lsn = server.one("postgres", "SELECT pg_current_wal_lsn()")?;
-        self.before = server.look(self.subject.config.count_rows_below)?;
+        let state = server.state()?;
+        self.before = server.look(&state.databases, self.subject.config.count_rows_below)?;
+        self.begin_lsn = state.lsn;
         Ok(())
     }
 
     fn finish(&mut self, said: &[Output]) -> Result<super::Facts> {
         let server = self.server();
-        let after = server.look(self.subject.config.count_rows_below)?;
+        let state = server.state()?;
+        let after = server.look(&state.databases, self.subject.config.count_rows_below)?;
         let end_lsn = said.iter().find_map(|output| end_point(&output.stderr));
-        let version = server.one("postgres", "SHOW server_version_num")?;
-        let version: u32 = version.parse().context("reading the server's version")?;
         Ok(super::Facts::Postgres(Facts {
-            version: server.one("postgres", "SHOW server_version")?,
-            major: version / 10_000,
-            user: server.user()?,
-            system_identifier: server
-                .one("postgres", "SELECT system_identifier FROM pg_control_system()")?,
+            version: state.version,
+            major: state.major,
+            user: state.user,
+            system_identifier: state.system_identifier,
             begin_lsn: std::mem::take(&mut self.begin_lsn),
             end_lsn: end_lsn.context("pg_basebackup did not say where it ended")?,
-            preload: server.one("postgres", "SHOW shared_preload_libraries")?,
+            preload: state.preload,
             databases: merged(std::mem::take(&mut self.before), after),
         }))
     }
 }
 
-fn refuse_tablespaces(server: &Server) -> Result<()> {
-    let count = server.one(
-        "postgres",
-        "SELECT count(*) FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')",
-    )?;
-    if count == "0" {
+fn refuse_tablespaces(state: &State) -> Result<()> {
+    let count = state.tablespaces;
+    if count == 0 {
         return Ok(());
     }
     Err(Problem::failed(
@@ -216,7 +232,9 @@ fn end_point(stderr: &str) -> Option<String> {
 /// A database's name as part of a file's.
 fn plain(name: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    name.chars().map(|c| if fits(c) { c } else { '_' }).collect()
+    let plain: String = name.chars().map(|c| if fits(c) { c } else { '_' }).collect();
+    // Two names must not become one.
+    if plain == name { plain } else { format!("{plain}-{}", &sha256(name.as_bytes())[..8]) }
 }
 
 /// What a restored server may have, given what was there just before and just after: rows that
@@ -261,24 +279,29 @@ impl Server<'_> {
         self.client.cmd(&["--dbname", database, "--file", "-"], sql).time_limit(ANSWER).read()
     }
 
-    fn user(&self) -> Result<String> {
-        self.one("postgres", "SELECT current_user")
-    }
-
-    /// The databases that can be connected to.
+    /// What there is to know of the whole server.
     ///
     /// # Errors
     /// As [`Server::one`].
-    pub fn databases(&self) -> Result<Vec<String>> {
-        let sql = "SELECT coalesce(json_agg(datname ORDER BY datname), '[]') FROM pg_database WHERE datallowconn AND NOT datistemplate";
-        serde_json::from_str(&self.one("postgres", sql)?).context("reading the list of databases")
+    pub fn state(&self) -> Result<State> {
+        const STATE: &str = "SELECT json_build_object(
+            'version', current_setting('server_version'),
+            'major', current_setting('server_version_num')::int / 10000,
+            'user', current_user,
+            'system_identifier', (SELECT system_identifier::text FROM pg_control_system()),
+            'lsn', CASE WHEN pg_is_in_recovery() THEN '0/0' ELSE pg_current_wal_lsn()::text END,
+            'preload', current_setting('shared_preload_libraries'),
+            'tablespaces', (SELECT count(*) FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')),
+            'bytes', (SELECT sum(pg_database_size(oid)) FROM pg_database),
+            'in_recovery', pg_is_in_recovery(),
+            'databases', (SELECT json_agg(datname ORDER BY datname) FROM pg_database WHERE datallowconn AND NOT datistemplate))";
+        serde_json::from_str(&self.one("postgres", STATE)?).context("reading the server's state")
     }
 
-    fn look(&self, count_below: Bytes) -> Result<Looks> {
+    fn look(&self, databases: &[String], count_below: Bytes) -> Result<Looks> {
         let mut looks = Looks::new();
-        for database in self.databases()? {
-            let tables = self.tables(&database, count_below)?;
-            looks.push((database, tables));
+        for database in databases {
+            looks.push((database.clone(), self.tables(database, count_below)?));
         }
         Ok(looks)
     }

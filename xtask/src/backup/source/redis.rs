@@ -1,5 +1,7 @@
 //! Redis: a background save that is waited for and checked, then its file.
 
+mod questions;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -34,6 +36,8 @@ pub struct Facts {
     /// Of those, keys that will expire.
     pub expiring: u64,
 }
+
+pub use self::questions::server;
 
 /// The backup of one server.
 pub struct Backup<'a> {
