@@ -4,6 +4,7 @@ pub mod archive;
 pub mod config;
 pub mod configuration;
 pub mod create;
+pub mod drill;
 pub mod folder;
 pub mod object;
 pub mod progress;

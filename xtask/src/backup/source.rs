@@ -132,6 +132,17 @@ impl Facts {
         }
     }
 
+    /// Reads everything that is there, which takes its time; nothing where opening it has done so.
+    ///
+    /// # Errors
+    /// When the server cannot be asked; damage is a finding.
+    pub fn look_through(&self, client: Client) -> Result<Option<Finding>> {
+        match self {
+            Self::Postgres(_) => postgres::Server { client }.check_tables().map(Some),
+            Self::Redis(_) => Ok(None),
+        }
+    }
+
     /// Compares what a restored server says with this.
     ///
     /// # Errors

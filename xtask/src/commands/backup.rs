@@ -1,6 +1,7 @@
 //! `cargo xtask backup`: one file a subcommand in `backup/`.
 
 mod create;
+mod drill;
 mod list;
 mod restore;
 mod show;
@@ -37,6 +38,7 @@ enum Action {
     Show(show::Args),
     Verify(verify::Args),
     Restore(restore::Args),
+    Drill(drill::Args),
 }
 
 impl Args {
@@ -53,6 +55,7 @@ impl Args {
             Some(Action::Show(args)) => args.run(cx, &config),
             Some(Action::Verify(args)) => args.run(cx, &config),
             Some(Action::Restore(args)) => args.run(cx, &config),
+            Some(Action::Drill(args)) => args.run(cx, &config),
         }
     }
 }

@@ -107,7 +107,8 @@ pub fn leftovers(project: &str) -> Result<Vec<String>> {
     Ok(ids.lines().map(str::to_owned).collect())
 }
 
-/// Removes them and says how many there were. Only for the holder of the project's lock.
+/// Removes them, with their volumes, and says how many there were. Only for the holder of the
+/// project's lock.
 ///
 /// # Errors
 /// When the engine does not answer.
@@ -120,8 +121,13 @@ pub fn remove_leftovers(project: &str) -> Result<usize> {
             .run()
             .context("removing left-over helper containers")?;
     }
-    // A base image that was being built.
     let filter = format!("label={LABEL}={project}");
+    let volumes = docker().args(["volume", "ls", "--quiet", "--filter", &filter]).read()?;
+    if !volumes.is_empty() {
+        let remove = docker().args(["volume", "rm", "--force"]).args(volumes.lines());
+        remove.run().context("removing left-over volumes")?;
+    }
+    // A base image that was being built.
     let images = docker().args(["image", "ls", "--quiet", "--filter", &filter]).read()?;
     if !images.is_empty() {
         let remove = docker().args(["image", "rm", "--force"]).args(images.lines());

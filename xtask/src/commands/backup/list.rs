@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::backup::config::Config;
+use crate::backup::drill::{self, Drilled};
 use crate::backup::folder::Folder;
 use crate::backup::set::Set;
 use crate::backup::verify;
@@ -39,6 +40,7 @@ pub(super) struct Line {
     services: BTreeMap<String, String>,
     verified: Option<Timestamp>,
     damaged: bool,
+    drill: Option<Drilled>,
 }
 
 impl Args {
@@ -57,7 +59,8 @@ impl Args {
         if lines.is_empty() && !cx.report.is_json() {
             cx.report.progress("no sets yet; make one with: cargo xtask backup");
         } else {
-            let head = ["SET", "AGE", "SIZE", "OWN", "SERVICES", "VERIFIED"];
+            let head =
+                ["SET", "AGE", "SIZE", "OWN", "SERVICES", "VERIFIED", "DRILLED", "RESTORES IN"];
             let rows: Vec<_> = lines.iter().map(row).collect();
             cx.report.line(table::lines(&head, &rows).join("\n"));
         }
@@ -101,6 +104,7 @@ pub(super) fn line(folder: &Folder, set: &Set, all: &[Set]) -> Result<Line> {
             .collect(),
         verified: verify::verified_at(set, &record),
         damaged: verify::is_known_bad(set, &record),
+        drill: drill::recorded(folder)?.remove(&set.id),
     })
 }
 
@@ -119,7 +123,17 @@ fn row(line: &Line) -> Vec<Cell> {
         Bytes(line.own_bytes).to_string().into(),
         services.join(", ").into(),
         verified,
+        match &line.drill {
+            Some(drill) if drill.ok => Cell::styled(format!("{} ago", ago(drill.at)), GOOD),
+            Some(_) => Cell::styled("FAILED", BAD),
+            None => Cell::styled("never", WARNING),
+        },
+        line.drill.as_ref().filter(|drill| drill.ok).map_or_else(String::new, restores_in).into(),
     ]
+}
+
+fn restores_in(drill: &Drilled) -> String {
+    duration(std::time::Duration::from_secs_f64(drill.restore_seconds.max(0.0)))
 }
 
 /// `15.14 (Debian 15.14-0+deb12u1)` without what stands in brackets.
