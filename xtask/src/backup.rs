@@ -8,6 +8,7 @@ pub mod drill;
 pub mod folder;
 pub mod object;
 pub mod progress;
+pub mod prune;
 pub mod restore;
 pub mod set;
 pub mod source;

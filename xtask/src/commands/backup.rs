@@ -3,6 +3,7 @@
 mod create;
 mod drill;
 mod list;
+mod prune;
 mod restore;
 mod show;
 mod verify;
@@ -39,6 +40,7 @@ enum Action {
     Verify(verify::Args),
     Restore(restore::Args),
     Drill(drill::Args),
+    Prune(prune::Args),
 }
 
 impl Args {
@@ -56,6 +58,7 @@ impl Args {
             Some(Action::Verify(args)) => args.run(cx, &config),
             Some(Action::Restore(args)) => args.run(cx, &config),
             Some(Action::Drill(args)) => args.run(cx, &config),
+            Some(Action::Prune(args)) => args.run(cx, &config),
         }
     }
 }
