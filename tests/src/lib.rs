@@ -12,6 +12,7 @@ pub mod mutants;
 pub mod net;
 mod part;
 pub mod receiver;
+pub mod sets;
 mod site;
 
 use std::path::{Path, PathBuf};

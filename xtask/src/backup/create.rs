@@ -28,7 +28,7 @@ use crate::stack::Stack;
 use crate::stack::manifest::{BackupMethod, Service};
 
 /// Room that must stay free beyond the estimate.
-const SPARE: u64 = 64 << 20;
+const SPARE: u64 = 16 << 20;
 /// What is compressed to a half, where no earlier set tells more.
 const USUAL_RATIO: f64 = 0.5;
 

@@ -17,7 +17,7 @@ use super::unpack::Target;
 use super::verify::{self, Depth};
 use crate::context::Context;
 use crate::docker::engine::{self, Engine};
-use crate::docker::helper::{self, Helper, LABEL};
+use crate::docker::helper::{Helper, LABEL};
 use crate::docker::{docker, image};
 use crate::host::disk;
 use crate::host::files::{read_optional, write_atomically};
@@ -86,7 +86,6 @@ impl Drill<'_> {
     /// finding.
     pub fn run(&self, cx: &Context) -> Result<(Drilled, Vec<Finding>)> {
         let at = Timestamp::now();
-        helper::remove_leftovers(&name(&self.stack.project()))?;
         let sets = std::slice::from_ref(self.set);
         let mut findings = verify::objects(&cx.report, self.folder, sets, Depth::Full, &self.keys)?;
         let mut services = BTreeMap::new();

@@ -41,6 +41,11 @@ impl Folder {
         }
     }
 
+    /// The one at this path.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
     /// Itself.
     pub fn path(&self) -> &Path {
         &self.0
@@ -60,7 +65,7 @@ impl Folder {
     ///
     /// # Errors
     /// When that cannot be done.
-    pub fn make(&self) -> Result<()> {
+    fn make(&self) -> Result<()> {
         for folder in [self.0.clone(), self.0.join("objects"), self.sets_path(), self.state()] {
             make_folder(&folder, 0o700)?;
         }
@@ -71,13 +76,14 @@ impl Folder {
         Ok(())
     }
 
-    /// Waits until nobody else changes the folder, and clears what a killed run has left in
-    /// `state/`.
+    /// Waits until nobody else changes the folder, and clears what a killed run has left in it,
+    /// save objects, which are `prune`'s.
     ///
     /// # Errors
     /// When the lock cannot be taken or the user interrupts.
     pub fn lock(&self, report: &Report, what: &str) -> Result<Lock> {
-        self.make()?;
+        make_folder(&self.0, 0o700)?;
+        make_folder(&self.state(), 0o700)?;
         let waiting = |holder: &str| report.progress(format!("waiting for {holder}"));
         let lock = Lock::take(
             &self.state().join("lock"),
@@ -85,7 +91,16 @@ impl Folder {
             IfHeld::Wait,
             waiting,
         )?;
+        self.make()?;
         transfer::remove_leftovers(&self.state())?;
+        for folder in [self.sets_path(), self.state()] {
+            for path in entries(&folder)? {
+                if path.to_string_lossy().ends_with(PARTIAL) {
+                    fs::remove_file(&path)
+                        .with_context(|| format!("removing {}", path.display()))?;
+                }
+            }
+        }
         Ok(lock)
     }
 

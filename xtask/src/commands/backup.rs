@@ -14,9 +14,11 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use crate::backup::config::Config;
+use crate::backup::drill::name as drill_name;
 use crate::backup::folder::Folder;
 use crate::backup::set::Set;
 use crate::context::Context;
+use crate::host::lock::Lock;
 use crate::report::finding::Problem;
 use crate::stack::Stack;
 
@@ -61,6 +63,20 @@ impl Args {
             Some(Action::Prune(args)) => args.run(cx, &config),
         }
     }
+}
+
+/// Waits until nobody else changes `folder`, and removes what killed drills have left.
+fn lock<'a>(
+    cx: &Context,
+    folder: &Folder,
+    stacks: impl IntoIterator<Item = &'a Stack>,
+    what: &str,
+) -> Result<Lock> {
+    let lock = folder.lock(&cx.report, what)?;
+    for stack in stacks {
+        cx.remove_leftovers(&drill_name(&stack.project()))?;
+    }
+    Ok(lock)
 }
 
 /// The backup folders of `stacks`, each with the stacks that share it.

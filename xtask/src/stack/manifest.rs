@@ -213,6 +213,8 @@ pub enum Load {
     },
     /// When it is restarted.
     Restart,
+}
+
 /// How a service is backed up; a module of `backup/source/` each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]

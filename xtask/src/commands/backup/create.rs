@@ -93,7 +93,7 @@ impl Args {
         let _locks = if cx.dry_run {
             None
         } else {
-            Some((folder.lock(&cx.report, &what)?, cx.lock(stack, &what)?))
+            Some((super::lock(cx, &folder, [stack], &what)?, cx.lock(stack, &what)?))
         };
         cx.remove_leftovers(&stack.project())?;
         let containers = cx.containers(stack)?;

@@ -67,7 +67,7 @@ impl Args {
                 ));
                 continue;
             }
-            let _lock = folder.lock(&cx.report, "backup drill")?;
+            let _lock = super::lock(cx, &folder, [&stack], "backup drill")?;
             let keys = Keys { identity: self.identity.clone() };
             let drill = Drill { stack: &stack, folder: &folder, set: &set, keys };
             let (drilled, findings) = drill.run(cx)?;

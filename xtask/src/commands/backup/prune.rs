@@ -45,7 +45,7 @@ impl Args {
             if !folder.path().is_dir() {
                 continue;
             }
-            let _lock = folder.lock(&cx.report, "backup prune")?;
+            let _lock = super::lock(cx, &folder, &stacks, "backup prune")?;
             let is_ours = |set: &_| super::is_of(set, &stacks);
             let projects: Vec<_> = stacks.iter().map(Stack::project).collect();
             let prune = Prune::choose(&folder, &projects, is_ours, keep, self.force)?;

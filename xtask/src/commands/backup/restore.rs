@@ -68,7 +68,7 @@ impl Args {
             None => cx.stack(&set.manifest.stack)?,
         };
         let what = format!("backup restore {word}");
-        let _folder_lock = folder.lock(&cx.report, &what)?;
+        let _folder_lock = super::lock(cx, &folder, [&stack], &what)?;
         let _lock = cx.lock(&stack, &what)?;
         cx.remove_leftovers(&stack.project())?;
         restore::settle(cx, &stack)?;
@@ -190,7 +190,7 @@ impl Args {
                 continue;
             }
             let folder = Folder::of(cx, config, &stack);
-            let _folder_lock = folder.lock(&cx.report, "backup restore")?;
+            let _folder_lock = super::lock(cx, &folder, [&stack], "backup restore")?;
             let _lock = cx.lock(&stack, "backup restore")?;
             cx.remove_leftovers(&stack.project())?;
             restore::settle(cx, &stack)?;

@@ -49,7 +49,7 @@ impl Args {
                 if !folder.path().is_dir() {
                     continue;
                 }
-                let _lock = folder.lock(&cx.report, "backup verify")?;
+                let _lock = super::lock(cx, &folder, &stacks, "backup verify")?;
                 let (mut sets, damaged) = folder.sets()?;
                 findings.extend(verify::strays(&folder, &sets, &damaged)?);
                 if self.stack.is_some() {
