@@ -136,8 +136,7 @@ impl Args {
 /// # Errors
 /// As `up`.
 pub fn bring_up(cx: &Context, stack: &Stack, limit: Duration) -> Result<()> {
-    let args =
-        Args { stack: stack.short(), offline: false, fix: false, timeout: limit.as_secs() };
+    let args = Args { stack: stack.short(), offline: false, fix: false, timeout: limit.as_secs() };
     args.start(cx, stack, false)
 }
 

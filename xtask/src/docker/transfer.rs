@@ -69,7 +69,8 @@ impl Outgoing {
                 // Before the helper runs, which would wait for a reader.
                 let end = folder.open(OFlags::RDONLY).context("opening the pipe")?;
                 let script = format!("exec >/pipe/data; {script}");
-                let cmd = helper.clone().mount(&folder.mounted, "/pipe")?.cmd(&script, args).stdin(input);
+                let cmd =
+                    helper.clone().mount(&folder.mounted, "/pipe")?.cmd(&script, args).stdin(input);
                 let running = cmd.start(Ends::default())?;
                 Ok(Self { end, running, _folder: Some(folder.outer) })
             }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{Cmd, Failure, Output, POLL, check_interrupted, signal};
+use super::{Cmd, Failure, Output, POLL, check_interrupted, terminate};
 
 /// A program that runs beside us. Stopped when dropped.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ impl Running {
 
     fn stop(&self) {
         for pid in self.handle.pids() {
-            signal(pid, rustix::process::Signal::TERM);
+            terminate(pid);
         }
         let started = Instant::now();
         while started.elapsed() < 20 * POLL {

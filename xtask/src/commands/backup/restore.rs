@@ -14,10 +14,10 @@ use crate::backup::unpack::Target;
 use crate::backup::verify::{self, Depth};
 use crate::commands::up;
 use crate::context::Context;
-use crate::docker::compose::Compose;
 use crate::docker::engine;
 use crate::host::files::make_folder;
 use crate::host::user;
+use crate::images;
 use crate::report::finding::{Problem, Severity};
 use crate::report::units::duration;
 use crate::setup::prepare;
@@ -81,12 +81,11 @@ impl Args {
     fn restore(&self, cx: &Context, stack: Stack, folder: &Folder, set: &Set) -> Result<()> {
         let started = Instant::now();
         let (plan, stack) = prepare(stack, false)?;
-        let mut setup = up::images_plan(cx, &stack)?;
-        setup.append(plan);
-        if cx.dry_run && !setup.is_empty() {
-            return cx.execute(setup);
+        images::provide(cx, &stack)?;
+        if cx.dry_run && !plan.is_empty() {
+            return cx.execute(plan);
         }
-        up::provide(cx, setup)?;
+        plan.carry_out(&cx.report)?;
         let keys = Keys { identity: self.identity.clone() };
         let request = Request { stack: &stack, folder, set, only: &self.only, keys };
         request.refuse(cx)?;
@@ -211,10 +210,7 @@ impl Args {
 }
 
 fn start(cx: &Context, stack: &Stack) -> Result<()> {
-    let containers = cx.containers(stack)?;
-    let compose =
-        Compose::choose(&Compose::discover(), &containers, &cx.manifest.requirements.compose)?;
-    up::bring_up(cx, stack, &compose, &containers, LIMIT).map_err(|error| {
+    up::bring_up(cx, stack, LIMIT).map_err(|error| {
         error.context(format!(
             "the directories are exchanged, but the stack does not come up; the data from before is kept, and comes back with: cargo xtask backup restore --undo --stack {}",
             stack.short()
