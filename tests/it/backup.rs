@@ -170,6 +170,15 @@ fn a_drill_fails_on_a_set_that_is_not_what_its_manifest_says() {
     let listed = site.xtask(&["backup", "list", "--json"]).succeeds().json();
     assert_eq!(listed["sets"][0]["drill"]["ok"], true, "{listed}");
 
+    let metrics = fs::read_to_string(site.data().join("metrics/backup.prom")).unwrap();
+    for line in [
+        "case_interview_backup_last_result{stack=\"development\",service=\"postgres\"} 1",
+        "case_interview_backup_last_drill_result{stack=\"development\"} 1",
+        "case_interview_backup_sets{stack=\"development\"} 2",
+    ] {
+        assert!(metrics.lines().any(|one| one == line), "{line}\n{metrics}");
+    }
+
     // The objects of a time when there was nothing.
     let objects = site.manifest(&empty).1["objects"].clone();
     let forged = site.forge(&id, |manifest| manifest["objects"] = objects);

@@ -6,6 +6,7 @@ pub mod configuration;
 pub mod create;
 pub mod drill;
 pub mod folder;
+pub mod metrics;
 pub mod object;
 pub mod progress;
 pub mod prune;

@@ -209,22 +209,17 @@ fn choose(times: &[Timestamp], keep: Keep) -> BTreeMap<Timestamp, String> {
     let day = |time: &Timestamp| date(time).to_string();
     let week = |time: &Timestamp| monday(date(time)).to_string();
     let month = |time: &Timestamp| format!("{}-{:02}", date(time).year(), date(time).month());
-    let periods: [(&str, usize, &dyn Fn(&Timestamp) -> String); 3] = [
-        ("day", keep.daily, &day),
-        ("week of", keep.weekly, &week),
-        ("month", keep.monthly, &month),
-    ];
-    for (word, count, period) in periods {
+    let mut newest_of_each = |word: &str, count: usize, period: &dyn Fn(&Timestamp) -> String| {
         let mut seen = BTreeSet::new();
         for time in times.iter().rev() {
-            if seen.len() == count {
-                break;
-            }
-            if seen.insert(period(time)) {
+            if seen.len() < count && seen.insert(period(time)) {
                 reasons.entry(*time).or_default().push(format!("{word} {}", period(time)));
             }
         }
-    }
+    };
+    newest_of_each("day", keep.daily, &day);
+    newest_of_each("week of", keep.weekly, &week);
+    newest_of_each("month", keep.monthly, &month);
     reasons.into_iter().map(|(time, reasons)| (time, reasons.join(", "))).collect()
 }
 

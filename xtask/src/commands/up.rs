@@ -63,16 +63,13 @@ impl Args {
         let _lock = cx.lock(&stack, &format!("up {}", self.stack))?;
         cx.remove_leftovers(&stack.project())?;
         restore::settle(cx, &stack)?;
-        match self.start(cx, &stack, self.offline) {
-            Err(error) => {
-                let no_registry = error.downcast::<NoRegistry>()?;
-                let question = "No registry can be reached. Build offline images instead (see tests/images/README.md)?";
-                if self.offline || !cx.report.confirm(question) {
-                    return Err(no_registry.problem(&stack).into());
-                }
-                self.start(cx, &stack, true)?;
+        if let Err(error) = self.start(cx, &stack, self.offline) {
+            let no_registry = error.downcast::<NoRegistry>()?;
+            let question = "No registry can be reached. Build offline images instead (see tests/images/README.md)?";
+            if self.offline || !cx.report.confirm(question) {
+                return Err(no_registry.problem(&stack).into());
             }
-            Ok(()) => {}
+            self.start(cx, &stack, true)?;
         }
         if cx.dry_run {
             return Ok(());

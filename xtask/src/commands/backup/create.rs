@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::backup::config::Config;
 use crate::backup::create::Request;
 use crate::backup::folder::Folder;
+use crate::backup::metrics;
 use crate::backup::object::Format;
 use crate::backup::set::{ObjectRecord, Set};
 use crate::context::Context;
@@ -125,6 +126,13 @@ impl Args {
             return cx.execute(request.plan(cx)?).map(|()| None);
         }
         let outcome = request.make(cx);
+        let names: Vec<_> =
+            request.services.iter().map(|(service, _)| service.name.as_str()).collect();
+        let noted = metrics::note(&folder, &stack.project(), &names, outcome.is_ok())
+            .and_then(|()| metrics::write(cx, config));
+        if let Err(error) = noted {
+            cx.report.warning(format!("Prometheus will not learn of this: {error:#}"));
+        }
         if outcome.is_err() {
             // A helper of ours may not know yet that nobody reads any more.
             let _ = cx.remove_leftovers(&stack.project());

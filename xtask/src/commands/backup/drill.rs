@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::backup::config::Config;
 use crate::backup::drill::Drill;
 use crate::backup::folder::Folder;
+use crate::backup::metrics;
 use crate::backup::object::Keys;
 use crate::backup::set::Set;
 use crate::context::Context;
@@ -53,10 +54,10 @@ impl Args {
                 .mend("make one: cargo xtask backup")
                 .into());
         }
-        self.drill(cx, sets)
+        self.drill(cx, config, sets)
     }
 
-    fn drill(&self, cx: &Context, sets: Vec<(Stack, Folder, Set)>) -> Result<()> {
+    fn drill(&self, cx: &Context, config: &Config, sets: Vec<(Stack, Folder, Set)>) -> Result<()> {
         let mut lines = Vec::new();
         let mut failed = Vec::new();
         for (stack, folder, set) in sets {
@@ -90,6 +91,7 @@ impl Args {
         if cx.dry_run {
             return cx.report.document("xtask.plan/v1", &serde_json::json!({ "steps": [] }));
         }
+        metrics::write(cx, config)?;
         cx.report.document("xtask.backup-drill/v1", &serde_json::json!({ "drills": lines }))?;
         if failed.is_empty() {
             return Ok(());

@@ -55,7 +55,7 @@ impl Args {
             }
             damaged.extend(bad);
         }
-        lines.sort_by(|a, b| b.started.cmp(&a.started));
+        lines.sort_by_key(|line| std::cmp::Reverse(line.started));
         if lines.is_empty() && !cx.report.is_json() {
             cx.report.progress("no sets yet; make one with: cargo xtask backup");
         } else {

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::backup::config::{Config, Keep};
+use crate::backup::metrics;
 use crate::backup::prune::Prune;
 use crate::context::Context;
 use crate::report::units::Bytes;
@@ -71,6 +72,7 @@ impl Args {
         if cx.dry_run {
             return Ok(());
         }
+        metrics::write(cx, config)?;
         let document = serde_json::json!({ "kept": kept, "removed": removed, "bytes": bytes });
         cx.report.document("xtask.backup-prune/v1", &document)
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::backup::config::Config;
+use crate::backup::metrics;
 use crate::backup::object::Keys;
 use crate::backup::verify::{self, Depth};
 use crate::context::Context;
@@ -58,6 +59,7 @@ impl Args {
                 findings.extend(verify::objects(&cx.report, &folder, &sets, depth, &keys)?);
             }
         }
+        metrics::write(cx, config)?;
         for finding in &findings {
             cx.report.finding(finding);
         }
