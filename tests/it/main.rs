@@ -5,6 +5,7 @@
 mod api_alerts;
 mod backup;
 mod backup_damage;
+mod backup_encrypted;
 mod backup_guide;
 mod backup_killed;
 mod backup_refusals;

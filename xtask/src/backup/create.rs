@@ -10,7 +10,7 @@ use super::archive::Scan;
 use super::config::Config;
 use super::configuration;
 use super::folder::Folder;
-use super::object::{Format, Pending};
+use super::object::{Format, Pending, require_age};
 use super::progress::Meter;
 use super::set::{Content, Manifest, ObjectRecord, SCHEMA, ServiceRecord, Set, stamp};
 use super::source::{self, Facts, Source, Stream, Subject};
@@ -124,6 +124,9 @@ impl<'a> Request<'a> {
     /// # Errors
     /// When anything fails; there is no set then, and no object of it.
     pub fn make(&self, cx: &Context) -> Result<Set> {
+        if !self.format.recipients.is_empty() {
+            require_age()?;
+        }
         let jobs = self.jobs()?;
         self.refuse_full_disk(&jobs)?;
         let started = self.free_second()?;

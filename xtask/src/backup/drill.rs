@@ -85,6 +85,7 @@ impl Drill<'_> {
     /// When it cannot be made, or the user interrupts; whatever speaks against the set is a
     /// finding.
     pub fn run(&self, cx: &Context) -> Result<(Drilled, Vec<Finding>)> {
+        self.keys.fit(&self.set.manifest.objects)?;
         let at = Timestamp::now();
         let sets = std::slice::from_ref(self.set);
         let mut findings = verify::objects(&cx.report, self.folder, sets, Depth::Full, &self.keys)?;

@@ -15,7 +15,7 @@ use super::archive::Scan;
 use super::set::{ObjectRecord, PRIVATE, hex};
 use crate::host::files::{PARTIAL, keep_owner, make_folder};
 use crate::process::stream::{Ends, PipeEnd};
-use crate::process::{Cmd, check_interrupted};
+use crate::process::{Cmd, check_interrupted, find};
 use crate::report::finding::Problem;
 
 /// Bytes moved at once.
@@ -228,6 +228,37 @@ pub struct Keys {
     pub identity: Option<std::path::PathBuf>,
 }
 
+impl Keys {
+    /// Fails when `objects` cannot be opened with these.
+    ///
+    /// # Errors
+    /// A problem: no key was given, or the `age` program is missing.
+    pub fn fit<'a>(&self, objects: impl IntoIterator<Item = &'a ObjectRecord>) -> Result<()> {
+        let Some(object) = objects.into_iter().find(|object| object.path.ends_with(".age")) else {
+            return Ok(());
+        };
+        require_age()?;
+        if self.identity.is_some() { Ok(()) } else { Err(no_key(object).into()) }
+    }
+}
+
+fn no_key(object: &ObjectRecord) -> Problem {
+    Problem::usage("backup.encrypted", format!("{} is encrypted", object.path))
+        .mend("give the file with the private key: --identity FILE")
+}
+
+/// Fails when the program that encrypts is missing.
+///
+/// # Errors
+/// A prerequisite problem.
+pub fn require_age() -> Result<()> {
+    find("age").map(drop).map_err(|error| {
+        Problem::prerequisite("backup.age", error.to_string())
+            .mend("install it (age-encryption.org); on Debian and Ubuntu: apt-get install age")
+            .into()
+    })
+}
+
 /// The SHA-256 and size of the file at `path`. `progress` gets the bytes of each piece.
 ///
 /// # Errors
@@ -303,9 +334,7 @@ fn decrypted(
     contents: &mut dyn FnMut(&mut dyn Read) -> Result<()>,
 ) -> Result<()> {
     let Some(identity) = &keys.identity else {
-        return Err(Problem::usage("backup.encrypted", format!("{} is encrypted", record.path))
-            .mend("give the file with the private key: --identity FILE")
-            .into());
+        return Err(no_key(record).into());
     };
     let (their_stdin, ours) = io::pipe().context("making a pipe")?;
     let (back, their_stdout) = io::pipe().context("making a pipe")?;

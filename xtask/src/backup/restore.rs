@@ -102,6 +102,7 @@ impl<'a> Request<'a> {
             .into());
         }
         let items = self.items()?;
+        self.keys.fit(items.iter().map(|item| item.object))?;
         for item in &items {
             self.refuse_other_kind(item)?;
             if let Some(problem) = item.record.facts.refused_by(self.stack, &item.image)? {

@@ -44,6 +44,9 @@ pub struct Verified {
 /// By the object's path.
 pub type Record = BTreeMap<String, Verified>;
 
+/// The file is right, but without its key nobody knows what is in it.
+const NOT_OPENED: &str = "object.not-opened";
+
 fn record_path(folder: &Folder) -> std::path::PathBuf {
     folder.state().join("verified.json")
 }
@@ -100,8 +103,10 @@ pub fn objects(
     if depth != Depth::Quick {
         let mut record = recorded(folder)?;
         for (object, wrong) in all.iter().zip(&looks) {
-            let wrong = wrong.as_ref().map(|finding| finding.found.clone());
-            let verified = Verified { at: Timestamp::now(), deep: depth == Depth::Deep, wrong };
+            let was_opened = wrong.as_ref().is_none_or(|finding| finding.id != NOT_OPENED);
+            let wrong = wrong.as_ref().filter(|_| was_opened).map(|finding| finding.found.clone());
+            let deep = depth == Depth::Deep && was_opened;
+            let verified = Verified { at: Timestamp::now(), deep, wrong };
             record.insert(object.path.clone(), verified);
         }
         let present = folder.objects()?;
@@ -213,26 +218,34 @@ fn look(
     if depth == Depth::Quick {
         return None;
     }
-    let is_opened =
-        depth == Depth::Deep && (keys.identity.is_some() || !object.path.ends_with(".age"));
-    if is_opened {
-        let outcome = object::read(folder.path(), object, keys, &mut |bytes| {
+    let is_encrypted = object.path.ends_with(".age");
+    let mut not_opened = None;
+    if depth == Depth::Deep {
+        let opened = object::read(folder.path(), object, keys, &mut |bytes| {
             progress(bytes.len() as u64);
             Ok(())
         });
-        return outcome.err().and_then(|error| wrong("object.damaged", format!("{error:#}")));
+        match opened {
+            Ok(()) => return None,
+            Err(error) if !is_encrypted => return wrong("object.damaged", format!("{error:#}")),
+            Err(error) => not_opened = Some(unopened(object, keys, &error)),
+        }
     }
     match object::digest(&path, progress) {
-        Ok((sha256, _)) if sha256 == object.sha256 => (depth == Depth::Deep).then(|| {
-            Finding::warning(
-                "object.not-opened",
-                format!("{}: encrypted, so not opened", object.path),
-            )
-            .mend("give the file with the private key: --identity FILE")
-        }),
+        Ok((sha256, _)) if sha256 == object.sha256 => not_opened,
         Ok(_) => wrong("object.damaged", "its SHA-256 is another".to_owned()),
         Err(error) => wrong("object.unreadable", format!("{error:#}")),
     }
+}
+
+/// With no key that is no surprise, with the wrong one it is a failure; the file may be right.
+fn unopened(object: &ObjectRecord, keys: &Keys, error: &anyhow::Error) -> Finding {
+    if keys.identity.is_none() {
+        return Finding::warning(NOT_OPENED, format!("{}: encrypted, so not opened", object.path))
+            .mend("give the file with the private key: --identity FILE");
+    }
+    Finding::error(NOT_OPENED, format!("{}: cannot be opened: {error:#}", object.path))
+        .mend("is it the right private key? cargo xtask backup show SET names the public ones")
 }
 
 /// Manifests that cannot be used, and files that no manifest names.

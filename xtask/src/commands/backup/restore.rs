@@ -141,6 +141,7 @@ impl Args {
             .into());
         }
         let keys = Keys { identity: self.identity.clone() };
+        keys.fit(&set.manifest.objects)?;
         let sets = std::slice::from_ref(set);
         let findings = verify::objects(&cx.report, folder, sets, Depth::Full, &keys)?;
         if let Some(wrong) = findings.iter().find(|finding| finding.severity == Severity::Error) {
