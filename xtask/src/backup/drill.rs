@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::folder::Folder;
-use super::object::Keys;
+use super::object::{self, Keys};
 use super::set::{Content, ObjectRecord, PRIVATE, ServiceRecord, Set};
 use super::source::Scope;
 use super::throwaway::{Place, Throwaway};
@@ -90,6 +90,7 @@ impl Drill<'_> {
         let sets = std::slice::from_ref(self.set);
         let mut findings = verify::objects(&cx.report, self.folder, sets, Depth::Full, &self.keys)?;
         let mut services = BTreeMap::new();
+        findings.extend(self.configuration());
         if findings.iter().all(|finding| finding.severity < Severity::Error) {
             for record in &self.set.manifest.services {
                 let objects = self.set.objects(&record.name);
@@ -122,6 +123,21 @@ impl Drill<'_> {
         };
         self.keep(&drilled)?;
         Ok((drilled, findings))
+    }
+
+    /// The stack's files open to their end.
+    fn configuration(&self) -> Option<Finding> {
+        let objects = &self.set.manifest.objects;
+        let object = objects.iter().find(|object| object.content == Content::Configuration)?;
+        let opened = object::read(self.folder.path(), object, &self.keys, &mut |_| Ok(()));
+        let finding = match opened {
+            Ok(()) => Finding::ok(
+                "drill.configuration",
+                format!("{} open to their end", Bytes(object.content_bytes)),
+            ),
+            Err(error) => Finding::error("drill.configuration", format!("{error:#}")),
+        };
+        Some(finding.about(object.service.as_str()))
     }
 
     fn keep(&self, drilled: &Drilled) -> Result<()> {

@@ -10,6 +10,7 @@ use crate::backup::metrics;
 use crate::backup::object::Format;
 use crate::backup::set::{ObjectRecord, Set};
 use crate::context::Context;
+use crate::docker::container::Container;
 use crate::docker::engine;
 use crate::report::finding::Problem;
 use crate::report::units::{Bytes, duration};
@@ -60,7 +61,8 @@ impl Args {
         engine::require()?;
         let mut sets = Vec::new();
         for stack in cx.stacks(self.stack.as_deref())? {
-            if self.stack.is_none() && self.is_idle(cx, &stack)? {
+            let idle = !cx.containers(&stack)?.iter().any(Container::is_running);
+            if self.stack.is_none() && idle {
                 cx.report.progress(format!("{} is not up: nothing to back up", stack.name()));
                 continue;
             }
@@ -76,16 +78,6 @@ impl Args {
         }
         let lines: Vec<_> = sets.iter().map(line).collect();
         cx.report.document("xtask.backup/v1", &serde_json::json!({ "sets": lines }))
-    }
-
-    /// Whether nothing of it runs that could be backed up.
-    fn is_idle(&self, cx: &Context, stack: &Stack) -> Result<bool> {
-        let containers = cx.containers(stack)?;
-        let backed_up = stack.definition.services.iter().filter(|service| service.backup.is_some());
-        let mut names = backed_up.map(|service| service.name.as_str());
-        Ok(!names.any(|name| {
-            containers.iter().any(|one| one.is_running() && one.service() == Some(name))
-        }))
     }
 
     fn back_up(&self, cx: &Context, config: &Config, stack: &Stack) -> Result<Option<Set>> {
