@@ -181,6 +181,28 @@ fn a_helper_or_a_server_that_dies_in_mid_stream_makes_no_set() {
 }
 
 #[test]
+fn an_interrupted_backup_says_so_and_leaves_nothing() {
+    let site = Site::new("backupctrlc", &[FULL[1]]);
+    site.up();
+    site.sql("create table noise as select md5(random()::text) || md5(random()::text) as t from generate_series(1, 3000000)");
+    let mut command = site.command(&["backup", "dev"]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let folder = site.backups().join("objects/postgres");
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while std::fs::read_dir(&folder).map_or(0, Iterator::count) == 0 && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(Folder::at(site.backups()).objects().unwrap().is_empty());
+    assert!(site.left_over().is_empty(), "{:?}", site.left_over());
+    site.backup(&[]);
+}
+
+#[test]
 fn a_drill_that_is_killed_leaves_nothing_after_the_next_backup_command() {
     let site = Site::new("drillkill", &[FULL[1]]);
     site.up();

@@ -183,7 +183,10 @@ fn copy(source: &mut impl Read, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Re
             Ok(0) => return Ok(()),
             Ok(read) => take(&buffer[..read])?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                check_interrupted()?;
+                return Err(error.into());
+            }
         }
     }
 }

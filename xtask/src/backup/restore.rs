@@ -20,7 +20,7 @@ use super::source::Scope;
 use super::throwaway::{Place, Throwaway};
 use super::unpack::Target;
 use crate::context::Context;
-use crate::docker::container;
+use crate::docker::{container, engine};
 use crate::plan::Plan;
 use crate::report::finding::{Finding, Problem, Severity};
 use crate::report::units::Bytes;
@@ -231,8 +231,12 @@ fn accept(cx: &Context, service: &str, findings: Vec<Finding>) -> Result<()> {
     }
 }
 
-/// Everything written to the file system of `path` is on disk.
+/// Everything written to the file system of `path` is on disk; where it is not this machine's, the
+/// helper that exchanges the directories sees to that.
 fn sync(path: &Path) -> Result<()> {
+    if !engine::shares_files()? {
+        return Ok(());
+    }
     let folder = File::open(path).with_context(|| format!("opening {}", path.display()))?;
     rustix::fs::syncfs(&folder).with_context(|| format!("syncing {}", path.display()))
 }

@@ -12,6 +12,7 @@ use super::set::ObjectRecord;
 use crate::docker::helper::Helper;
 use crate::docker::transfer::{Incoming, Way};
 use crate::host::user::Owner;
+use crate::process::check_interrupted;
 use crate::report::Report;
 
 /// What follows the archive's end is read too, or its writer would fail.
@@ -57,6 +58,7 @@ impl Target<'_> {
             Ok(())
         });
         let unpacked = helper.finish();
+        check_interrupted()?;
         // What is wrong with the object comes first, then why tar ended early.
         match (read, unpacked) {
             (Err(error), Err(tar)) if is_broken_pipe(&error) => Err(tar),

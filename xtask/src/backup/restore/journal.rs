@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backup::set::PRIVATE;
 use crate::docker::helper::Helper;
-use crate::host::files::{read_optional, write_atomically};
+use crate::host::files::{make_folder, read_optional, write_atomically};
 use crate::process::Cmd;
 use crate::stack::Stack;
 
@@ -119,7 +119,9 @@ impl Journal {
     pub fn enter(&mut self, stack: &Stack, phase: Phase) -> Result<()> {
         self.phase = phase;
         let text = serde_json::to_string_pretty(self).context("writing the journal")?;
-        write_atomically(&Self::path(stack), text.as_bytes(), PRIVATE)
+        let path = Self::path(stack);
+        make_folder(path.parent().unwrap_or(&path), 0o700)?;
+        write_atomically(&path, text.as_bytes(), PRIVATE)
     }
 
     /// Removes it.
