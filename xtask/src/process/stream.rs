@@ -121,7 +121,7 @@ impl PipeEnd {
     }
 
     /// Waits until something can be read or written, or the other end has gone; `false` after
-    /// [`POLL`] without either.
+    /// a tenth of a second without either.
     ///
     /// # Errors
     /// When the user interrupts or the pipe cannot be waited for.
@@ -143,7 +143,7 @@ impl AsFd for PipeEnd {
 }
 
 impl PipeEnd {
-    /// What can be read now; `None` after [`POLL`] without a byte. 0 is the end.
+    /// What can be read now; `None` after a tenth of a second without a byte. 0 is the end.
     ///
     /// # Errors
     /// As [`PipeEnd::ready`].
