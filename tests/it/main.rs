@@ -3,6 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod api_alerts;
+mod backup;
+mod backup_damage;
+mod backup_encrypted;
+mod backup_guide;
+mod backup_killed;
+mod backup_refusals;
 mod bad_input;
 mod bare_machine;
 mod by_hand;

@@ -142,6 +142,48 @@ fn each_file(folder: &Path, look: &mut impl FnMut(&Path)) {
 }
 
 #[test]
+fn backups_show_no_secret_while_they_are_made_drilled_and_restored() {
+    let site = Site::new("secret-backup", &[FULL[1]]);
+    site.up();
+    let secrets = [site.env("POSTGRES_PASSWORD"), site.env("REDIS_PASSWORD")];
+    for args in [
+        &["backup", "dev", "--logical", "-v"][..],
+        &["backup", "dev", "--dry-run", "-v", "--json"],
+        &["backup", "show", "latest", "--json"],
+        &["backup", "drill", "-v"],
+        &["backup", "restore", "latest", "--yes", "-v"],
+    ] {
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let watch = scope.spawn(|| {
+                let mut seen = String::new();
+                while !over.load(Ordering::Relaxed) {
+                    seen.push_str(&arguments());
+                    // What the engine tells of helpers and servers that are started alone.
+                    let label = format!("label=case-interview.helper={}", site.project());
+                    for filter in [label.clone(), format!("{label}-drill")] {
+                        let ids = tests::docker(&["ps", "--quiet", "--filter", &filter]);
+                        for id in ids.lines() {
+                            seen.push_str(&tests::docker(&["inspect", id]));
+                        }
+                    }
+                }
+                seen
+            });
+            let run = site.xtask(args);
+            over.store(true, Ordering::Relaxed);
+            let seen = watch.join().unwrap();
+            let run = run.succeeds();
+            for secret in &secrets {
+                assert!(!seen.contains(secret.as_str()), "a secret is shown during {args:?}");
+                let said = [run.stdout.as_str(), &run.stderr].concat();
+                assert!(!said.contains(secret.as_str()), "a secret is printed by {args:?}");
+            }
+        });
+    }
+}
+
+#[test]
 fn the_containers_have_no_more_rights_than_they_need() {
     let site = Site::new("rights", &[FULL[1]]);
     site.up();

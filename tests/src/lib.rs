@@ -6,12 +6,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails by panicking")]
 
+pub mod age;
 pub mod api;
 pub mod composes;
 pub mod mutants;
 pub mod net;
 mod part;
 pub mod receiver;
+pub mod sets;
 mod site;
 
 use std::path::{Path, PathBuf};

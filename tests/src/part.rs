@@ -89,12 +89,17 @@ impl<'a> Part<'a> {
     /// Takes its containers and networks away.
     pub(crate) fn remove(&self) {
         let helper = format!("label=case-interview.helper={}", self.project());
-        for filter in [self.label(), helper] {
+        let drill = format!("{helper}-drill");
+        for filter in [self.label(), helper, drill.clone()] {
             let ids = docker(&["ps", "--all", "--quiet", "--filter", &filter]);
             let ids: Vec<_> = ids.split_whitespace().collect();
             if !ids.is_empty() {
                 docker(&[&["rm", "--force", "--volumes"], ids.as_slice()].concat());
             }
+        }
+        let volumes = docker(&["volume", "ls", "--quiet", "--filter", &drill]);
+        for volume in volumes.split_whitespace() {
+            docker(&["volume", "rm", "--force", volume]);
         }
         let networks = docker(&["network", "ls", "--quiet", "--filter", &self.label()]);
         for network in networks.split_whitespace() {

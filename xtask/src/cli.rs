@@ -9,8 +9,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    alerts, check, completions, doctor, down, env, images, logs, metrics, restart, rotate_logs,
-    schedule, setup, shell, status, test, up, urls,
+    alerts, backup, check, completions, doctor, down, env, images, logs, metrics, restart,
+    rotate_logs, schedule, setup, shell, status, test, up, urls,
 };
 
 /// Docker infrastructure of the Case Interview Practice Platform
@@ -93,6 +93,7 @@ pub enum Command {
     Shell(shell::Args),
     Alerts(alerts::Args),
     Env(env::Args),
+    Backup(backup::Args),
     Images(images::Args),
     Check(check::Args),
     Test(test::Args),

@@ -1,6 +1,7 @@
 //! One file a command, holding its arguments and what it does.
 
 pub mod alerts;
+pub mod backup;
 pub mod check;
 pub mod completions;
 pub mod doctor;

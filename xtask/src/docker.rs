@@ -9,6 +9,7 @@ pub mod image;
 pub mod log;
 pub mod network;
 pub mod place;
+pub mod transfer;
 
 use std::time::Duration;
 

@@ -4,6 +4,7 @@
 //! `docs/ARCHITECTURE.md` holds the map.
 
 pub mod alerts;
+pub mod backup;
 pub mod check;
 pub mod cli;
 pub mod commands;

@@ -65,6 +65,7 @@ fn run(cli: Cli, report: Report) -> anyhow::Result<()> {
         Command::Shell(args) => args.run(cx),
         Command::Alerts(args) => args.run(cx),
         Command::Env(args) => args.run(cx),
+        Command::Backup(args) => args.run(cx),
         Command::Images(args) => args.run(cx),
         Command::Check(args) => args.run(cx),
         Command::Test(args) => args.run(cx),

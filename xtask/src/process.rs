@@ -6,6 +6,7 @@
 mod dialogue;
 mod interrupt;
 mod outcome;
+pub mod stream;
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -302,6 +303,15 @@ impl Cmd {
     }
 
     fn expression(&self, program: &Path) -> Result<duct::Expression> {
+        let expression = self.without_stdin(program);
+        Ok(match (&self.source, &self.stdin) {
+            (Some(source), _) => source.expression(&resolve(&source.program)?)?.pipe(expression),
+            (None, Some(bytes)) => expression.stdin_bytes(bytes.clone()),
+            (None, None) => expression.stdin_null(),
+        })
+    }
+
+    fn without_stdin(&self, program: &Path) -> duct::Expression {
         let mut expression = duct::cmd(program, &self.args);
         for (name, value) in &self.env {
             expression = expression.env(name, value);
@@ -312,11 +322,7 @@ impl Cmd {
         if let Some(dir) = &self.dir {
             expression = expression.dir(dir);
         }
-        Ok(match (&self.source, &self.stdin) {
-            (Some(source), _) => source.expression(&resolve(&source.program)?)?.pipe(expression),
-            (None, Some(bytes)) => expression.stdin_bytes(bytes.clone()),
-            (None, None) => expression.stdin_null(),
-        })
+        expression
     }
 
     fn error(&self, failure: Failure, said: &str) -> ProcessError {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::backup::restore;
 use crate::context::Context;
 use crate::docker::container::{self, PROJECT};
 use crate::docker::engine::Engine;
@@ -57,6 +58,9 @@ impl Args {
                 confirm(cx, stack)?;
             }
             cx.remove_leftovers(&stack.project())?;
+            if self.purge {
+                restore::settle(cx, stack)?;
+            }
             let _network = network::lock(cx, stack)?;
             let mut plan = take_down(cx, stack)?;
             if self.purge {

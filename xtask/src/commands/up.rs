@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::alerts;
+use crate::backup::restore;
 use crate::commands::urls;
 use crate::configuration;
 use crate::context::Context;
@@ -61,17 +62,22 @@ impl Args {
     fn up(&self, cx: &Context, stack: Stack) -> Result<()> {
         let _lock = cx.lock(&stack, &format!("up {}", self.stack))?;
         cx.remove_leftovers(&stack.project())?;
-        match self.start(cx, &stack, self.offline) {
-            Err(error) => {
-                let no_registry = error.downcast::<NoRegistry>()?;
-                let question = "No registry can be reached. Build offline images instead (see tests/images/README.md)?";
-                if self.offline || !cx.report.confirm(question) {
-                    return Err(no_registry.problem(&stack).into());
-                }
-                self.start(cx, &stack, true)
+        restore::settle(cx, &stack)?;
+        if let Err(error) = self.start(cx, &stack, self.offline) {
+            let no_registry = error.downcast::<NoRegistry>()?;
+            let question = "No registry can be reached. Build offline images instead (see tests/images/README.md)?";
+            if self.offline || !cx.report.confirm(question) {
+                return Err(no_registry.problem(&stack).into());
             }
-            outcome => outcome,
+            self.start(cx, &stack, true)?;
         }
+        if cx.dry_run {
+            return Ok(());
+        }
+        let stack = cx.reload(&stack)?;
+        warn_of_offline(cx, &stack);
+        warn_of_silence(cx, &stack)?;
+        urls::print(cx, std::slice::from_ref(&stack), urls::Form::default())
     }
 
     fn start(&self, cx: &Context, stack: &Stack, offline: bool) -> Result<()> {
@@ -106,10 +112,7 @@ impl Args {
         drop(network);
         configuration::load(cx, &stack)?;
         self.wait(cx, &stack)?;
-        origin::answered(&stack)?.carry_out(&cx.report)?;
-        warn_of_offline(cx, &stack);
-        warn_of_silence(cx, &stack)?;
-        urls::print(cx, std::slice::from_ref(&stack), urls::Form::default())
+        origin::answered(&stack)?.carry_out(&cx.report)
     }
 
     /// What can be asked from outside comes first: the rest may need accounts in it.
@@ -123,6 +126,15 @@ impl Args {
         accounts::plan(stack, &cx.containers(stack)?)?.carry_out(&cx.report)?;
         until_ready(cx, stack, &[rest, inside].concat(), limit)
     }
+}
+
+/// Starts `stack` and waits until it answers. Only for the holder of its lock.
+///
+/// # Errors
+/// As `up`.
+pub fn bring_up(cx: &Context, stack: &Stack, limit: Duration) -> Result<()> {
+    let args = Args { stack: stack.short(), offline: false, fix: false, timeout: limit.as_secs() };
+    args.start(cx, stack, false)
 }
 
 fn start_plan(stack: &Stack, compose: &Compose, unwanted: &[&Container]) -> Result<Plan> {

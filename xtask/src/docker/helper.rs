@@ -1,4 +1,4 @@
-//! Short-lived containers that do file work as root where we are not.
+//! Short-lived containers: file work as root where we are not, and the servers' own programs.
 //!
 //! Each is labelled with its project; whoever takes the project's lock first removes what a
 //! killed run has left.
@@ -8,57 +8,90 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::docker;
+use crate::host::user::Owner;
 use crate::process::Cmd;
 
 /// The label of every helper container; its value is the project.
 pub const LABEL: &str = "case-interview.helper";
 
-/// A container on `image` that sees only the directories mounted into it.
+/// A container on `image` that sees only what is mounted into it.
 #[derive(Debug, Clone)]
 pub struct Helper {
     project: String,
     image: String,
-    mounts: Vec<String>,
+    options: Vec<String>,
+    user: Option<String>,
+    network: String,
 }
 
 impl Helper {
-    /// A helper of `project`.
+    /// A helper of `project`: root, without network, with no right but to read, write and give
+    /// away files.
     pub fn new(project: &str, image: &str) -> Self {
-        Self { project: project.to_owned(), image: image.to_owned(), mounts: Vec::new() }
+        Self {
+            project: project.to_owned(),
+            image: image.to_owned(),
+            options: Vec::new(),
+            user: None,
+            network: "none".to_owned(),
+        }
     }
 
     /// Shows it the host's directory `source` as `target`. The engine makes a missing one.
     ///
     /// # Errors
     /// When the path has a colon, which Docker cannot mount.
-    pub fn mount(mut self, source: &Path, target: &str) -> Result<Self> {
+    pub fn mount(self, source: &Path, target: &str) -> Result<Self> {
         let source = source.to_str().context("a path for Docker must be UTF-8")?;
         anyhow::ensure!(
             !source.contains(':'),
             "Docker cannot mount `{source}`: its name has a colon"
         );
-        self.mounts.push(format!("{source}:{target}"));
-        Ok(self)
+        Ok(self.volume(source, target))
     }
 
-    /// The command that runs `script` with `args` as root, without network, with no right but to
-    /// read, write and give away files.
+    /// Shows it the volume, or the host's directory, `source` as `target`.
+    pub fn volume(self, source: &str, target: &str) -> Self {
+        self.option("--volume", &format!("{source}:{target}"))
+    }
+
+    /// Runs as this numeric user and group instead, with no rights but theirs.
+    pub fn user(mut self, owner: Owner) -> Self {
+        self.user = Some(owner.to_string());
+        self
+    }
+
+    /// Stands in the network of the container `id`, whose 127.0.0.1 is then its own.
+    pub fn beside(mut self, id: &str) -> Self {
+        self.network = format!("container:{id}");
+        self
+    }
+
+    /// Any other option of `docker run`.
+    pub fn option(mut self, name: &str, value: &str) -> Self {
+        self.options.extend([name.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// The command that runs `script` with `args`.
     pub fn cmd(&self, script: &str, args: &[String]) -> Cmd {
-        let mounts = self.mounts.iter().flat_map(|mount| ["--volume", mount]);
-        Cmd::new("docker")
-            .args([
-                "run",
-                "--rm",
-                "--interactive",
-                "--pull",
-                "never",
-                "--label",
-                &format!("{LABEL}={}", self.project),
-            ])
-            .args(["--user", "0:0", "--network", "none", "--read-only", "--cap-drop", "ALL"])
-            .args(["--cap-add", "CHOWN", "--cap-add", "DAC_OVERRIDE", "--cap-add", "FOWNER"])
-            .args(["--security-opt", "no-new-privileges", "--log-driver", "none"])
-            .args(mounts)
+        let label = format!("{LABEL}={}", self.project);
+        let mut cmd = Cmd::new("docker")
+            .args(["run", "--rm", "--interactive", "--pull", "never", "--label", &label])
+            .args(["--user", self.user.as_deref().unwrap_or("0:0"), "--network", &self.network])
+            .args(["--read-only", "--cap-drop", "ALL"]);
+        if self.user.is_none() {
+            cmd = cmd.args([
+                "--cap-add",
+                "CHOWN",
+                "--cap-add",
+                "DAC_OVERRIDE",
+                "--cap-add",
+                "FOWNER",
+            ]);
+        }
+        cmd.args(["--security-opt", "no-new-privileges", "--log-driver", "none"])
+            .args(&self.options)
             .args(["--entrypoint", "sh", &self.image, "-euc", script, "sh"])
             .args(args)
     }
@@ -74,7 +107,8 @@ pub fn leftovers(project: &str) -> Result<Vec<String>> {
     Ok(ids.lines().map(str::to_owned).collect())
 }
 
-/// Removes them and says how many there were. Only for the holder of the project's lock.
+/// Removes them, with their volumes, and says how many there were. Only for the holder of the
+/// project's lock.
 ///
 /// # Errors
 /// When the engine does not answer.
@@ -87,8 +121,13 @@ pub fn remove_leftovers(project: &str) -> Result<usize> {
             .run()
             .context("removing left-over helper containers")?;
     }
-    // A base image that was being built.
     let filter = format!("label={LABEL}={project}");
+    let volumes = docker().args(["volume", "ls", "--quiet", "--filter", &filter]).read()?;
+    if !volumes.is_empty() {
+        let remove = docker().args(["volume", "rm", "--force"]).args(volumes.lines());
+        remove.run().context("removing left-over volumes")?;
+    }
+    // A base image that was being built.
     let images = docker().args(["image", "ls", "--quiet", "--filter", &filter]).read()?;
     if !images.is_empty() {
         let remove = docker().args(["image", "rm", "--force"]).args(images.lines());

@@ -44,6 +44,16 @@ pub fn present<'a>(references: impl IntoIterator<Item = &'a str>) -> Result<BTre
     Ok(found)
 }
 
+/// Under which names with a digest registries know the image; none where it was built here.
+///
+/// # Errors
+/// When the engine does not answer or has no such image.
+pub fn digests(reference: &str) -> Result<Vec<String>> {
+    let format = "{{range .RepoDigests}}{{println .}}{{end}}";
+    let lines = docker().args(["image", "inspect", "--format", format, reference]).read()?;
+    Ok(lines.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
 /// The command that pulls `reference`.
 pub fn pull(reference: &str) -> Cmd {
     Cmd::new("docker").args(["pull", reference])

@@ -59,8 +59,12 @@ fn replace(path: &Path, contents: &[u8], mode: u32, owner: Option<Owner>) -> Res
     write().with_context(|| format!("writing {}", path.display()))
 }
 
-/// What root writes into a user's folder stays the user's.
-fn keep_owner(file: &File, path: &Path, folder: &Path) -> std::io::Result<()> {
+/// What root writes into a user's folder stays the user's: gives `file`, which will stand at `path`, the
+/// owner of the file that is there, else of `folder`.
+///
+/// # Errors
+/// When neither can be looked at.
+pub fn keep_owner(file: &File, path: &Path, folder: &Path) -> std::io::Result<()> {
     take_owner_of(file, if path.exists() { path } else { folder })
 }
 
@@ -75,19 +79,6 @@ pub fn take_owner_of(file: &File, other: &Path) -> std::io::Result<()> {
     }
     let of = fs::metadata(other)?;
     std::os::unix::fs::fchown(file, Some(of.uid()), Some(of.gid()))
-}
-
-/// Makes `folder`, unless it is there, with `mode` and the owner of the folder that it lies in,
-/// which must be there.
-///
-/// # Errors
-/// When it cannot be made.
-pub fn make_folder(folder: &Path, mode: u32) -> std::io::Result<()> {
-    match fs::DirBuilder::new().mode(mode).create(folder) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => take_owner_of(&File::open(folder)?, folder.parent().unwrap_or(folder)),
-    }
 }
 
 /// What killed writers of the file `name` have left in `folder`.
@@ -156,6 +147,29 @@ pub fn read_optional(path: &Path) -> Result<Option<String>> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
     }
+}
+
+/// Makes `path` and what is missing above it, with `mode` and the owner of the folder above; one
+/// that is there stays as it is.
+///
+/// # Errors
+/// When it cannot be made, or a file stands there.
+pub fn make_folder(path: &Path, mode: u32) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = path.parent().unwrap_or(Path::new("/"));
+    if !above.exists() {
+        fs::create_dir_all(above)?;
+    }
+    match fs::DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        made => made?,
+    }
+    // The umask may have taken bits away.
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    take_owner_of(&File::open(path)?, above)?;
+    File::open(above)?.sync_all()
 }
 
 /// Opens `path` for a lock: made if missing, readable by everybody, so that root and user can

@@ -24,6 +24,11 @@ impl Live {
         Self { shown, last: String::new() }
     }
 
+    /// Whether there is a terminal to show it on.
+    pub fn is_shown(&self) -> bool {
+        self.shown
+    }
+
     /// Replaces the line.
     pub fn show(&mut self, text: &str) {
         let text: String = mask(text).chars().filter(|c| !c.is_control()).take(WIDTH).collect();

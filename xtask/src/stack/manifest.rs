@@ -121,6 +121,9 @@ pub struct Service {
     /// The variables of `.env` that are passwords.
     #[serde(default)]
     pub secrets: Vec<String>,
+    /// How it is backed up; not at all where left out.
+    #[serde(default)]
+    pub backup: Option<BackupMethod>,
     /// What gives the running server the password on stdin, through `sh -c` inside.
     #[serde(default)]
     pub set_password: Option<String>,
@@ -220,6 +223,16 @@ pub enum Load {
     },
     /// When it is restarted.
     Restart,
+}
+
+/// How a service is backed up; a module of `backup/source/` each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BackupMethod {
+    /// `pg_basebackup`.
+    Postgres,
+    /// A background save.
+    Redis,
 }
 
 /// A directory below `DATA_DIR`.

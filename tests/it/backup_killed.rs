@@ -1,0 +1,226 @@
+//! Backups and restores that are killed at any moment: never a set that does not verify, never
+//! data lost, never a left-over that blocks.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tests::composes::FULL;
+use tests::{Random, Site, is_long, seed};
+use xtask::backup::folder::Folder;
+use xtask::backup::object::Keys;
+use xtask::backup::verify::{self, Depth};
+use xtask::report::finding::Severity;
+use xtask::report::{Report, Verbosity};
+
+/// Writes `word` where both servers keep it.
+fn mark(site: &Site, word: u64) {
+    site.sql(&format!("create table if not exists mark (n bigint); truncate mark; insert into mark values ({word})"));
+    site.redis(&["set", "mark", &word.to_string()]);
+}
+
+fn marked(site: &Site) -> (u64, u64) {
+    let postgres = site.sql("select n from mark").parse().unwrap();
+    (postgres, site.redis(&["get", "mark"]).parse().unwrap())
+}
+
+/// What a killed run has started may still hold the lock for a moment.
+fn once_free(site: &Site, args: &[&str]) {
+    let deadline = Instant::now() + Duration::from_secs(180);
+    loop {
+        let run = site.xtask(args);
+        if !run.stderr.contains("is at work") || Instant::now() > deadline {
+            run.succeeds();
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Every set that is there is whole.
+#[track_caller]
+fn assert_sets_verify(site: &Site) -> Vec<String> {
+    let folder = Folder::at(site.backups());
+    let (sets, damaged) = folder.sets().unwrap();
+    assert!(damaged.is_empty(), "{damaged:?}");
+    let report = Report::new(Verbosity::Quiet, false);
+    let found = verify::objects(&report, &folder, &sets, Depth::Deep, &Keys::default()).unwrap();
+    let wrong: Vec<_> = found.iter().filter(|one| one.severity == Severity::Error).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+    sets.into_iter().map(|set| set.id).collect()
+}
+
+#[test]
+fn create_prune_and_restore_survive_being_killed_at_any_moment() {
+    let mut random = Random(seed());
+    let rounds = if is_long() { 240 } else { 9 };
+    let site = Site::new("backupkill", &[FULL[1]]);
+    site.up();
+    mark(&site, 0);
+    let took = |args: &[&str]| {
+        let started = Instant::now();
+        site.xtask(args).succeeds();
+        u64::try_from(started.elapsed().as_millis()).unwrap()
+    };
+    let create = ["backup", "dev"];
+    let prune = [
+        "backup",
+        "prune",
+        "--keep-last",
+        "2",
+        "--keep-daily",
+        "0",
+        "--keep-weekly",
+        "0",
+        "--keep-monthly",
+        "0",
+        "--force",
+    ];
+    let create_took = took(&create);
+    let mut words = BTreeMap::from([(assert_sets_verify(&site)[0].clone(), 0)]);
+    let restore_took = took(&["backup", "restore", "latest", "--yes"]);
+    let prune_took = took(&prune);
+    for round in 1..=rounds {
+        mark(&site, round);
+        let latest = words.keys().next_back().unwrap().clone();
+        let restore = ["backup", "restore", &latest, "--yes"];
+        let (args, whole): (&[&str], _) = match round % 3 {
+            0 => (&prune, prune_took),
+            1 => (&create, create_took),
+            _ => (&restore, restore_took),
+        };
+        let after = random.below(whole);
+        let mut child =
+            site.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(after));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        println!("round {round}: `{}` killed after {after} of {whole} ms", args.join(" "));
+
+        for id in assert_sets_verify(&site) {
+            words.entry(id).or_insert(round);
+        }
+        once_free(&site, &["up", "dev"]);
+        let is = marked(&site);
+        let restored = words[&latest];
+        let may_be = if round % 3 == 2 { vec![round, restored] } else { vec![round] };
+        assert!(is.0 == is.1 && may_be.contains(&is.0), "round {round}: {is:?}, not {may_be:?}");
+        once_free(&site, &["backup", "restore", "--drop", "--yes", "--stack", "dev"]);
+        let names: Vec<_> =
+            std::fs::read_dir(site.data()).unwrap().flatten().map(|one| one.file_name()).collect();
+        let odd = names.iter().any(|name| name.to_string_lossy().contains('.'));
+        assert!(!odd, "round {round}: {names:?}");
+        assert!(site.left_over().is_empty(), "round {round}: {:?}", site.left_over());
+        if round % 3 == 0 {
+            let id = site.backup(&[]);
+            words.insert(id, is.0);
+            let there = assert_sets_verify(&site);
+            words.retain(|id, _| there.contains(id));
+        }
+    }
+    once_free(&site, &prune);
+    site.xtask(&["backup", "verify", "--deep"]).succeeds();
+    site.xtask(&["backup", "drill"]).succeeds();
+}
+
+#[test]
+fn a_helper_or_a_server_that_dies_in_mid_stream_makes_no_set() {
+    let site = Site::new("midstream", &[FULL[1]]);
+    site.up();
+    site.sql("create table noise as select md5(random()::text) || md5(random()::text) as t from generate_series(1, 3000000)");
+    let docker = |args: &[&str]| {
+        let output = Command::new("docker").args(args).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let helper = format!("label=case-interview.helper={}", site.project());
+    for victim in [&helper, "postgres"] {
+        let child = site
+            .command(&["backup", "dev"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let object = || {
+            let written = std::fs::read_dir(site.backups().join("objects/postgres"))
+                .into_iter()
+                .flatten()
+                .flatten();
+            written
+                .into_iter()
+                .any(|entry| entry.metadata().is_ok_and(|facts| facts.len() > 1 << 20))
+        };
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while !object() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let id = if victim == helper {
+            docker(&["ps", "--quiet", "--filter", &helper])
+        } else {
+            let project = format!("label=com.docker.compose.project={}", site.project());
+            docker(&[
+                "ps",
+                "--quiet",
+                "--filter",
+                &project,
+                "--filter",
+                "label=com.docker.compose.service=postgres",
+            ])
+        };
+        docker(&["kill", &id]);
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{victim}: {said}");
+        assert!(assert_sets_verify(&site).is_empty());
+        let folder = Folder::at(site.backups());
+        assert!(folder.objects().unwrap().is_empty(), "{victim}: {:?}", folder.objects());
+        assert!(site.left_over().is_empty(), "{victim}: {:?}", site.left_over());
+        site.up();
+    }
+    site.backup(&[]);
+    site.xtask(&["backup", "verify", "--deep"]).succeeds();
+}
+
+#[test]
+fn an_interrupted_backup_says_so_and_leaves_nothing() {
+    let site = Site::new("backupctrlc", &[FULL[1]]);
+    site.up();
+    site.sql("create table noise as select md5(random()::text) || md5(random()::text) as t from generate_series(1, 3000000)");
+    let mut command = site.command(&["backup", "dev"]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let folder = site.backups().join("objects/postgres");
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while std::fs::read_dir(&folder).map_or(0, Iterator::count) == 0 && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(Folder::at(site.backups()).objects().unwrap().is_empty());
+    assert!(site.left_over().is_empty(), "{:?}", site.left_over());
+    site.backup(&[]);
+}
+
+#[test]
+fn a_drill_that_is_killed_leaves_nothing_after_the_next_backup_command() {
+    let site = Site::new("drillkill", &[FULL[1]]);
+    site.up();
+    site.backup(&[]);
+    let mut random = Random(seed());
+    for _ in 0..if is_long() { 20 } else { 3 } {
+        let mut child = site
+            .command(&["backup", "drill"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(500 + random.below(6000)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        site.xtask(&["backup", "prune"]).succeeds();
+        assert!(site.left_over().is_empty(), "{:?}", site.left_over());
+    }
+    site.xtask(&["backup", "drill"]).succeeds();
+    assert!(site.left_over().is_empty(), "{:?}", site.left_over());
+}

@@ -1,0 +1,127 @@
+//! What backup and restore refuse, each with the way out, and nothing changed.
+
+use std::fs;
+use std::process::Stdio;
+
+use tests::Site;
+use tests::composes::FULL;
+
+#[test]
+fn a_set_that_does_not_fit_is_refused_before_anything_changes() {
+    let site = Site::new("refuse", &[FULL[1]]);
+    site.up();
+    site.sql("create table here as select 1 as n");
+    let id = site.backup(&[]);
+    let original = site.manifest(&id).1;
+    let containers = site.containers();
+    let restore = |id: &str| site.xtask(&["backup", "restore", id, "--yes"]).ends_with(1);
+
+    site.xtask(&["backup", "restore", &id]).ends_with(1).says("type the project's name");
+
+    site.forge(&id, |manifest| manifest["services"][0]["facts"]["major"] = 14.into());
+    restore(&id).says("which cannot open its data").says("POSTGRES_IMAGE");
+    site.forge(&id, |manifest| *manifest = original.clone());
+
+    let image = "supabase/postgres:14.1.0";
+    site.forge(&id, |manifest| manifest["services"][0]["image"] = image.into());
+    if Site::is_offline() {
+        restore(&id).says("must not be opened by").says(&format!("POSTGRES_IMAGE={image}"));
+    }
+    site.forge(&id, |manifest| *manifest = original.clone());
+
+    site.forge(&id, |manifest| manifest["services"][0]["facts"]["user"] = "app".into());
+    restore(&id).says("POSTGRES_USER is `postgres`").says("POSTGRES_USER=app");
+    site.forge(&id, |manifest| *manifest = original.clone());
+
+    let other = site.forge(&id, |manifest| manifest["stack"] = "monitoring".into());
+    site.xtask(&["backup", "restore", &other, "--stack", "dev", "--yes"])
+        .ends_with(1)
+        .says("a set of the monitoring stack")
+        .says("cargo xtask backup list");
+    let id = site.forge(&other, |manifest| *manifest = original.clone());
+
+    let huge = 1_u64 << 60;
+    site.forge(&id, |manifest| manifest["objects"][0]["content_bytes"] = huge.into());
+    restore(&id).says("and the new data needs");
+    site.forge(&id, |manifest| *manifest = original.clone());
+
+    let full = site.root().join("full");
+    fs::create_dir(&full).unwrap();
+    fs::write(full.join("precious"), "").unwrap();
+    let to = full.to_str().unwrap();
+    site.xtask(&["backup", "restore", &id, "--to", to]).ends_with(2).says("is not empty");
+    site.xtask(&["backup", "restore", "--undo", "--stack", "dev", "--yes"])
+        .ends_with(1)
+        .says("no restore that could be undone");
+
+    assert_eq!(site.containers(), containers, "nothing was stopped");
+    assert_eq!(site.sql("select n from here"), "1");
+    assert!(site.left_over().is_empty(), "{:?}", site.left_over());
+    let names: Vec<_> = fs::read_dir(site.data()).unwrap().flatten().collect();
+    assert!(names.iter().all(|entry| !entry.file_name().to_string_lossy().contains("restore-")));
+}
+
+#[test]
+fn a_set_is_named_without_doubt() {
+    let site = Site::new("name-sets", &[FULL[1]]);
+    site.up();
+    site.xtask(&["backup", "list"]).succeeds().says("no sets yet");
+    site.xtask(&["backup", "show", "latest"]).ends_with(2).says("no set `latest`");
+    let first = site.backup(&["--only", "redis"]);
+    let second = site.backup(&["--only", "redis"]);
+    site.xtask(&["backup", "show", "20"]).ends_with(2).says("several sets begin with `20`");
+    let shown = site.xtask(&["backup", "show", "latest", "--json"]).succeeds().json();
+    assert_eq!(shown["set"]["id"], second);
+    site.xtask(&["backup", "show", &first]).succeeds();
+    site.xtask(&["backup", "restore", &first, "--only", "postgres", "--yes"])
+        .ends_with(2)
+        .says("holds no postgres");
+    let (path, _) = site.manifest(&first);
+    let mut text = fs::read(&path).unwrap();
+    text[40] ^= 1;
+    fs::write(&path, text).unwrap();
+    site.xtask(&["backup", "restore", &first, "--yes"]).ends_with(1).says("its SHA-256 is not");
+    site.xtask(&["backup", "prune"]).ends_with(1).says("unknown which objects it names");
+    site.xtask(&["backup", "verify"]).ends_with(1).says("its SHA-256 is not");
+    site.xtask(&["backup", "list"]).succeeds().says("its SHA-256 is not");
+}
+
+#[test]
+fn what_does_not_run_is_not_backed_up_and_mistakes_are_named() {
+    let site = Site::new("notup", &[FULL[1]]);
+    site.xtask(&["env", "init", "dev"]).succeeds();
+    site.xtask(&["backup"]).ends_with(1).says("no stack is up");
+    site.xtask(&["backup", "dev"]).ends_with(1).says("does not run").says("cargo xtask up dev");
+    site.xtask(&["backup", "dev", "--only", "mailhog"]).ends_with(2).says("keeps nothing");
+    site.xtask(&["backup", "dev", "--only", "mysql"]).ends_with(2).says("no service `mysql`");
+    let config = site.root().join("infrastructure/backup.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("level = 3", "level = 33")).unwrap();
+    site.xtask(&["backup", "list"]).ends_with(3).says("not between 1 and 19");
+    assert_eq!(fs::read_dir(site.backups().join("sets")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_second_backup_waits_for_the_first_and_a_dead_ones_lock_is_no_obstacle() {
+    let site = Site::new("twice", &[FULL[1]]);
+    site.up();
+    let args = ["backup", "create", "dev", "--json"];
+    let spawn =
+        || site.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let both = [spawn(), spawn()].map(|child| child.wait_with_output().unwrap());
+    for output in &both {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let said: String =
+        both.iter().map(|output| String::from_utf8_lossy(&output.stderr).into_owned()).collect();
+    assert!(said.contains("waiting for `cargo xtask backup dev` (process "), "{said}");
+    let listed = site.xtask(&["backup", "list", "--json"]).succeeds().json();
+    assert_eq!(listed["sets"].as_array().unwrap().len(), 2);
+
+    let mut killed = spawn();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    site.backup(&[]);
+    site.xtask(&["backup", "verify"]).succeeds();
+}

@@ -1,0 +1,84 @@
+//! Backup sets as tests look at them and forge them.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::{Site, docker};
+
+impl Site {
+    /// Makes a set and returns its id.
+    pub fn backup(&self, args: &[&str]) -> String {
+        let args = [&["backup", "create", "dev", "--json"], args].concat();
+        let document = self.xtask(&args).succeeds().json();
+        document["sets"][0]["id"].as_str().expect("a set").to_owned()
+    }
+
+    /// The backup folder.
+    pub fn backups(&self) -> PathBuf {
+        self.data().join("backups")
+    }
+
+    /// The manifest of the set `id`, and where it lies.
+    pub fn manifest(&self, id: &str) -> (PathBuf, Value) {
+        let entries = fs::read_dir(self.backups().join("sets")).expect("sets");
+        let path = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .find(|path| path.file_name().unwrap().to_string_lossy().starts_with(&format!("{id}.")))
+            .expect("the manifest");
+        let value = serde_json::from_slice(&fs::read(&path).unwrap()).expect("JSON");
+        (path, value)
+    }
+
+    /// Replaces the set's manifest by what `change` makes of it, with the digest in its name right
+    /// again, as somebody would who can write the folder.
+    pub fn forge(&self, id: &str, change: impl FnOnce(&mut Value)) -> String {
+        let (path, mut manifest) = self.manifest(id);
+        change(&mut manifest);
+        let text = serde_json::to_string_pretty(&manifest).unwrap();
+        let compact = |time: &Value| {
+            time.as_str().unwrap().chars().filter(|c| !matches!(c, '-' | ':')).collect::<String>()
+        };
+        let id = format!(
+            "{}-{}-{}",
+            compact(&manifest["started"]),
+            manifest["project"].as_str().unwrap(),
+            manifest["stack"].as_str().unwrap()
+        );
+        fs::remove_file(&path).unwrap();
+        let name = format!("{id}.{}.json", xtask::backup::set::sha256(text.as_bytes()));
+        fs::write(path.with_file_name(name), text).unwrap();
+        id
+    }
+
+    /// Helper containers, containers and volumes of drills, pipes and half-written files: what
+    /// nothing may leave behind.
+    pub fn left_over(&self) -> Vec<String> {
+        let helper = format!("label=case-interview.helper={}", self.project());
+        let drill = format!("{helper}-drill");
+        let mut found = Vec::new();
+        for filter in [&helper, &drill] {
+            let containers = docker(&["ps", "--all", "--format", "{{.Names}}", "--filter", filter]);
+            let volumes = docker(&["volume", "ls", "--quiet", "--filter", filter]);
+            found.extend(containers.lines().chain(volumes.lines()).map(str::to_owned));
+        }
+        let state = fs::read_dir(self.backups().join("state")).into_iter().flatten().flatten();
+        let names = state.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        found.extend(names.filter(|name| name.starts_with("pipe.") || name.ends_with(".partial")));
+        found
+    }
+
+    /// Runs SQL in the stack's database as its user.
+    pub fn sql(&self, sql: &str) -> String {
+        let args = ["shell", "dev", "postgres", "--", "-AtqX", "-v", "ON_ERROR_STOP=1", "-c", sql];
+        self.xtask(&args).succeeds().stdout.trim().to_owned()
+    }
+
+    /// Runs a command of Redis.
+    pub fn redis(&self, words: &[&str]) -> String {
+        let args = [&["shell", "dev", "redis", "--"], words].concat();
+        self.xtask(&args).succeeds().stdout.trim().to_owned()
+    }
+}

@@ -1,0 +1,326 @@
+//! Making a set while the services run.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+
+use super::archive::Scan;
+use super::config::Config;
+use super::configuration;
+use super::folder::Folder;
+use super::object::{Format, Pending, require_age};
+use super::progress::Meter;
+use super::set::{Content, Manifest, ObjectRecord, SCHEMA, ServiceRecord, Set, stamp};
+use super::source::{self, Facts, Source, Stream, Subject};
+use crate::context::Context;
+use crate::docker::container::Container;
+use crate::docker::image;
+use crate::docker::transfer::{Outgoing, Way};
+use crate::host::disk;
+use crate::plan::Plan;
+use crate::process::stream::{Ends, PipeEnd};
+use crate::process::{Output, check_interrupted};
+use crate::report::finding::Problem;
+use crate::report::units::{Bytes, duration};
+use crate::stack::Stack;
+use crate::stack::manifest::{BackupMethod, Service};
+
+/// Room that must stay free beyond the estimate.
+const SPARE: u64 = 16 << 20;
+/// What is compressed to a half, where no earlier set tells more.
+const USUAL_RATIO: f64 = 0.5;
+
+/// What is to be backed up, and how.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The stack.
+    pub stack: &'a Stack,
+    /// Its containers.
+    pub containers: &'a [Container],
+    /// The services, all of which must run.
+    pub services: Vec<(&'a Service, BackupMethod)>,
+    /// Whether dumps are wanted too.
+    pub logical: bool,
+    /// How backups are made.
+    pub config: &'a Config,
+    /// Where they go.
+    pub folder: &'a Folder,
+    /// How objects are written.
+    pub format: Format,
+}
+
+/// A service with what asks it.
+struct Job<'a> {
+    service: &'a Service,
+    container: &'a Container,
+    source: Box<dyn Source + 'a>,
+    streams: Vec<Stream>,
+}
+
+impl<'a> Request<'a> {
+    fn jobs(&'a self) -> Result<Vec<Job<'a>>> {
+        let mut jobs = Vec::new();
+        for (service, method) in &self.services {
+            let container = self.running(service)?;
+            let subject = Subject {
+                stack: self.stack,
+                service,
+                container,
+                config: self.config,
+                logical: self.logical,
+            };
+            let source = source::open(subject, *method);
+            let streams = source.streams().with_context(|| format!("asking {}", service.name))?;
+            jobs.push(Job { service, container, source, streams });
+        }
+        Ok(jobs)
+    }
+
+    fn running(&self, service: &Service) -> Result<&'a Container> {
+        let of_service = |container: &&Container| container.service() == Some(&service.name);
+        self.containers
+            .iter()
+            .filter(of_service)
+            .find(|container| container.is_running())
+            .ok_or_else(|| {
+                let project = self.stack.project();
+                Problem::failed(
+                    "backup.not-running",
+                    format!(
+                        "{} of {project} does not run, so it cannot be backed up",
+                        service.name
+                    ),
+                )
+                .mend(format!(
+                    "cargo xtask up {0}; or leave it out: cargo xtask backup {0} --only SERVICE",
+                    self.stack.short()
+                ))
+                .into()
+            })
+    }
+
+    /// What would be done, with the commands that give the data.
+    ///
+    /// # Errors
+    /// When a service does not answer.
+    pub fn plan(&self, cx: &Context) -> Result<Plan> {
+        let mut plan = Plan::new();
+        for job in self.jobs()? {
+            for stream in job.streams {
+                let cmd = stream.helper.cmd(stream.script.trim(), &stream.args);
+                let size = Bytes(stream.estimate);
+                let name = format!("{}-{}", job.service.name, stream.name);
+                plan.run(format!("write {name} (about {size} before compression)"), cmd);
+            }
+        }
+        plan.run("write the configuration", configuration::archive(cx, self.stack)?);
+        Ok(plan)
+    }
+
+    /// Makes the set. Only for the holder of the folder's lock and the project's.
+    ///
+    /// # Errors
+    /// When anything fails; there is no set then, and no object of it.
+    pub fn make(&self, cx: &Context) -> Result<Set> {
+        if !self.format.recipients.is_empty() {
+            require_age()?;
+        }
+        let jobs = self.jobs()?;
+        self.refuse_full_disk(&jobs)?;
+        let started = self.free_second()?;
+        let mut written = Vec::new();
+        let outcome = self.fill(cx, jobs, started, &mut written);
+        if outcome.is_err() {
+            for object in &written {
+                let _ = fs::remove_file(self.folder.path().join(&object.path));
+            }
+        }
+        outcome
+    }
+
+    fn fill(
+        &self,
+        cx: &Context,
+        jobs: Vec<Job>,
+        started: Timestamp,
+        written: &mut Vec<ObjectRecord>,
+    ) -> Result<Set> {
+        let way = Way::choose(&self.folder.state())?;
+        let mut services = Vec::new();
+        for mut job in jobs {
+            let name = job.service.name.clone();
+            job.source.begin().with_context(|| format!("making {name} ready"))?;
+            let mut said = Vec::new();
+            for stream in std::mem::take(&mut job.streams) {
+                said.push(self.store(cx, &name, stream, started, &way, written)?);
+            }
+            let facts =
+                job.source.finish(&said).with_context(|| format!("asking {name} afterwards"))?;
+            services.push(record(job.service, job.container, facts)?);
+        }
+        self.store_configuration(cx, started, written)?;
+        let manifest = Manifest {
+            schema: SCHEMA.to_owned(),
+            project: self.stack.project(),
+            stack: self.stack.name().to_owned(),
+            started,
+            finished: Timestamp::now(),
+            recipients: self.format.recipients.clone(),
+            services,
+            objects: written.clone(),
+        };
+        manifest.commit(&self.folder.sets_path())
+    }
+
+    /// A second of which there is no object yet, so that names are unique.
+    fn free_second(&self) -> Result<Timestamp> {
+        loop {
+            check_interrupted()?;
+            let now = Timestamp::from_second(Timestamp::now().as_second()).context("the time")?;
+            let name = format!("/{}-{}-", stamp(now), self.stack.project());
+            let (sets, _) = self.folder.sets()?;
+            let is_taken = self.folder.objects()?.iter().any(|path| path.contains(&name))
+                || sets.iter().any(|set| {
+                    set.manifest.project == self.stack.project() && set.manifest.started >= now
+                });
+            if !is_taken {
+                return Ok(now);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn store(
+        &self,
+        cx: &Context,
+        service: &str,
+        stream: Stream,
+        started: Timestamp,
+        way: &Way,
+        written: &mut Vec<ObjectRecord>,
+    ) -> Result<Output> {
+        let Stream { name, content, estimate, helper, script, args, input } = stream;
+        let object = self.object(service, &name, content, started);
+        let mut meter = Meter::new(&cx.report, format!("{service} {name}"), estimate);
+        let mut bytes = Outgoing::start(&helper, script, &args, input, way)?;
+        let scan = content.is_archive().then(Scan::default);
+        let path = self.folder.path().join(&object.path);
+        let pending = Pending::write(&mut bytes, &path, &self.format, scan, &mut |at| meter.at(at));
+        drop(meter);
+        // Its own words first: when it fails, the stream is cut off as well.
+        let (pending, said) = match pending {
+            Ok(pending) => (pending, bytes.finish()?),
+            Err(error) if bytes.has_failed() => return Err(bytes.finish().err().unwrap_or(error)),
+            Err(error) => return Err(error),
+        };
+        self.keep(cx, pending, object, written)?;
+        Ok(said)
+    }
+
+    fn store_configuration(
+        &self,
+        cx: &Context,
+        started: Timestamp,
+        written: &mut Vec<ObjectRecord>,
+    ) -> Result<()> {
+        let object = self.object(configuration::NAME, "files", Content::Configuration, started);
+        let (end, theirs) = std::io::pipe().context("making a pipe")?;
+        let ends = Ends { stdin: None, stdout: Some(theirs.into()) };
+        let running = configuration::archive(cx, self.stack)?.start(ends)?;
+        let path = self.folder.path().join(&object.path);
+        let scan = Some(Scan::default());
+        let pending =
+            Pending::write(&mut PipeEnd::new(end)?, &path, &self.format, scan, &mut |_| {});
+        running.finish()?;
+        self.keep(cx, pending?, object, written)
+    }
+
+    fn keep(
+        &self,
+        cx: &Context,
+        pending: Pending,
+        object: ObjectRecord,
+        written: &mut Vec<ObjectRecord>,
+    ) -> Result<()> {
+        let object = pending.commit(self.folder.path(), object)?;
+        let rate = Bytes((object.content_bytes as f64 / object.seconds.max(0.001)) as u64);
+        let time = duration(Duration::from_secs_f64(object.seconds));
+        cx.report.done(format!(
+            "{} ({}, {} stored, {time}, {rate}/s)",
+            object.path,
+            Bytes(object.content_bytes),
+            Bytes(object.bytes)
+        ));
+        written.push(object);
+        Ok(())
+    }
+
+    fn object(
+        &self,
+        service: &str,
+        name: &str,
+        content: Content,
+        started: Timestamp,
+    ) -> ObjectRecord {
+        let tar = if content.is_archive() { ".tar" } else { "" };
+        let file = format!(
+            "{}-{}-{name}{tar}{}",
+            stamp(started),
+            self.stack.project(),
+            self.format.extension()
+        );
+        ObjectRecord {
+            service: service.to_owned(),
+            content,
+            path: format!("objects/{service}/{file}"),
+            sha256: String::new(),
+            bytes: 0,
+            content_bytes: 0,
+            seconds: 0.0,
+        }
+    }
+
+    fn refuse_full_disk(&self, jobs: &[Job]) -> Result<()> {
+        let estimate: u64 =
+            jobs.iter().flat_map(|job| &job.streams).map(|stream| stream.estimate).sum();
+        let (sets, _) = self.folder.sets()?;
+        let last = sets.iter().rfind(|set| set.manifest.project == self.stack.project());
+        let ratio = last.map_or(USUAL_RATIO, |set| {
+            let contents: u64 =
+                set.manifest.objects.iter().map(|object| object.content_bytes).sum();
+            set.bytes() as f64 / (contents as f64).max(1.0) * 1.2
+        });
+        let needed =
+            (estimate as f64 * ratio.min(1.0)) as u64 + configuration::size(self.stack)? + SPARE;
+        let space = disk::space(self.folder.path())?;
+        if space.available >= needed {
+            return Ok(());
+        }
+        Err(Problem::failed(
+            "backup.disk-low",
+            format!(
+                "{} has {} left, and this backup needs about {}",
+                space.at.display(),
+                Bytes(space.available),
+                Bytes(needed)
+            ),
+        )
+        .mend("make room (cargo xtask backup prune), or choose another folder in infrastructure/backup.toml")
+        .into())
+    }
+}
+
+fn record(service: &Service, container: &Container, facts: Facts) -> Result<ServiceRecord> {
+    let data = service.data.as_ref().map(|directory| directory.path.clone());
+    Ok(ServiceRecord {
+        name: service.name.clone(),
+        image: container.config.image.clone(),
+        image_id: container.image.clone(),
+        image_digests: image::digests(&container.image)?,
+        data: data.unwrap_or_default(),
+        memory_limit: container.host_config.memory,
+        facts,
+    })
+}

@@ -1,0 +1,370 @@
+//! Objects: a stream is looked through, compressed, encrypted where wanted, hashed and written in
+//! one pass, in memory that does not grow with it; and back.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+use zstd::zstd_safe::CParameter;
+
+use super::archive::Scan;
+use super::set::{ObjectRecord, PRIVATE, hex};
+use crate::host::files::{PARTIAL, keep_owner, make_folder};
+use crate::process::stream::{Ends, PipeEnd};
+use crate::process::{Cmd, check_interrupted, find};
+use crate::report::finding::Problem;
+
+/// Bytes moved at once.
+const CHUNK: usize = 1 << 20;
+/// Bytes that one compressing thread works on at a time: bounds memory.
+const JOB: u32 = 2 << 20;
+/// Compressing threads at most, for the same reason.
+const MOST_THREADS: usize = 8;
+
+/// How objects are written.
+#[derive(Debug, Clone)]
+pub struct Format {
+    /// Of zstd.
+    pub level: i32,
+    /// Public keys for `age`; none for no encryption.
+    pub recipients: Vec<String>,
+}
+
+impl Format {
+    /// What an object's name ends in after `.tar` or nothing.
+    pub fn extension(&self) -> &'static str {
+        if self.recipients.is_empty() { ".zst" } else { ".zst.age" }
+    }
+
+    fn encrypt(&self) -> Option<Cmd> {
+        if self.recipients.is_empty() {
+            return None;
+        }
+        let keys = self.recipients.iter().flat_map(|key| ["--recipient", key]);
+        Some(Cmd::new("age").arg("--encrypt").args(keys))
+    }
+}
+
+/// An object that is written whole, but does not count yet.
+#[derive(Debug)]
+pub struct Pending {
+    file: NamedTempFile,
+    sha256: String,
+    bytes: u64,
+    content_bytes: u64,
+    seconds: f64,
+}
+
+impl Pending {
+    /// Writes what `source` gives to a file beside `path`. `progress` gets the bytes read so far.
+    ///
+    /// # Errors
+    /// When reading or writing fails, the user interrupts, or `scan` finds what may not be.
+    pub fn write(
+        source: &mut impl Read,
+        path: &Path,
+        format: &Format,
+        scan: Option<Scan>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Self> {
+        let started = Instant::now();
+        let folder = path.parent().context("an object needs a folder")?;
+        make_folder(folder, 0o700).with_context(|| format!("making {}", folder.display()))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let file = tempfile::Builder::new()
+            .prefix(&format!(".{name}."))
+            .suffix(PARTIAL)
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(PRIVATE))
+            .tempfile_in(folder)
+            .with_context(|| format!("making {}", path.display()))?;
+        keep_owner(file.as_file(), path, folder)
+            .with_context(|| format!("giving {} its owner", path.display()))?;
+        let sink = Sink { file: file.as_file(), hasher: Sha256::new(), bytes: 0 };
+        let (sink, content_bytes) =
+            fill(source, sink, format, scan, progress).map_err(|error| explain(error, path))?;
+        let Sink { hasher, bytes, .. } = sink;
+        file.as_file().sync_all().map_err(|error| explain(error.into(), path))?;
+        let sha256 = hex(&hasher.finalize());
+        let seconds = started.elapsed().as_secs_f64();
+        Ok(Self { file, sha256, bytes, content_bytes, seconds })
+    }
+
+    /// Gives it its name. Nobody else has it: it holds the time and the project.
+    ///
+    /// # Errors
+    /// When it cannot be renamed.
+    pub fn commit(self, folder: &Path, record: ObjectRecord) -> Result<ObjectRecord> {
+        let path = folder.join(&record.path);
+        let commit = || -> io::Result<()> {
+            self.file.persist_noclobber(&path).map_err(|error| error.error)?;
+            File::open(path.parent().unwrap_or(folder))?.sync_all()
+        };
+        commit().with_context(|| format!("naming {}", path.display()))?;
+        Ok(ObjectRecord {
+            sha256: self.sha256,
+            bytes: self.bytes,
+            content_bytes: self.content_bytes,
+            seconds: self.seconds,
+            ..record
+        })
+    }
+}
+
+fn fill<'a>(
+    source: &mut impl Read,
+    sink: Sink<'a>,
+    format: &Format,
+    scan: Option<Scan>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(Sink<'a>, u64)> {
+    let Some(encrypt) = format.encrypt() else {
+        return compress(source, sink, format.level, scan, progress);
+    };
+    let (their_stdin, ours) = io::pipe().context("making a pipe")?;
+    let (back, their_stdout) = io::pipe().context("making a pipe")?;
+    let ends = Ends { stdin: Some(their_stdin.into()), stdout: Some(their_stdout.into()) };
+    let running = encrypt.start(ends)?;
+    let (ours, mut back) = (PipeEnd::new(ours)?, PipeEnd::new(back)?);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(move || -> Result<Sink<'a>> {
+            let mut sink = sink;
+            copy(&mut back, &mut |bytes| Ok(sink.write_all(bytes)?))?;
+            Ok(sink)
+        });
+        let compressed = compress(source, ours, format.level, scan, progress);
+        let content_bytes = compressed.map(|(ours, bytes)| {
+            drop(ours);
+            bytes
+        });
+        let written = writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))?;
+        running.finish()?;
+        Ok((written?, content_bytes?))
+    })
+}
+
+fn compress<W: Write>(
+    source: &mut impl Read,
+    sink: W,
+    level: i32,
+    mut scan: Option<Scan>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(W, u64)> {
+    let mut encoder = zstd::Encoder::new(sink, level)?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    encoder.include_checksum(true)?;
+    encoder.multithread(u32::try_from(threads)?)?;
+    encoder.set_parameter(CParameter::JobSize(JOB))?;
+    let mut total = 0;
+    copy(source, &mut |bytes| {
+        if let Some(scan) = &mut scan {
+            scan.take(bytes)?;
+        }
+        encoder.write_all(bytes)?;
+        total += bytes.len() as u64;
+        progress(total);
+        Ok(())
+    })?;
+    if let Some(scan) = scan {
+        scan.finish()?;
+    }
+    Ok((encoder.finish()?, total))
+}
+
+/// Hands over what `source` gives, piece by piece.
+fn copy(source: &mut impl Read, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        check_interrupted()?;
+        match source.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => take(&buffer[..read])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                check_interrupted()?;
+                return Err(error.into());
+            }
+        }
+    }
+}
+
+/// Hashes and counts what goes into the file.
+struct Sink<'a> {
+    file: &'a File,
+    hasher: Sha256,
+    bytes: u64,
+}
+
+impl Write for Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn explain(error: anyhow::Error, path: &Path) -> anyhow::Error {
+    let kind = error.chain().find_map(|cause| Some(cause.downcast_ref::<io::Error>()?.kind()));
+    match kind {
+        Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => Problem::failed(
+            "backup.disk-full",
+            format!("the disk is full: {} was not written, and nothing else has changed", path.display()),
+        )
+        .mend("make room (cargo xtask backup prune), or choose another folder in infrastructure/backup.toml")
+        .into(),
+        _ => error.context(format!("writing {}", path.display())),
+    }
+}
+
+/// How an object is read back.
+#[derive(Debug, Clone, Default)]
+pub struct Keys {
+    /// The file with the private key, where objects are encrypted.
+    pub identity: Option<std::path::PathBuf>,
+}
+
+impl Keys {
+    /// Fails when `objects` cannot be opened with these.
+    ///
+    /// # Errors
+    /// A problem: no key was given, or the `age` program is missing.
+    pub fn fit<'a>(&self, objects: impl IntoIterator<Item = &'a ObjectRecord>) -> Result<()> {
+        let Some(object) = objects.into_iter().find(|object| object.path.ends_with(".age")) else {
+            return Ok(());
+        };
+        require_age()?;
+        if self.identity.is_some() { Ok(()) } else { Err(no_key(object).into()) }
+    }
+}
+
+fn no_key(object: &ObjectRecord) -> Problem {
+    Problem::usage("backup.encrypted", format!("{} is encrypted", object.path))
+        .mend("give the file with the private key: --identity FILE")
+}
+
+/// Fails when the program that encrypts is missing.
+///
+/// # Errors
+/// A prerequisite problem.
+pub fn require_age() -> Result<()> {
+    find("age").map(drop).map_err(|error| {
+        Problem::prerequisite("backup.age", error.to_string())
+            .mend("install it (age-encryption.org); on Debian and Ubuntu: apt-get install age")
+            .into()
+    })
+}
+
+/// The SHA-256 and size of the file at `path`. `progress` gets the bytes of each piece.
+///
+/// # Errors
+/// When it cannot be read, or the user interrupts.
+pub fn digest(path: &Path, progress: &dyn Fn(u64)) -> Result<(String, u64)> {
+    let reading = || format!("reading {}", path.display());
+    let mut file = File::open(path).with_context(reading)?;
+    let (mut hasher, mut bytes) = (Sha256::new(), 0);
+    copy(&mut file, &mut |chunk| {
+        hasher.update(chunk);
+        bytes += chunk.len() as u64;
+        progress(chunk.len() as u64);
+        Ok(())
+    })
+    .with_context(reading)?;
+    Ok((hex(&hasher.finalize()), bytes))
+}
+
+/// Reads the object back: hands its contents to `take`, and in the end says whether the file was
+/// what `record` says. Never more than the record's bytes are handed over.
+///
+/// # Errors
+/// When the file differs from its record, an archive holds what may not be, or `take` fails.
+pub fn read(
+    folder: &Path,
+    record: &ObjectRecord,
+    keys: &Keys,
+    take: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let path = folder.join(&record.path);
+    let file = File::open(&path).with_context(|| format!("opening {}", path.display()))?;
+    let mut hashed = Hashed { file, hasher: Sha256::new() };
+    let mut contents = |source: &mut dyn Read| contents(source, record, take);
+    let outcome = if record.path.ends_with(".age") {
+        decrypted(&mut hashed, record, keys, &mut contents)
+    } else {
+        contents(&mut BufReader::with_capacity(CHUNK, &mut hashed))
+    };
+    outcome.with_context(|| format!("reading {}", path.display()))?;
+    copy(&mut hashed, &mut |_| Ok(())).with_context(|| format!("reading {}", path.display()))?;
+    ensure!(
+        hex(&hashed.hasher.finalize()) == record.sha256,
+        "{} is not what its manifest says: another SHA-256",
+        path.display()
+    );
+    Ok(())
+}
+
+fn contents(
+    source: &mut dyn Read,
+    record: &ObjectRecord,
+    take: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut decoder = zstd::Decoder::new(source)?;
+    let mut scan = record.content.is_archive().then(Scan::default);
+    let mut total = 0;
+    copy(&mut decoder, &mut |bytes| {
+        total += bytes.len() as u64;
+        ensure!(total <= record.content_bytes, "it holds more than its manifest says");
+        if let Some(scan) = &mut scan {
+            scan.take(bytes)?;
+        }
+        take(bytes)
+    })?;
+    ensure!(total == record.content_bytes, "it holds less than its manifest says");
+    scan.map_or(Ok(()), |scan| scan.finish())
+}
+
+fn decrypted(
+    source: &mut (impl Read + Send),
+    record: &ObjectRecord,
+    keys: &Keys,
+    contents: &mut dyn FnMut(&mut dyn Read) -> Result<()>,
+) -> Result<()> {
+    let Some(identity) = &keys.identity else {
+        return Err(no_key(record).into());
+    };
+    let (their_stdin, ours) = io::pipe().context("making a pipe")?;
+    let (back, their_stdout) = io::pipe().context("making a pipe")?;
+    let ends = Ends { stdin: Some(their_stdin.into()), stdout: Some(their_stdout.into()) };
+    let running = Cmd::new("age").args(["--decrypt", "--identity"]).arg(identity).start(ends)?;
+    let (mut ours, mut back) = (PipeEnd::new(ours)?, PipeEnd::new(back)?);
+    std::thread::scope(|scope| {
+        let feeder = scope.spawn(move || copy(source, &mut |bytes| Ok(ours.write_all(bytes)?)));
+        let outcome = contents(&mut back);
+        drop(back);
+        let fed = feeder.join().map_err(|_| anyhow::anyhow!("the reader panicked"))?;
+        // Its own words first: with the wrong key everything else fails as well.
+        running.finish()?;
+        outcome?;
+        fed
+    })
+}
+
+struct Hashed {
+    file: File,
+    hasher: Sha256,
+}
+
+impl Read for Hashed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.hasher.update(&buffer[..read]);
+        Ok(read)
+    }
+}

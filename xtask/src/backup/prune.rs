@@ -1,0 +1,288 @@
+//! Which sets go, by the time at which they were begun, and which objects then have no set.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::config::Keep;
+use super::folder::Folder;
+use super::set::Set;
+use super::verify;
+use crate::plan::Plan;
+use crate::process::{Cmd, check_interrupted};
+use crate::report::finding::Problem;
+
+/// The length of `20261123T131500Z`.
+const STAMP: usize = 16;
+/// A set that holds less than this part of the one before is suspicious.
+const SHRUNK: f64 = 0.5;
+
+/// What is going to happen.
+#[derive(Debug)]
+pub struct Prune<'a> {
+    folder: &'a Folder,
+    /// Sets that stay, each with what speaks for it.
+    pub kept: Vec<(Set, String)>,
+    /// Sets that go.
+    pub removed: Vec<Set>,
+    /// Files that no remaining set names.
+    pub objects: Vec<String>,
+}
+
+impl<'a> Prune<'a> {
+    /// Chooses among the sets of `projects`. Only for the holder of the folder's lock.
+    ///
+    /// # Errors
+    /// A problem when a manifest cannot be read, or, unless `force`, when the newest set is not
+    /// verified or holds much less than the one before.
+    pub fn choose(
+        folder: &'a Folder,
+        projects: &[String],
+        is_ours: impl Fn(&Set) -> bool,
+        keep: Keep,
+        force: bool,
+    ) -> Result<Self> {
+        let (sets, damaged) = folder.sets()?;
+        if let Some(bad) = damaged.first() {
+            return Err(Problem::failed(
+                "prune.damaged-manifest",
+                format!("{} cannot be used ({}), so it is unknown which objects it names; nothing was removed", bad.path.display(), bad.why),
+            )
+            .mend("bring the file back from a copy of the folder, or remove it")
+            .into());
+        }
+        let record = verify::recorded(folder)?;
+        let mut groups = BTreeMap::<_, Vec<Set>>::new();
+        let (ours, mut others): (Vec<_>, Vec<_>) = sets.into_iter().partition(|set| is_ours(set));
+        for set in ours {
+            groups.entry(group(&set)).or_default().push(set);
+        }
+        let (mut kept, mut removed) = (Vec::new(), Vec::new());
+        for sets in groups.into_values() {
+            if !force {
+                refuse(&sets, &record)?;
+            }
+            let good: Vec<_> =
+                sets.iter().filter(|set| !verify::is_known_bad(set, &record)).collect();
+            let times: Vec<_> = good.iter().map(|set| set.manifest.started).collect();
+            let mut reasons: BTreeMap<_, _> = choose(&times, keep);
+            // Whatever is wanted, one that is known to be good stays.
+            if let Some(last) = good.iter().rfind(|set| verify::verified_at(set, &record).is_some())
+            {
+                reasons
+                    .entry(last.manifest.started)
+                    .or_insert_with(|| "the last good one".to_owned());
+            }
+            for set in sets {
+                match reasons.get(&set.manifest.started) {
+                    Some(reason) => kept.push((set, reason.clone())),
+                    None if verify::is_known_bad(&set, &record) && !force => {
+                        kept.push((set, "damaged; goes with --force".to_owned()));
+                    }
+                    None => removed.push(set),
+                }
+            }
+        }
+        others.extend(kept.iter().map(|(set, _)| set.clone()));
+        let named: BTreeSet<_> = others
+            .iter()
+            .flat_map(|set| &set.manifest.objects)
+            .map(|object| object.path.as_str())
+            .collect();
+        let objects: Vec<_> = folder
+            .objects()?
+            .into_iter()
+            .filter(|path| !named.contains(path.as_str()) && is_object_of(path, projects))
+            .collect();
+        Ok(Self { folder, kept, removed, objects })
+    }
+
+    /// Bytes of the files that go.
+    pub fn bytes(&self) -> u64 {
+        let size = |path: &String| fs::metadata(self.folder.path().join(path)).ok();
+        self.objects.iter().filter_map(|path| Some(size(path)?.len())).sum()
+    }
+
+    /// What would be removed.
+    pub fn plan(&self) -> Plan {
+        let mut plan = Plan::new();
+        for set in &self.removed {
+            let what = format!("remove {}: nothing in backup.toml speaks for it", set.id);
+            plan.run(what, Cmd::new("rm").arg(&set.path));
+        }
+        for path in &self.objects {
+            let what = "remove an object that no remaining set names";
+            plan.run(what, Cmd::new("rm").arg(self.folder.path().join(path)));
+        }
+        plan
+    }
+
+    /// Removes. The manifests go first, for good, so that there is never a set without its objects.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub fn carry_out(&self) -> Result<()> {
+        for set in &self.removed {
+            check_interrupted()?;
+            remove(&set.path)?;
+        }
+        let sets = self.folder.sets_path();
+        File::open(&sets)
+            .and_then(|folder| folder.sync_all())
+            .with_context(|| format!("syncing {}", sets.display()))?;
+        for path in &self.objects {
+            check_interrupted()?;
+            remove(&self.folder.path().join(path))?;
+        }
+        Ok(())
+    }
+}
+
+/// `objects/<service>/<UTC time>-<project>-…`, whole or not. What somebody else has put there stays.
+fn is_object_of(path: &str, projects: &[String]) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let name = name.strip_prefix('.').unwrap_or(name);
+    let Some((stamp, rest)) = name.split_at_checked(STAMP) else { return false };
+    stamp.ends_with('Z')
+        && rest.strip_prefix('-').is_some_and(|rest| {
+            projects.iter().any(|project| {
+                rest.strip_prefix(project.as_str()).is_some_and(|rest| rest.starts_with('-'))
+            })
+        })
+}
+
+fn remove(path: &std::path::Path) -> Result<()> {
+    fs::remove_file(path).with_context(|| format!("removing {}", path.display()))
+}
+
+/// Sets stand in for each other where they are of the same services: a backup of one service alone
+/// pushes no whole set out.
+fn group(set: &Set) -> (String, String, Vec<String>) {
+    let manifest = &set.manifest;
+    let mut services: Vec<_> =
+        manifest.services.iter().map(|service| service.name.clone()).collect();
+    services.sort();
+    (manifest.project.clone(), manifest.stack.clone(), services)
+}
+
+fn refuse(sets: &[Set], record: &verify::Record) -> Result<()> {
+    let Some((newest, before)) = sets.split_last() else { return Ok(()) };
+    if before.is_empty() {
+        return Ok(());
+    }
+    if verify::verified_at(newest, record).is_none() {
+        return Err(Problem::failed(
+            "prune.unverified",
+            format!("the newest set {} is not verified, so older ones stay", newest.id),
+        )
+        .mend("cargo xtask backup verify, then this command again (--force: prune all the same)")
+        .into());
+    }
+    for service in &newest.manifest.services {
+        let contents = |set: &Set| -> u64 {
+            set.objects(&service.name).map(|object| object.content_bytes).sum()
+        };
+        let (now, then) = (contents(newest), before.last().map_or(0, contents));
+        if (now as f64) < then as f64 * SHRUNK {
+            return Err(Problem::failed(
+                "prune.shrunk",
+                format!("{} of the newest set {} has {now} bytes, where the one before has {then}, so older ones stay", service.name, newest.id),
+            )
+            .mend("see whether data was lost: cargo xtask backup drill; if that is how it should be: --force")
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// Which of `times`, the oldest first, stay, and why.
+fn choose(times: &[Timestamp], keep: Keep) -> BTreeMap<Timestamp, String> {
+    let mut reasons = BTreeMap::<Timestamp, Vec<String>>::new();
+    for time in times.iter().rev().take(keep.last) {
+        reasons.entry(*time).or_default().push(format!("one of the last {}", keep.last));
+    }
+    let date = |time: &Timestamp| time.to_zoned(TimeZone::UTC).date();
+    let day = |time: &Timestamp| date(time).to_string();
+    let week = |time: &Timestamp| monday(date(time)).to_string();
+    let month = |time: &Timestamp| format!("{}-{:02}", date(time).year(), date(time).month());
+    let mut newest_of_each = |word: &str, count: usize, period: &dyn Fn(&Timestamp) -> String| {
+        let mut seen = BTreeSet::new();
+        for time in times.iter().rev() {
+            if seen.len() < count && seen.insert(period(time)) {
+                reasons.entry(*time).or_default().push(format!("{word} {}", period(time)));
+            }
+        }
+    };
+    newest_of_each("day", keep.daily, &day);
+    newest_of_each("week of", keep.weekly, &week);
+    newest_of_each("month", keep.monthly, &month);
+    reasons.into_iter().map(|(time, reasons)| (time, reasons.join(", "))).collect()
+}
+
+fn monday(date: Date) -> Date {
+    let days = i64::from(date.weekday().to_monday_zero_offset());
+    date.checked_sub(jiff::Span::new().days(days)).unwrap_or(date)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times(texts: &[&str]) -> Vec<Timestamp> {
+        texts.iter().map(|text| format!("{text}:00Z").parse().unwrap()).collect()
+    }
+
+    fn kept(texts: &[&str], keep: Keep) -> Vec<String> {
+        let chosen = choose(&times(texts), keep);
+        chosen.keys().map(|time| time.strftime("%Y-%m-%dT%H:%M").to_string()).collect()
+    }
+
+    const NONE: Keep = Keep { last: 0, daily: 0, weekly: 0, monthly: 0 };
+
+    #[test]
+    fn the_newest_of_each_period_stays() {
+        let all = [
+            "2026-09-30T01:00",
+            "2026-10-31T01:00",
+            "2026-11-15T01:00",
+            "2026-11-16T01:00",
+            "2026-11-22T01:00",
+            "2026-11-22T13:00",
+            "2026-11-23T01:00",
+        ];
+        let keep = Keep { last: 2, ..NONE };
+        assert_eq!(kept(&all, keep), ["2026-11-22T13:00", "2026-11-23T01:00"]);
+        let keep = Keep { daily: 2, ..NONE };
+        assert_eq!(kept(&all, keep), ["2026-11-22T13:00", "2026-11-23T01:00"]);
+        // 15 November 2026 is a Sunday, the 16th and the 23rd are Mondays.
+        let keep = Keep { weekly: 3, ..NONE };
+        assert_eq!(kept(&all, keep), ["2026-11-15T01:00", "2026-11-22T13:00", "2026-11-23T01:00"]);
+        let keep = Keep { monthly: 12, ..NONE };
+        assert_eq!(kept(&all, keep), ["2026-09-30T01:00", "2026-10-31T01:00", "2026-11-23T01:00"]);
+        assert!(kept(&all, NONE).is_empty());
+    }
+
+    #[test]
+    fn only_objects_of_the_project_go() {
+        let projects = ["a-b".to_owned()];
+        for (path, goes) in [
+            ("objects/postgres/20261123T131500Z-a-b-data.tar.zst", true),
+            ("objects/postgres/.20261123T131500Z-a-b-data.tar.zst.X1.partial", true),
+            ("objects/postgres/20261123T131500Z-a-data.tar.zst", false),
+            ("objects/postgres/notes.txt", false),
+            ("objects/é", false),
+        ] {
+            assert_eq!(is_object_of(path, &projects), goes, "{path}");
+        }
+    }
+
+    #[test]
+    fn days_without_a_set_use_up_nothing() {
+        let all = ["2026-01-01T01:00", "2026-06-01T01:00", "2026-11-23T01:00"];
+        assert_eq!(kept(&all, Keep { daily: 2, ..NONE }), ["2026-06-01T01:00", "2026-11-23T01:00"]);
+    }
+}

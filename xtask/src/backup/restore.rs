@@ -1,0 +1,338 @@
+//! Bringing a set back, or leaving what was there.
+//!
+//! The new data is made beside the old: unpacked, started alone, given today's passwords, compared
+//! with the manifest, stopped. Only then the containers go and the directories are exchanged, each
+//! step in the journal first. The old data stays until it is told to go.
+
+pub mod journal;
+mod refuse;
+
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use self::journal::{Directory, Journal, Phase, helper, removal};
+use super::folder::Folder;
+use super::object::Keys;
+use super::set::{Content, ObjectRecord, ServiceRecord, Set, stamp};
+use super::source::Scope;
+use super::throwaway::{Place, Throwaway};
+use super::unpack::Target;
+use crate::context::Context;
+use crate::docker::container;
+use crate::docker::place;
+use crate::plan::Plan;
+use crate::report::finding::{Finding, Problem, Severity};
+use crate::report::units::Bytes;
+use crate::stack::Stack;
+use crate::stack::manifest::{DataDirectory, Service};
+
+/// What is to be restored.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Where to.
+    pub stack: &'a Stack,
+    /// Where the set lies.
+    pub folder: &'a Folder,
+    /// From what.
+    pub set: &'a Set,
+    /// Which services; all of the set where none is named.
+    pub only: &'a [String],
+    /// What opens encrypted objects.
+    pub keys: Keys,
+}
+
+/// A service that is restored.
+struct Item<'a> {
+    service: &'a Service,
+    record: &'a ServiceRecord,
+    object: &'a ObjectRecord,
+    data: &'a DataDirectory,
+    image: String,
+}
+
+impl<'a> Request<'a> {
+    fn items(&self) -> Result<Vec<Item<'a>>> {
+        let mut records: Vec<_> = self.set.manifest.services.iter().collect();
+        if !self.only.is_empty() {
+            records.clear();
+            for name in self.only {
+                records.push(self.set.service(name)?);
+            }
+        }
+        records.into_iter().map(|record| self.item(record)).collect()
+    }
+
+    fn item(&self, record: &'a ServiceRecord) -> Result<Item<'a>> {
+        let service = self.stack.service(&record.name)?;
+        let objects = self.set.manifest.objects.iter();
+        let mut data =
+            objects.filter(|one| one.service == record.name && one.content == Content::Data);
+        Ok(Item {
+            service,
+            record,
+            object: data.next().with_context(|| format!("the set holds no {}", record.name))?,
+            data: service.data.as_ref().context("stacks.toml names no data directory")?,
+            image: self.stack.image(service)?,
+        })
+    }
+
+    /// What will be done, for people.
+    ///
+    /// # Errors
+    /// When the set does not fit the stack.
+    pub fn steps(&self) -> Result<Vec<String>> {
+        let mut steps = Vec::new();
+        for item in self.items()? {
+            let path = self.stack.data_path(item.data);
+            steps.push(format!(
+                "{}: {} of {} goes to {}; what is there now is kept beside it",
+                item.service.name,
+                Bytes(item.object.content_bytes),
+                self.set.manifest.started,
+                path.display()
+            ));
+        }
+        Ok(steps)
+    }
+
+    /// What would be done, with the commands.
+    ///
+    /// # Errors
+    /// When the set does not fit the stack.
+    pub fn plan(&self, cx: &Context) -> Result<Plan> {
+        let items = self.items()?;
+        let journal = self.journal(&items);
+        let mut plan = Plan::new();
+        plan.run("make directories beside those in use", self.staging(&items, &journal)?);
+        let containers = self.containers(cx, &items)?;
+        for (what, cmd) in container::removal(&containers.iter().collect::<Vec<_>>()) {
+            plan.run(what, cmd);
+        }
+        plan.run("exchange the directories", journal.swap(self.stack)?);
+        Ok(plan)
+    }
+
+    /// Does it, up to the exchanged directories. Only for the holder of both locks, after
+    /// [`Request::refuse`].
+    ///
+    /// # Errors
+    /// When anything fails; before the exchange nothing has changed then.
+    pub fn carry_out(&self, cx: &Context) -> Result<()> {
+        let items = self.items()?;
+        let mut journal = self.journal(&items);
+        journal.kept = Journal::load(self.stack)?.map_or_else(Vec::new, |last| last.kept());
+        journal.enter(self.stack, Phase::Staging)?;
+        if let Err(error) = self.stage(cx, &items, &journal) {
+            settle(cx, self.stack).context("removing what was staged")?;
+            return Err(error.context("nothing has changed"));
+        }
+        journal.enter(self.stack, Phase::Swapping)?;
+        let mut plan = Plan::new();
+        let containers = self.containers(cx, &items)?;
+        for (what, cmd) in container::removal(&containers.iter().collect::<Vec<_>>()) {
+            plan.run(what, cmd);
+        }
+        plan.run("exchange the directories", journal.swap(self.stack)?);
+        plan.carry_out(&cx.report)?;
+        journal.enter(self.stack, Phase::Done)
+    }
+
+    fn containers(&self, cx: &Context, items: &[Item]) -> Result<Vec<container::Container>> {
+        let mut containers = cx.containers(self.stack)?;
+        containers.retain(|container| {
+            items.iter().any(|item| container.service() == Some(&item.service.name))
+        });
+        Ok(containers)
+    }
+
+    fn journal(&self, items: &[Item]) -> Journal {
+        let now = stamp(jiff::Timestamp::now());
+        let directory = |item: &Item| Directory {
+            service: item.service.name.clone(),
+            path: item.data.path.clone(),
+            staging: format!("{}.restore-{now}", item.data.path),
+            before: format!("{}.before-restore-{now}", item.data.path),
+            undone: format!("{}.undone-{now}", item.data.path),
+        };
+        Journal {
+            set: self.set.id.clone(),
+            phase: Phase::Staging,
+            directories: items.iter().map(directory).collect(),
+            kept: Vec::new(),
+        }
+    }
+
+    fn staging(&self, items: &[Item], journal: &Journal) -> Result<crate::process::Cmd> {
+        const MAKE: &str = r#"while [ $# -gt 0 ]; do mkdir "/data/$1"; chown "$2" "/data/$1"; chmod "$3" "/data/$1"; shift 3; done"#;
+        let args = items.iter().zip(&journal.directories).flat_map(|(item, directory)| {
+            let owner = Stack::owner(item.data).to_string();
+            [directory.staging.clone(), owner, format!("{:04o}", item.data.mode)]
+        });
+        Ok(helper(self.stack)?.cmd(MAKE, &args.collect::<Vec<_>>()))
+    }
+
+    fn stage(&self, cx: &Context, items: &[Item], journal: &Journal) -> Result<()> {
+        self.staging(items, journal)?.run().context("making directories beside those in use")?;
+        let project = self.stack.project();
+        for (item, directory) in items.iter().zip(&journal.directories) {
+            let name = &item.service.name;
+            let place = self.stack.data_dir().join(&directory.staging);
+            let place = place.to_str().context("a path for Docker must be UTF-8")?;
+            let owner = Stack::owner(item.data);
+            let target = Target { project: &project, image: &item.image, place, owner };
+            target.unpack(&cx.report, self.folder, item.object, &self.keys)?;
+            cx.report.done(format!("unpack {name} ({})", Bytes(item.object.content_bytes)));
+            let memory = item.record.memory_limit;
+            let place = Place { project: &project, image: &item.image, data: place, owner, memory };
+            let facts = &item.record.facts;
+            let server = Throwaway::start(&place, facts)
+                .with_context(|| format!("starting {name} alone"))?;
+            accept(cx, name, facts.compare(server.client(), Scope::Untouched)?)?;
+            facts.adapt(self.stack, item.service, server.client())?;
+            server.stop().with_context(|| format!("stopping {name}"))?;
+            cx.report
+                .done(format!("{name} started alone, holds what the manifest says, was stopped"));
+        }
+        sync(&self.stack.data_dir())
+    }
+
+    /// Questions to the servers that have been started on the restored data.
+    ///
+    /// # Errors
+    /// When one does not hold what the manifest says.
+    pub fn prove(&self, cx: &Context) -> Result<()> {
+        let containers = cx.containers(self.stack)?;
+        for item in self.items()? {
+            let name = &item.service.name;
+            let running = containers.iter().find(|one| one.service() == Some(name));
+            let running = running.with_context(|| format!("{name} has no container"))?;
+            let facts = &item.record.facts;
+            let client = super::source::Client { id: &running.id, script: facts.server().client };
+            accept(cx, name, facts.compare(client, Scope::Live)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn accept(cx: &Context, service: &str, findings: Vec<Finding>) -> Result<()> {
+    let wrong: Vec<_> =
+        findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    for finding in &wrong {
+        cx.report.finding(&(*finding).clone().about(service));
+    }
+    match wrong.first() {
+        None => Ok(()),
+        Some(first) => Err(Problem::failed(
+            "restore.differs",
+            format!("the restored {service} is not what the manifest says: {first}"),
+        )
+        .into()),
+    }
+}
+
+/// Everything written to the file system of `path` is on disk; where it is not this machine's, the
+/// helper that exchanges the directories sees to that.
+fn sync(path: &Path) -> Result<()> {
+    if !place::Place::current()?.shares_owners() {
+        return Ok(());
+    }
+    let folder = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+    rustix::fs::syncfs(&folder).with_context(|| format!("syncing {}", path.display()))
+}
+
+/// Finishes or undoes what an interrupted restore of `stack` has left, and says which. Only for
+/// the holder of the project's lock, after the left-over helpers have gone.
+///
+/// # Errors
+/// When that cannot be done.
+pub fn settle(cx: &Context, stack: &Stack) -> Result<()> {
+    let Some(mut journal) = Journal::load(stack)? else { return Ok(()) };
+    let (what, cmd, phase) = match journal.phase {
+        Phase::Done | Phase::Undone => return Ok(()),
+        Phase::Staging => {
+            let staged: Vec<_> =
+                journal.directories.iter().map(|directory| directory.staging.clone()).collect();
+            let what = "undo an interrupted restore: remove what it had made beside the data, which it had not touched";
+            (what, removal(stack, &staged)?, None)
+        }
+        Phase::Swapping => {
+            let what =
+                "finish an interrupted restore: the new data was whole, exchange the directories";
+            (what, journal.swap(stack)?, Some(Phase::Done))
+        }
+        Phase::Undoing => {
+            let what = "finish an interrupted `restore --undo`: put the old data back";
+            (what, journal.swap_back(stack)?, Some(Phase::Undone))
+        }
+    };
+    let mut plan = Plan::new();
+    if phase.is_some() {
+        // Some may run on a stray empty directory, or still on the data that goes.
+        let containers = cx.containers(stack)?;
+        let is_meant =
+            |name| journal.directories.iter().any(|one| Some(one.service.as_str()) == name);
+        let meant: Vec<_> = containers.iter().filter(|one| is_meant(one.service())).collect();
+        for (what, cmd) in container::removal(&meant) {
+            plan.run(what, cmd);
+        }
+    }
+    plan.run(what, cmd);
+    cx.execute(plan)?;
+    match phase {
+        _ if cx.dry_run => Ok(()),
+        Some(phase) => journal.enter(stack, phase),
+        None if journal.kept.is_empty() => Journal::forget(stack),
+        None => {
+            journal.directories.clear();
+            journal.enter(stack, Phase::Undone)
+        }
+    }
+}
+
+/// Puts the data back that was there before the last restore.
+///
+/// # Errors
+/// When there is none.
+pub fn undo(cx: &Context, stack: &Stack) -> Result<()> {
+    let journal = Journal::load(stack)?.filter(|last| last.phase == Phase::Done);
+    let is_kept = |one: &Directory| stack.data_dir().join(&one.before).exists();
+    let Some(mut journal) = journal.filter(|last| last.directories.iter().any(is_kept)) else {
+        return Err(Problem::failed(
+            "restore.nothing-to-undo",
+            format!("{} has no restore that could be undone", stack.name()),
+        )
+        .into());
+    };
+    let containers = cx.containers(stack)?;
+    let is_meant = |name| journal.directories.iter().any(|one| Some(one.service.as_str()) == name);
+    let meant: Vec<_> = containers.iter().filter(|one| is_meant(one.service())).collect();
+    let mut plan = Plan::new();
+    for (what, cmd) in container::removal(&meant) {
+        plan.run(what, cmd);
+    }
+    plan.run("put the old directories back", journal.swap_back(stack)?);
+    if cx.dry_run {
+        return cx.execute(plan);
+    }
+    journal.enter(stack, Phase::Undoing)?;
+    plan.carry_out(&cx.report)?;
+    journal.enter(stack, Phase::Undone)
+}
+
+/// Removes the data directories that restores have kept.
+///
+/// # Errors
+/// When that cannot be done.
+pub fn drop_kept(cx: &Context, stack: &Stack) -> Result<()> {
+    let kept = Journal::load(stack)?.map_or_else(Vec::new, |last| last.kept());
+    if kept.is_empty() {
+        cx.report.done(format!("{} keeps no data of a restore", stack.name()));
+        return Ok(());
+    }
+    let mut plan = Plan::new();
+    plan.run(format!("remove {}", kept.join(", ")), removal(stack, &kept)?);
+    cx.execute(plan)?;
+    if cx.dry_run { Ok(()) } else { Journal::forget(stack) }
+}

@@ -1,0 +1,160 @@
+//! What speaks against a restore, before anything is changed, each with the way out.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::{Item, Request};
+use crate::backup::source::Facts;
+use crate::backup::verify::{self, Depth};
+use crate::context::Context;
+use crate::host::disk;
+use crate::report::finding::{Problem, Severity};
+use crate::report::units::Bytes;
+use crate::stack::Stack;
+use crate::stack::manifest::DataDirectory;
+
+/// Of the data's size, so that a server has room to write while it recovers.
+const ROOM: f64 = 1.2;
+
+impl Request<'_> {
+    /// Everything that speaks against it, before anything is changed.
+    ///
+    /// # Errors
+    /// A problem with the way out.
+    pub fn refuse(&self, cx: &Context) -> Result<()> {
+        let manifest = &self.set.manifest;
+        if manifest.stack != self.stack.name() {
+            return Err(Problem::failed(
+                "restore.other-stack",
+                format!(
+                    "{} is a set of the {} stack, not of {}",
+                    self.set.id,
+                    manifest.stack,
+                    self.stack.name()
+                ),
+            )
+            .mend("choose another: cargo xtask backup list")
+            .into());
+        }
+        let items = self.items()?;
+        if items.is_empty() {
+            return Err(Problem::usage(
+                "restore.nothing",
+                format!("{} holds the configuration alone, which is not put in place by itself", self.set.id),
+            )
+            .mend("unpack it to look, and copy what you want: cargo xtask backup restore SET --to DIR")
+            .into());
+        }
+        self.keys.fit(items.iter().map(|item| item.object))?;
+        for item in &items {
+            self.refuse_other_kind(item)?;
+            if let Some(problem) = item.record.facts.refused_by(self.stack, &item.image)? {
+                return Err(problem.into());
+            }
+            self.refuse_other_user(item)?;
+            refuse_mount_point(self.stack, item.data)?;
+        }
+        self.refuse_full_disk(&items)?;
+        let findings = verify::objects(
+            &cx.report,
+            self.folder,
+            std::slice::from_ref(self.set),
+            Depth::Full,
+            &self.keys,
+        )?;
+        for finding in &findings {
+            cx.report.finding(finding);
+        }
+        if findings.iter().any(|finding| finding.severity == Severity::Error) {
+            return Err(Problem::failed(
+                "backup.damaged",
+                format!("{} is damaged: nothing was restored, nothing has changed", self.set.id),
+            )
+            .mend("choose another: cargo xtask backup list")
+            .into());
+        }
+        Ok(())
+    }
+
+    fn refuse_other_kind(&self, item: &Item) -> Result<()> {
+        let was_offline = item.record.image == item.service.offline_image;
+        if was_offline == self.stack.is_offline(item.service) {
+            return Ok(());
+        }
+        let variable = self.stack.compose.image_variable(&item.service.name)?;
+        Err(Problem::failed(
+            "restore.other-kind",
+            format!(
+                "{} of the set was made by {}, and must not be opened by {}",
+                item.service.name, item.record.image, item.image
+            ),
+        )
+        .mend(format!(
+            "put {variable}={} into {}",
+            item.record.image,
+            self.stack.env.path().display()
+        ))
+        .into())
+    }
+
+    /// The names in `.env` count for an empty data directory only, so the data must have them.
+    fn refuse_other_user(&self, item: &Item) -> Result<()> {
+        let Facts::Postgres(facts) = &item.record.facts else { return Ok(()) };
+        let databases: Vec<_> =
+            facts.databases.iter().map(|database| database.name.as_str()).collect();
+        for (variable, there) in [("POSTGRES_USER", vec![&*facts.user]), ("POSTGRES_DB", databases)]
+        {
+            let today = self.stack.env.get(variable).unwrap_or_default();
+            if !there.contains(&today.as_str()) {
+                let file = self.stack.env.path().display();
+                return Err(Problem::failed(
+                    "restore.other-user",
+                    format!("{variable} is `{today}` in {file}, which the set does not have"),
+                )
+                .mend(format!("put {variable}={} into it", there.join(" or ")))
+                .into());
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_full_disk(&self, items: &[Item]) -> Result<()> {
+        let contents: u64 = items.iter().map(|item| item.object.content_bytes).sum();
+        let needed = (contents as f64 * ROOM) as u64;
+        let space = disk::space(&self.stack.data_dir())?;
+        if space.available >= needed {
+            return Ok(());
+        }
+        Err(Problem::failed(
+            "restore.disk-low",
+            format!(
+                "{} has {} left, and the new data needs {} beside the old",
+                space.at.display(),
+                Bytes(space.available),
+                Bytes(needed)
+            ),
+        )
+        .mend("make room; or drop what an earlier restore keeps: cargo xtask backup restore --drop")
+        .into())
+    }
+}
+
+/// A directory that is a file system of its own cannot be renamed.
+fn refuse_mount_point(stack: &Stack, data: &DataDirectory) -> Result<()> {
+    let device = |path: &Path| std::fs::symlink_metadata(path).map(|facts| facts.dev()).ok();
+    let path = stack.data_path(data);
+    match (device(&path), device(&stack.data_dir())) {
+        (Some(inner), Some(outer)) if inner != outer => Err(Problem::failed(
+            "restore.mount-point",
+            format!(
+                "{} is a file system of its own, so it cannot be exchanged for another directory",
+                path.display()
+            ),
+        )
+        .mend("unpack the set with --to DIR, and copy by hand while the stack is down")
+        .into()),
+        _ => Ok(()),
+    }
+}

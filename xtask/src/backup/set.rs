@@ -1,0 +1,214 @@
+//! A set: one backup of one stack, described by a manifest whose digest stands in its name.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::source::Facts;
+use crate::host::files::write_atomically;
+use crate::report::finding::Problem;
+
+/// What a manifest calls itself. A later xtask that writes another one still reads this.
+pub const SCHEMA: &str = "case-interview.backup-set/v1";
+/// The mode of everything that holds data or secrets.
+pub const PRIVATE: u32 = 0o600;
+
+/// A set that was read and whose digest is right.
+#[derive(Debug, Clone)]
+pub struct Set {
+    /// `<UTC time>-<project>-<stack>`.
+    pub id: String,
+    /// Where its manifest lies.
+    pub path: PathBuf,
+    /// What it says.
+    pub manifest: Manifest,
+}
+
+/// What a set holds and what it was made from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The compose project.
+    pub project: String,
+    /// The stack.
+    pub stack: String,
+    /// When it was begun: what was committed before is in it.
+    pub started: Timestamp,
+    /// When its last object was written.
+    pub finished: Timestamp,
+    /// Public keys that its objects are encrypted to; none where they are not.
+    pub recipients: Vec<String>,
+    /// The services in it.
+    pub services: Vec<ServiceRecord>,
+    /// Its objects.
+    pub objects: Vec<ObjectRecord>,
+}
+
+/// A service as it was.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ServiceRecord {
+    /// Its name.
+    pub name: String,
+    /// The image reference that it ran on.
+    pub image: String,
+    /// That image's id.
+    pub image_id: String,
+    /// Under which registries know it; none where it was built here.
+    pub image_digests: Vec<String>,
+    /// Its data directory below `DATA_DIR`.
+    pub data: String,
+    /// Bytes of memory that it might use; 0 for any number.
+    pub memory_limit: u64,
+    /// What its server said of its data.
+    pub facts: Facts,
+}
+
+/// What an object holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Content {
+    /// A tar archive of the service's data directory.
+    Data,
+    /// A database in PostgreSQL's custom format, or SQL.
+    Dump,
+    /// A tar archive of the stack's files.
+    Configuration,
+}
+
+impl Content {
+    /// Whether it is a tar archive.
+    pub fn is_archive(self) -> bool {
+        self != Self::Dump
+    }
+}
+
+/// An object as it was written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObjectRecord {
+    /// The service, or `configuration`.
+    pub service: String,
+    /// What it holds.
+    pub content: Content,
+    /// Its path in the backup folder.
+    pub path: String,
+    /// Of the file.
+    pub sha256: String,
+    /// Of the file.
+    pub bytes: u64,
+    /// Before compression.
+    pub content_bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl Set {
+    /// Reads the manifest at `path`.
+    ///
+    /// # Errors
+    /// When it cannot be read, is not what its name says, or makes no sense.
+    pub fn load(path: &Path) -> Result<Self> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let parts = name.strip_suffix(".json").and_then(|name| name.rsplit_once('.'));
+        let (id, digest) = parts.context("its name is not <set>.<sha256>.json")?;
+        let bytes = fs::read(path).context("reading it")?;
+        ensure!(sha256(&bytes) == digest, "its SHA-256 is not the one in its name");
+        let manifest: Manifest = serde_json::from_slice(&bytes).context("making sense of it")?;
+        ensure!(manifest.schema == SCHEMA, "its schema is `{}`, not {SCHEMA}", manifest.schema);
+        ensure!(id == manifest.id(), "it is the manifest of {}", manifest.id());
+        for object in &manifest.objects {
+            ensure!(is_object_path(&object.path), "its object `{}` leads outside", object.path);
+        }
+        Ok(Self { id: id.to_owned(), path: path.to_owned(), manifest })
+    }
+
+    /// Its objects of `service`.
+    pub fn objects<'a>(&'a self, service: &'a str) -> impl Iterator<Item = &'a ObjectRecord> {
+        self.manifest.objects.iter().filter(move |object| object.service == service)
+    }
+
+    /// The record of `service`.
+    ///
+    /// # Errors
+    /// A problem that lists what it holds.
+    pub fn service(&self, service: &str) -> Result<&ServiceRecord> {
+        self.manifest.services.iter().find(|record| record.name == service).ok_or_else(|| {
+            let names: Vec<_> =
+                self.manifest.services.iter().map(|service| service.name.as_str()).collect();
+            Problem::usage("set.no-service", format!("{} holds no {service}", self.id))
+                .mend(format!("it holds: {}", names.join(", ")))
+                .into()
+        })
+    }
+
+    /// Bytes of all its objects.
+    pub fn bytes(&self) -> u64 {
+        self.manifest.objects.iter().map(|object| object.bytes).sum()
+    }
+}
+
+impl Manifest {
+    /// The set's id.
+    pub fn id(&self) -> String {
+        format!("{}-{}-{}", stamp(self.started), self.project, self.stack)
+    }
+
+    /// Writes it into `folder`: this is what makes the set.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn commit(self, folder: &Path) -> Result<Set> {
+        let mut text = serde_json::to_string_pretty(&self).context("writing the manifest")?;
+        text.push('\n');
+        let id = self.id();
+        let path = folder.join(format!("{id}.{}.json", sha256(text.as_bytes())));
+        write_atomically(&path, text.as_bytes(), PRIVATE)?;
+        Ok(Set { id, path, manifest: self })
+    }
+}
+
+/// `20261123T131500Z`.
+pub fn stamp(time: Timestamp) -> String {
+    time.strftime("%Y%m%dT%H%M%SZ").to_string()
+}
+
+/// In hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// As [`sha256`].
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// `objects/<service>/<file>`, nothing else.
+fn is_object_path(path: &str) -> bool {
+    let parts: Vec<_> = path.split('/').collect();
+    parts.len() == 3
+        && parts[0] == "objects"
+        && parts.iter().all(|part| !part.is_empty() && !part.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_lies_in_a_folder_of_its_service() {
+        for (path, fits) in [
+            ("objects/postgres/a.tar.zst", true),
+            ("objects/../a", false),
+            ("objects/postgres/../../etc/passwd", false),
+            ("/objects/postgres/a", false),
+            ("state/x/y", false),
+            ("objects/postgres/.a.partial", false),
+        ] {
+            assert_eq!(is_object_path(path), fits, "{path}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Where objects come from: one module a method, named in stacks.toml for each service.
+//!
+//! A source knows its server: what makes its data consistent while it runs, what to ask it so that
+//! a restore can be told from a good one, and how its data becomes a server again.
+
+pub mod postgres;
+pub mod redis;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::config::Config;
+use super::set::Content;
+use crate::docker::container::Container;
+use crate::docker::docker;
+use crate::docker::helper::Helper;
+use crate::process::{Cmd, Output};
+use crate::report::finding::{Finding, Problem};
+use crate::stack::Stack;
+use crate::stack::manifest::{BackupMethod, Service};
+
+/// A running service that is to be backed up.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Its stack.
+    pub stack: &'a Stack,
+    /// Its entry in stacks.toml.
+    pub service: &'a Service,
+    /// Its container.
+    pub container: &'a Container,
+    /// How backups are made.
+    pub config: &'a Config,
+    /// Whether dumps are wanted too.
+    pub logical: bool,
+}
+
+/// Bytes that become one object.
+#[derive(Debug)]
+pub struct Stream {
+    /// What it holds, in the object's name.
+    pub name: String,
+    /// What kind that is.
+    pub content: Content,
+    /// Bytes that will come, roughly.
+    pub estimate: u64,
+    /// The container that writes them.
+    pub helper: Helper,
+    /// What it runs; the bytes are its stdout.
+    pub script: &'static str,
+    /// The script's arguments.
+    pub args: Vec<String>,
+    /// The script's stdin.
+    pub input: Option<Vec<u8>>,
+}
+
+/// What a server said of its data: at the backup into the manifest, and again at each drill.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "kebab-case")]
+pub enum Facts {
+    /// Of PostgreSQL.
+    Postgres(postgres::Facts),
+    /// Of Redis.
+    Redis(redis::Facts),
+}
+
+/// A server that is started on restored data alone, to finish it or to question it.
+#[derive(Debug)]
+pub struct Server {
+    /// What runs, with the data directory at `/data`.
+    pub script: &'static str,
+    /// The script's arguments.
+    pub args: Vec<String>,
+    /// Options of `docker run`, each with its value.
+    pub options: Vec<(&'static str, String)>,
+    /// What asks it.
+    pub client: &'static str,
+}
+
+/// How closely a restored server is questioned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Nobody else has changed it: everything is compared.
+    Untouched,
+    /// Its users are at work again: only what they cannot have changed.
+    Live,
+}
+
+impl Facts {
+    /// The server's version.
+    pub fn version(&self) -> &str {
+        match self {
+            Self::Postgres(facts) => &facts.version,
+            Self::Redis(facts) => &facts.version,
+        }
+    }
+
+    /// Why `image` could not open the data; `None` where it can.
+    ///
+    /// # Errors
+    /// When the image cannot be asked.
+    pub fn refused_by(&self, stack: &Stack, image: &str) -> Result<Option<Problem>> {
+        match self {
+            Self::Postgres(facts) => facts.refused_by(stack, image),
+            Self::Redis(_) => Ok(None),
+        }
+    }
+
+    /// The server for restored data.
+    pub fn server(&self) -> Server {
+        match self {
+            Self::Postgres(facts) => facts.server(),
+            Self::Redis(_) => redis::server(),
+        }
+    }
+
+    /// Whether it answers and has read its data.
+    pub fn is_ready(&self, client: Client) -> bool {
+        match self {
+            Self::Postgres(_) => postgres::Server { client }.is_ready(),
+            Self::Redis(_) => redis::Server { client }.is_ready(),
+        }
+    }
+
+    /// Makes the restored data fit for today's `.env`.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn adapt(&self, stack: &Stack, service: &Service, client: Client) -> Result<()> {
+        match self {
+            Self::Postgres(_) => postgres::Server { client }.set_password(stack, service),
+            Self::Redis(_) => redis::Server { client }.adapt(stack),
+        }
+    }
+
+    /// Reads everything that is there, which takes its time; nothing where opening it has done so.
+    ///
+    /// # Errors
+    /// When the server cannot be asked; damage is a finding.
+    pub fn look_through(&self, client: Client) -> Result<Option<Finding>> {
+        match self {
+            Self::Postgres(_) => postgres::Server { client }.check_tables().map(Some),
+            Self::Redis(_) => Ok(None),
+        }
+    }
+
+    /// Compares what a restored server says with this.
+    ///
+    /// # Errors
+    /// When it does not answer; a difference is a finding.
+    pub fn compare(&self, client: Client, scope: Scope) -> Result<Vec<Finding>> {
+        match self {
+            Self::Postgres(facts) => facts.compare(&postgres::Server { client }, scope),
+            Self::Redis(facts) => facts.compare(&redis::Server { client }, scope),
+        }
+    }
+}
+
+/// The backup of one service: asked for its streams, begun, streamed, finished.
+pub trait Source {
+    /// What will be streamed. Changes nothing.
+    ///
+    /// # Errors
+    /// When the server does not answer, or has data that this method would not get.
+    fn streams(&self) -> Result<Vec<Stream>>;
+
+    /// Makes the data ready to be streamed, and notes what is there.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    fn begin(&mut self) -> Result<()>;
+
+    /// Notes what is there now. `said` holds what each stream's helper wrote beside the data.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    fn finish(&mut self, said: &[Output]) -> Result<Facts>;
+}
+
+/// The source for the service's method.
+pub fn open<'a>(subject: Subject<'a>, method: BackupMethod) -> Box<dyn Source + 'a> {
+    match method {
+        BackupMethod::Postgres => Box::new(postgres::Backup::new(subject)),
+        BackupMethod::Redis => Box::new(redis::Backup::new(subject)),
+    }
+}
+
+/// A way to ask a server: its own client, inside its container.
+#[derive(Debug, Clone, Copy)]
+pub struct Client<'a> {
+    /// The container.
+    pub id: &'a str,
+    /// What the shell inside runs; `"$@"` are the arguments.
+    pub script: &'static str,
+}
+
+impl Client<'_> {
+    /// The command that asks, with `input` on its stdin.
+    pub fn cmd(&self, args: &[&str], input: &str) -> Cmd {
+        docker()
+            .args(["exec", "--interactive", self.id, "sh", "-euc", self.script, "sh"])
+            .args(args)
+            .stdin(input)
+    }
+
+    /// What it answers.
+    ///
+    /// # Errors
+    /// When it ends with another status than 0.
+    pub fn ask(&self, args: &[&str], input: &str) -> Result<String> {
+        self.cmd(args, input).read()
+    }
+}

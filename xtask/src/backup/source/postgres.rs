@@ -1,0 +1,368 @@
+//! PostgreSQL: a physical base backup with the write-ahead log that it needs, and dumps on request.
+
+mod questions;
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use super::{Client, Source, Stream, Subject};
+use crate::backup::set::{Content, sha256};
+use crate::docker::helper::Helper;
+use crate::host::user;
+use crate::process::Output;
+use crate::report::finding::Problem;
+use crate::report::units::Bytes;
+
+/// Over TCP: it works the same in the stack's container, in a helper beside it and in a drill.
+pub const CLIENT: &str = r#"export PGPASSWORD="${POSTGRES_PASSWORD-}"; exec psql --no-psqlrc --host 127.0.0.1 --username "$POSTGRES_USER" --no-password --quiet --no-align --tuples-only --set ON_ERROR_STOP=1 "$@""#;
+
+/// Bytes of its log that a base backup holds at least.
+const LOG: u64 = 32 << 20;
+/// The answer to a question about a large database may take its time.
+const ANSWER: Duration = Duration::from_secs(600);
+
+/// One tar stream with the write-ahead log at its end. psql holds a temporary replication slot
+/// meanwhile, so that no part of that log is recycled under load; the slot goes with the session,
+/// also when everything is killed.
+const BASE_BACKUP: &str = r#"
+IFS= read -r PGPASSWORD || :
+export PGPASSWORD PGHOST=127.0.0.1 PGUSER="$1" PGDATABASE=postgres
+psql --no-psqlrc --no-password --quiet --output /dev/null --set ON_ERROR_STOP=1 <<END
+SELECT pg_create_physical_replication_slot('$2', true, true);
+\! pg_basebackup --pgdata - --format tar --wal-method fetch --checkpoint fast --label xtask --no-password --verbose; echo \$? >/tmp/status
+END
+exit "$(cat /tmp/status)""#;
+
+const DUMP: &str = r#"
+IFS= read -r PGPASSWORD || :
+export PGPASSWORD PGHOST=127.0.0.1 PGUSER="$1"
+exec pg_dump --no-password --format custom --compress 0 --dbname "$2""#;
+
+/// Roles and tablespaces, which belong to no database.
+const GLOBALS: &str = r#"
+IFS= read -r PGPASSWORD || :
+export PGPASSWORD PGHOST=127.0.0.1 PGUSER="$1"
+exec pg_dumpall --no-password --globals-only"#;
+
+/// What the server said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Such as `14.1`.
+    pub version: String,
+    /// Such as 14; another one cannot open the data.
+    pub major: u32,
+    /// The superuser that asked.
+    pub user: String,
+    /// What initdb gave the cluster.
+    pub system_identifier: String,
+    /// Where its log stood when the backup began: everything committed by then is in it.
+    pub begin_lsn: String,
+    /// Where the backup ended; a server restored from it has come at least so far.
+    pub end_lsn: String,
+    /// `shared_preload_libraries`.
+    pub preload: String,
+    /// The databases that can be connected to.
+    pub databases: Vec<Database>,
+}
+
+/// A database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Database {
+    /// Its name.
+    pub name: String,
+    /// Its permanent tables.
+    pub tables: Vec<Table>,
+}
+
+/// A table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Schema and name, quoted as SQL wants it.
+    pub name: String,
+    /// On disk.
+    pub bytes: u64,
+    /// The fewest and the most rows that a restored table can have, where they were counted.
+    pub rows: Option<(u64, u64)>,
+}
+
+/// What one look at a table told.
+#[derive(Debug, Clone, Deserialize)]
+struct Look {
+    name: String,
+    bytes: u64,
+    inserted: u64,
+    deleted: u64,
+    file: u64,
+    #[serde(skip)]
+    rows: Option<u64>,
+}
+
+/// A cluster as it was at one time.
+type Looks = Vec<(String, Vec<Look>)>;
+
+/// The backup of one server.
+pub struct Backup<'a> {
+    subject: Subject<'a>,
+    before: Looks,
+    begin_lsn: String,
+}
+
+/// What one question about the whole server tells.
+#[derive(Debug, Clone, Deserialize)]
+pub struct State {
+    version: String,
+    major: u32,
+    user: String,
+    system_identifier: String,
+    /// Where its log stands.
+    pub lsn: String,
+    preload: String,
+    tablespaces: u64,
+    bytes: u64,
+    /// Whether it still replays its log.
+    pub in_recovery: bool,
+    /// The databases that can be connected to.
+    pub databases: Vec<String>,
+}
+
+impl<'a> Backup<'a> {
+    /// Of this one.
+    pub fn new(subject: Subject<'a>) -> Self {
+        Self { subject, before: Looks::new(), begin_lsn: String::new() }
+    }
+
+    fn server(&self) -> Server<'a> {
+        Server { client: Client { id: &self.subject.container.id, script: CLIENT } }
+    }
+
+    fn helper(&self) -> Helper {
+        let Subject { stack, container, .. } = self.subject;
+        Helper::new(&stack.project(), &container.image)
+            .beside(&container.id)
+            .user(user::owner())
+            .option("--tmpfs", "/tmp:size=16m,mode=1777")
+    }
+
+    fn stream(&self, name: &str, content: Content, script: &'static str, user: &str) -> Stream {
+        let password = self.subject.stack.env.get("POSTGRES_PASSWORD").unwrap_or_default();
+        Stream {
+            name: name.to_owned(),
+            content,
+            estimate: 0,
+            helper: self.helper(),
+            script,
+            args: vec![user.to_owned()],
+            input: Some(format!("{password}\n").into_bytes()),
+        }
+    }
+}
+
+impl Source for Backup<'_> {
+    fn streams(&self) -> Result<Vec<Stream>> {
+        let server = self.server();
+        let state = server.state()?;
+        refuse_tablespaces(&state)?;
+        let mut data = self.stream("data", Content::Data, BASE_BACKUP, &state.user);
+        data.estimate = state.bytes + LOG;
+        data.args.push(format!("xtask_{}", std::process::id()));
+        let mut streams = vec![data];
+        if self.subject.logical {
+            streams.push(self.stream("globals.sql", Content::Dump, GLOBALS, &state.user));
+            for database in &state.databases {
+                let name = format!("dump-{}", plain(database));
+                let mut dump = self.stream(&name, Content::Dump, DUMP, &state.user);
+                let size = "SELECT pg_database_size(current_database())";
+                dump.estimate = server.one(database, size)?.parse().unwrap_or(0);
+                dump.args.push(database.clone());
+                streams.push(dump);
+            }
+        }
+        Ok(streams)
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        let server = self.server();
+        let state = server.state()?;
+        self.before = server.look(&state.databases, self.subject.config.count_rows_below)?;
+        self.begin_lsn = state.lsn;
+        Ok(())
+    }
+
+    fn finish(&mut self, said: &[Output]) -> Result<super::Facts> {
+        let server = self.server();
+        let state = server.state()?;
+        let after = server.look(&state.databases, self.subject.config.count_rows_below)?;
+        let end_lsn = said.iter().find_map(|output| end_point(&output.stderr));
+        Ok(super::Facts::Postgres(Facts {
+            version: state.version,
+            major: state.major,
+            user: state.user,
+            system_identifier: state.system_identifier,
+            begin_lsn: std::mem::take(&mut self.begin_lsn),
+            end_lsn: end_lsn.context("pg_basebackup did not say where it ended")?,
+            preload: state.preload,
+            databases: merged(std::mem::take(&mut self.before), after),
+        }))
+    }
+}
+
+fn refuse_tablespaces(state: &State) -> Result<()> {
+    let count = state.tablespaces;
+    if count == 0 {
+        return Ok(());
+    }
+    Err(Problem::failed(
+        "backup.tablespaces",
+        format!(
+            "postgres has {count} tablespace(s) of its own, which lie outside its data directory"
+        ),
+    )
+    .mend("move their tables: ALTER TABLE … SET TABLESPACE pg_default; then DROP TABLESPACE")
+    .into())
+}
+
+/// `pg_basebackup: write-ahead log end point: 0/3000100`.
+fn end_point(stderr: &str) -> Option<String> {
+    let line = stderr.lines().find(|line| line.contains("write-ahead log end point: "))?;
+    line.rsplit(' ').next().map(str::to_owned)
+}
+
+/// A database's name as part of a file's.
+fn plain(name: &str) -> String {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let plain: String = name.chars().map(|c| if fits(c) { c } else { '_' }).collect();
+    // Two names must not become one.
+    if plain == name { plain } else { format!("{plain}-{}", &sha256(name.as_bytes())[..8]) }
+}
+
+/// What a restored server may have, given what was there just before and just after: rows that
+/// came or went meanwhile may be in it or not.
+fn merged(before: Looks, after: Looks) -> Vec<Database> {
+    let mut databases = Vec::new();
+    for (name, looks) in before {
+        // What was dropped meanwhile may be in the backup or not: nothing can be said of it.
+        let Some((_, later)) = after.iter().find(|(other, _)| *other == name) else { continue };
+        let tables = looks.into_iter().filter_map(|look| {
+            let later = later.iter().find(|other| other.name == look.name)?;
+            let bytes = look.bytes.min(later.bytes);
+            Some(Table { bytes, rows: bounds(&look, later), name: look.name })
+        });
+        databases.push(Database { tables: tables.collect(), name });
+    }
+    databases
+}
+
+fn bounds(before: &Look, after: &Look) -> Option<(u64, u64)> {
+    let (first, last) = (before.rows?, after.rows?);
+    let inserted = after.inserted.saturating_sub(before.inserted);
+    let deleted = after.deleted.saturating_sub(before.deleted);
+    // Another file: it was truncated or rewritten.
+    let rewritten = before.file != after.file;
+    let fewest = if rewritten { 0 } else { first.min(last).saturating_sub(deleted) };
+    Some((fewest, first.max(last).saturating_add(inserted)))
+}
+
+/// A server that answers [`CLIENT`].
+pub struct Server<'a> {
+    /// Its client.
+    pub client: Client<'a>,
+}
+
+impl Server<'_> {
+    /// The one value that `sql` gives.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn one(&self, database: &str, sql: &str) -> Result<String> {
+        self.client.cmd(&["--dbname", database, "--file", "-"], sql).time_limit(ANSWER).read()
+    }
+
+    /// What there is to know of the whole server.
+    ///
+    /// # Errors
+    /// As [`Server::one`].
+    pub fn state(&self) -> Result<State> {
+        const STATE: &str = "SELECT json_build_object(
+            'version', current_setting('server_version'),
+            'major', current_setting('server_version_num')::int / 10000,
+            'user', current_user,
+            'system_identifier', (SELECT system_identifier::text FROM pg_control_system()),
+            'lsn', CASE WHEN pg_is_in_recovery() THEN '0/0' ELSE pg_current_wal_lsn()::text END,
+            'preload', current_setting('shared_preload_libraries'),
+            'tablespaces', (SELECT count(*) FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')),
+            'bytes', (SELECT sum(pg_database_size(oid)) FROM pg_database),
+            'in_recovery', pg_is_in_recovery(),
+            'databases', (SELECT json_agg(datname ORDER BY datname) FROM pg_database WHERE datallowconn AND NOT datistemplate))";
+        serde_json::from_str(&self.one("postgres", STATE)?).context("reading the server's state")
+    }
+
+    fn look(&self, databases: &[String], count_below: Bytes) -> Result<Looks> {
+        let mut looks = Looks::new();
+        for database in databases {
+            looks.push((database.clone(), self.tables(database, count_below)?));
+        }
+        Ok(looks)
+    }
+
+    /// The permanent tables, partitions among them, with their rows where they are small enough.
+    fn tables(&self, database: &str, count_below: Bytes) -> Result<Vec<Look>> {
+        const TABLES: &str = "SELECT coalesce(json_agg(json_build_object(
+            'name', format('%I.%I', n.nspname, c.relname), 'bytes', pg_table_size(c.oid),
+            'inserted', pg_stat_get_tuples_inserted(c.oid), 'deleted', pg_stat_get_tuples_deleted(c.oid),
+            'file', pg_relation_filenode(c.oid)::bigint) ORDER BY c.oid), '[]')
+            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND pg_relation_filenode(c.oid) IS NOT NULL
+            AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'";
+        let mut tables: Vec<Look> = serde_json::from_str(&self.one(database, TABLES)?)
+            .with_context(|| format!("reading the tables of {database}"))?;
+        let small: Vec<_> =
+            tables.iter_mut().filter(|table| table.bytes <= count_below.0).collect();
+        if small.is_empty() {
+            return Ok(tables);
+        }
+        let counts: Vec<_> = small
+            .iter()
+            .enumerate()
+            .map(|(at, table)| format!("SELECT {at} AS at, count(*) AS n FROM {}", table.name))
+            .collect();
+        let sql = format!(
+            "SET lock_timeout = '5s'; SELECT json_agg(n ORDER BY at) FROM ({}) AS counts",
+            counts.join(" UNION ALL ")
+        );
+        // A table that is locked or dropped meanwhile leaves them uncounted, and is no failure.
+        let counted: Vec<u64> = self
+            .one(database, &sql)
+            .ok()
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default();
+        for (table, rows) in small.into_iter().zip(counted) {
+            table.rows = Some(rows);
+        }
+        Ok(tables)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(rows: u64, inserted: u64, deleted: u64, file: u64) -> Look {
+        Look { name: "t".to_owned(), bytes: 1, inserted, deleted, file, rows: Some(rows) }
+    }
+
+    #[test]
+    fn rows_that_came_or_went_meanwhile_may_be_there_or_not() {
+        assert_eq!(bounds(&look(5, 5, 0, 1), &look(5, 5, 0, 1)), Some((5, 5)));
+        assert_eq!(bounds(&look(5, 5, 0, 1), &look(9, 9, 0, 1)), Some((5, 13)));
+        assert_eq!(bounds(&look(5, 5, 0, 1), &look(5, 105, 100, 1)), Some((0, 105)));
+        assert_eq!(bounds(&look(50, 5, 0, 1), &look(0, 5, 0, 2)), Some((0, 50)), "truncated");
+    }
+
+    #[test]
+    fn the_end_of_a_base_backup_is_read_from_what_it_says() {
+        let said = "pg_basebackup: checkpoint completed\npg_basebackup: write-ahead log end point: 0/2000100\npg_basebackup: done\n";
+        assert_eq!(end_point(said).as_deref(), Some("0/2000100"));
+    }
+}

@@ -1,0 +1,208 @@
+//! What a restored PostgreSQL is asked, and how it is started alone.
+
+use anyhow::{Context as _, Result};
+
+use super::super::{Scope, Server as Spec};
+use super::{ANSWER, CLIENT, Database, Facts, Server};
+use crate::docker::helper::Helper;
+use crate::report::finding::{Finding, Problem};
+use crate::report::units::Bytes;
+use crate::stack::Stack;
+use crate::stack::manifest::Service;
+
+/// Whatever the restored configuration says: nobody from outside, nothing to outside, no job, no
+/// password in the log or among the statistics.
+const SERVE: &str = r#"
+printf 'local all all trust\nhost all all 127.0.0.1/32 trust\n' >/tmp/hba.conf
+exec postgres -D /data -c hba_file=/tmp/hba.conf -c listen_addresses=127.0.0.1 -c port=5432 -c ssl=off \
+    -c unix_socket_directories=/tmp -c shared_preload_libraries="$1" -c shared_buffers=64MB \
+    -c archive_mode=off -c max_logical_replication_workers=0 -c autovacuum=off \
+    -c logging_collector=off -c log_destination=stderr -c log_statement=none \
+    -c log_min_error_statement=panic -c pg_stat_statements.track_utility=off"#;
+
+/// Libraries whose background workers would act on what they find in the data.
+const WORKERS: [&str; 2] = ["pg_cron", "pg_net"];
+
+/// Every table and index of every database; where the program is missing, every row is read.
+const CHECK_TABLES: &str = r#"
+export PGUSER="$POSTGRES_USER" PGHOST=127.0.0.1
+if command -v pg_amcheck >/dev/null; then
+    exec pg_amcheck --all --install-missing --no-password
+else
+    exec pg_dumpall --no-password >/dev/null
+fi"#;
+
+impl Facts {
+    pub(in super::super) fn refused_by(
+        &self,
+        stack: &Stack,
+        image: &str,
+    ) -> Result<Option<Problem>> {
+        let said = Helper::new(&stack.project(), image)
+            .cmd("exec postgres --version", &[])
+            .read()
+            .with_context(|| format!("asking {image} for its version"))?;
+        let digits = |part: &str| part.split('.').next()?.parse::<u32>().ok();
+        let major = said.split_whitespace().find_map(digits);
+        if major == Some(self.major) {
+            return Ok(None);
+        }
+        let problem = Problem::failed(
+            "restore.other-version",
+            format!(
+                "the set is of PostgreSQL {}, and {image} is `{said}`, which cannot open its data",
+                self.version
+            ),
+        );
+        Ok(Some(problem.mend(format!(
+            "choose an image of PostgreSQL {} (POSTGRES_IMAGE in .env); or take a dump of the set (backup --logical) by hand: docs/backup-and-restore.md",
+            self.major
+        ))))
+    }
+
+    pub(in super::super) fn server(&self) -> Spec {
+        let is_quiet = |name: &&str| !name.is_empty() && !WORKERS.contains(name);
+        let preload: Vec<_> = self.preload.split(',').map(str::trim).filter(is_quiet).collect();
+        Spec {
+            script: SERVE,
+            args: vec![preload.join(",")],
+            options: vec![
+                ("--env", format!("POSTGRES_USER={}", self.user)),
+                ("--tmpfs", "/tmp:size=256m,mode=1777".to_owned()),
+                ("--shm-size", "256m".to_owned()),
+                ("--stop-signal", "SIGINT".to_owned()),
+            ],
+            client: CLIENT,
+        }
+    }
+
+    pub(in super::super) fn compare(&self, server: &Server, scope: Scope) -> Result<Vec<Finding>> {
+        let state = server.state()?;
+        let mut findings = vec![if state.in_recovery {
+            Finding::error("drill.recovery", "it is still in recovery")
+        } else if position(&state.lsn) < position(&self.end_lsn) {
+            Finding::error(
+                "drill.recovery",
+                format!("its log ends at {}, before the backup's end {}", state.lsn, self.end_lsn),
+            )
+        } else {
+            Finding::ok(
+                "drill.recovery",
+                format!("recovered to {}, past {}", state.lsn, self.end_lsn),
+            )
+        }];
+        if state.system_identifier != self.system_identifier {
+            findings.push(Finding::error("drill.identity", "it is another cluster"));
+        }
+        let mut tables = 0;
+        for database in &self.databases {
+            tables += database.tables.len();
+            if state.databases.contains(&database.name) {
+                findings.extend(database.compare(server, scope)?);
+            } else {
+                let missing = format!("database {} is missing", database.name);
+                findings.push(Finding::error("drill.databases", missing));
+            }
+        }
+        if findings.len() == 1 {
+            let count = self.databases.len();
+            let found = format!("{count} databases and {tables} tables are there, with their rows");
+            findings.push(Finding::ok("drill.databases", found));
+        }
+        Ok(findings)
+    }
+}
+
+impl Database {
+    fn compare(&self, server: &Server, scope: Scope) -> Result<Vec<Finding>> {
+        let largest = self.tables.iter().filter(|table| table.rows.is_some());
+        let largest = largest.map(|table| table.bytes).max().unwrap_or(0);
+        // A restored table may be larger on disk than the smaller of two looks at the original.
+        let count_below =
+            if scope == Scope::Live { Bytes(0) } else { Bytes(2 * largest + (1 << 20)) };
+        let there = server.tables(&self.name, count_below)?;
+        let wrong = |found: String| Finding::error("drill.tables", found).about(self.name.as_str());
+        let mut findings = Vec::new();
+        for table in &self.tables {
+            let Some(look) = there.iter().find(|look| look.name == table.name) else {
+                findings.push(wrong(format!("table {} is missing", table.name)));
+                continue;
+            };
+            if scope == Scope::Live {
+                continue;
+            }
+            match (table.rows, look.rows) {
+                (Some((fewest, most)), Some(rows)) if !(fewest..=most).contains(&rows) => {
+                    let found = format!("{} has {rows} rows, not {fewest} to {most}", table.name);
+                    findings.push(wrong(found));
+                }
+                (Some(_), None) => {
+                    findings.push(wrong(format!("{} cannot be counted", table.name)))
+                }
+                (None, _) if look.bytes < table.bytes / 2 => findings.push(wrong(format!(
+                    "{} has {}, not {}",
+                    table.name,
+                    Bytes(look.bytes),
+                    Bytes(table.bytes)
+                ))),
+                _ => {}
+            }
+        }
+        Ok(findings)
+    }
+}
+
+impl Server<'_> {
+    pub(in super::super) fn is_ready(&self) -> bool {
+        self.one("postgres", "SELECT pg_is_in_recovery()").is_ok_and(|answer| answer == "f")
+    }
+
+    /// The password of today's `.env`.
+    pub(in super::super) fn set_password(&self, stack: &Stack, service: &Service) -> Result<()> {
+        let script = service.set_password.as_ref().context("stacks.toml has no `set_password`")?;
+        let variable = service.secrets.first().context("stacks.toml names no password")?;
+        let password = stack.env.get(variable).with_context(|| format!("{variable} is not set"))?;
+        let exec = crate::docker::docker().args(["exec", "--interactive", self.client.id]);
+        exec.args(["sh", "-euc", script]).stdin(password).run().context("setting the password")
+    }
+
+    /// Every table and index is looked through.
+    ///
+    /// # Errors
+    /// When it cannot be asked; damage is a finding.
+    pub fn check_tables(&self) -> Result<Finding> {
+        let check = super::Client { id: self.client.id, script: CHECK_TABLES };
+        let output = check.cmd(&[], "").time_limit(6 * ANSWER).output()?;
+        Ok(if output.success() {
+            Finding::ok("drill.tables-whole", "every table and index is whole (pg_amcheck)")
+        } else {
+            let said = [output.stdout, output.stderr].concat();
+            let first: Vec<_> = said.lines().take(3).collect();
+            Finding::error(
+                "drill.tables-whole",
+                format!("tables are damaged: {}", first.join("; ")),
+            )
+        })
+    }
+}
+
+/// `0/3000100` as a number.
+fn position(lsn: &str) -> u64 {
+    let parts = lsn.split_once('/');
+    parts
+        .and_then(|(high, low)| {
+            Some(u64::from_str_radix(high, 16).ok()? << 32 | u64::from_str_radix(low, 16).ok()?)
+        })
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_in_the_log_are_compared_as_numbers() {
+        assert!(position("0/9000028") < position("0/10000028"));
+        assert!(position("0/FFFFFFFF") < position("1/0"));
+    }
+}

@@ -1,0 +1,77 @@
+//! An archive's contents into a directory or volume, by `tar` in a container that can write there
+//! and nowhere else, as the files' future owner and with no rights but theirs.
+
+use std::io::Write;
+
+use anyhow::{Context as _, Result};
+
+use super::folder::Folder;
+use super::object::{self, Keys};
+use super::progress::Meter;
+use super::set::ObjectRecord;
+use crate::docker::helper::Helper;
+use crate::docker::transfer::{Incoming, Way};
+use crate::host::user::Owner;
+use crate::process::check_interrupted;
+use crate::report::Report;
+
+/// What follows the archive's end is read too, or its writer would fail.
+const UNPACK: &str = "umask 077; tar -x -f - -C /target; cat >/dev/null";
+
+/// Where an archive goes.
+#[derive(Debug)]
+pub struct Target<'a> {
+    /// The project whose helper does it.
+    pub project: &'a str,
+    /// An image with `tar`.
+    pub image: &'a str,
+    /// The directory or volume, which is empty.
+    pub place: &'a str,
+    /// Who owns it.
+    pub owner: Owner,
+}
+
+impl Target<'_> {
+    /// Unpacks `object`.
+    ///
+    /// # Errors
+    /// When the object is not what its manifest says, holds what may not be, or does not fit. What
+    /// has been unpacked by then is of no use.
+    pub fn unpack(
+        &self,
+        report: &Report,
+        folder: &Folder,
+        object: &ObjectRecord,
+        keys: &Keys,
+    ) -> Result<()> {
+        let way = Way::choose(&folder.state())?;
+        let helper =
+            Helper::new(self.project, self.image).user(self.owner).volume(self.place, "/target");
+        let mut helper = Incoming::start(&helper, UNPACK, &[], &way)?;
+        let what = format!("unpack {}", object.service);
+        let mut meter = Meter::new(report, what, object.content_bytes);
+        let mut written = 0;
+        let read = object::read(folder.path(), object, keys, &mut |bytes| {
+            helper.write_all(bytes).context("handing it over")?;
+            written += bytes.len() as u64;
+            meter.at(written);
+            Ok(())
+        });
+        let unpacked = helper.finish();
+        check_interrupted()?;
+        // What is wrong with the object comes first, then why tar ended early.
+        match (read, unpacked) {
+            (Err(error), Err(tar)) if is_broken_pipe(&error) => Err(tar),
+            (Err(error), _) => Err(error),
+            (Ok(()), unpacked) => unpacked.map(drop),
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,285 @@
+//! Is every object what its manifest says, and is there nothing else?
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::folder::{Damaged, Folder};
+use super::object::{self, Keys};
+use super::progress::Meter;
+use super::set::{ObjectRecord, PRIVATE, Set};
+use crate::host::files::{read_optional, write_atomically};
+use crate::process::check_interrupted;
+use crate::report::Report;
+use crate::report::finding::{Finding, Severity};
+use crate::report::units::Bytes;
+
+/// How closely it is looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Sizes only.
+    Quick,
+    /// Every byte of every file.
+    Full,
+    /// And every archive opened to its end.
+    Deep,
+}
+
+/// When an object was last verified, and how that ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// When.
+    pub at: Timestamp,
+    /// Whether it was opened to its end.
+    pub deep: bool,
+    /// What was wrong; nothing where it was right.
+    pub wrong: Option<String>,
+}
+
+/// By the object's path.
+pub type Record = BTreeMap<String, Verified>;
+
+/// The file is right, but without its key nobody knows what is in it.
+const NOT_OPENED: &str = "object.not-opened";
+
+fn record_path(folder: &Folder) -> std::path::PathBuf {
+    folder.state().join("verified.json")
+}
+
+/// What earlier verifies have recorded.
+///
+/// # Errors
+/// When the record is there but cannot be read.
+pub fn recorded(folder: &Folder) -> Result<Record> {
+    let path = record_path(folder);
+    match read_optional(&path)? {
+        // It can be made again by another verify.
+        Some(text) => Ok(serde_json::from_str(&text).unwrap_or_default()),
+        None => Ok(Record::new()),
+    }
+}
+
+/// When all objects of `set` had been verified; `None` where one has not, or was wrong.
+pub fn verified_at(set: &Set, record: &Record) -> Option<Timestamp> {
+    let times = set.manifest.objects.iter().map(|object| {
+        record.get(&object.path).filter(|verified| verified.wrong.is_none()).map(|done| done.at)
+    });
+    times.collect::<Option<Vec<_>>>()?.into_iter().min()
+}
+
+/// Whether the last look at one of its objects found it wrong.
+pub fn is_known_bad(set: &Set, record: &Record) -> bool {
+    set.manifest
+        .objects
+        .iter()
+        .any(|object| record.get(&object.path).is_some_and(|last| last.wrong.is_some()))
+}
+
+/// Looks at the objects of `sets` and records the outcome. An object that several sets name is
+/// looked at once.
+///
+/// # Errors
+/// When the record cannot be written or the user interrupts; what is wrong with an object is a
+/// finding.
+pub fn objects(
+    report: &Report,
+    folder: &Folder,
+    sets: &[Set],
+    depth: Depth,
+    keys: &Keys,
+) -> Result<Vec<Finding>> {
+    let all: BTreeMap<_, _> = sets
+        .iter()
+        .flat_map(|set| &set.manifest.objects)
+        .map(|object| ((&object.path, &object.sha256), object))
+        .collect();
+    let all: Vec<_> = all.into_values().collect();
+    let looks = look_at(report, folder, &all, depth, keys)?;
+    if depth != Depth::Quick {
+        let mut record = recorded(folder)?;
+        for (object, wrong) in all.iter().zip(&looks) {
+            let was_opened = wrong.as_ref().is_none_or(|finding| finding.id != NOT_OPENED);
+            let wrong = wrong.as_ref().filter(|_| was_opened).map(|finding| finding.found.clone());
+            let deep = depth == Depth::Deep && was_opened;
+            let verified = Verified { at: Timestamp::now(), deep, wrong };
+            record.insert(object.path.clone(), verified);
+        }
+        let present = folder.objects()?;
+        record.retain(|path, verified| present.contains(path) || verified.wrong.is_some());
+        let text = serde_json::to_string_pretty(&record).context("writing the record")?;
+        write_atomically(&record_path(folder), text.as_bytes(), PRIVATE)?;
+    }
+    let wrong: BTreeMap<_, _> = all
+        .iter()
+        .zip(looks)
+        .filter_map(|(object, finding)| Some((object.path.as_str(), finding?)))
+        .collect();
+    Ok(sets.iter().flat_map(|set| findings(set, &wrong, depth)).collect())
+}
+
+fn findings(set: &Set, wrong: &BTreeMap<&str, Finding>, depth: Depth) -> Vec<Finding> {
+    let of_set: Vec<_> = set
+        .manifest
+        .objects
+        .iter()
+        .filter_map(|object| wrong.get(object.path.as_str()))
+        .map(|finding| finding.clone().about(&set.id))
+        .collect();
+    if of_set.iter().any(|finding| finding.severity == Severity::Error) || !of_set.is_empty() {
+        return of_set;
+    }
+    let count = set.manifest.objects.len();
+    let how = match depth {
+        Depth::Quick => "have their size (not read)",
+        Depth::Full => "are what the manifest says",
+        Depth::Deep => "are what the manifest says and open to their end",
+    };
+    vec![
+        Finding::ok("set.verified", format!("{count} objects, {}, {how}", Bytes(set.bytes())))
+            .about(&set.id),
+    ]
+}
+
+/// Side by side; the result is in the order of `objects`.
+fn look_at(
+    report: &Report,
+    folder: &Folder,
+    objects: &[&ObjectRecord],
+    depth: Depth,
+    keys: &Keys,
+) -> Result<Vec<Option<Finding>>> {
+    let (next, bytes) = (AtomicUsize::new(0), AtomicU64::new(0));
+    let results = Mutex::new(vec![None; objects.len()]);
+    let expected = match depth {
+        Depth::Quick => 0,
+        Depth::Full => objects.iter().map(|object| object.bytes).sum(),
+        Depth::Deep => objects.iter().map(|object| object.content_bytes).sum(),
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(objects.len());
+    std::thread::scope(|scope| -> Result<()> {
+        let work = || {
+            while let Some(at) = Some(next.fetch_add(1, Ordering::Relaxed))
+                && let Some(object) = objects.get(at)
+                && check_interrupted().is_ok()
+            {
+                let found = look(folder, object, depth, keys, &|read| {
+                    bytes.fetch_add(read, Ordering::Relaxed);
+                });
+                results.lock().unwrap_or_else(PoisonError::into_inner)[at] = found;
+            }
+        };
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let mut meter = Meter::new(report, "verify", expected);
+        while workers.iter().any(|worker| !worker.is_finished()) {
+            meter.at(bytes.load(Ordering::Relaxed));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        for worker in workers {
+            worker.join().map_err(|_| anyhow::anyhow!("a verifying thread panicked"))?;
+        }
+        check_interrupted()
+    })?;
+    Ok(results.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn look(
+    folder: &Folder,
+    object: &ObjectRecord,
+    depth: Depth,
+    keys: &Keys,
+    progress: &dyn Fn(u64),
+) -> Option<Finding> {
+    let path = folder.path().join(&object.path);
+    let wrong = |id, found: String| {
+        Some(
+            Finding::error(id, format!("{}: {found}", object.path))
+                .mend("bring the file back from a copy of the folder; or choose another set: cargo xtask backup list"),
+        )
+    };
+    let facts = match std::fs::symlink_metadata(&path) {
+        Ok(facts) => facts,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return wrong("object.missing", "is missing".to_owned());
+        }
+        Err(error) => return wrong("object.unreadable", format!("cannot be looked at: {error}")),
+    };
+    if !facts.is_file() {
+        return wrong("object.damaged", "is no file".to_owned());
+    }
+    if facts.len() != object.bytes {
+        let found = format!("has {} bytes, not {}", facts.len(), object.bytes);
+        return wrong("object.size", found);
+    }
+    if depth == Depth::Quick {
+        return None;
+    }
+    let is_encrypted = object.path.ends_with(".age");
+    let mut not_opened = None;
+    if depth == Depth::Deep {
+        let opened = object::read(folder.path(), object, keys, &mut |bytes| {
+            progress(bytes.len() as u64);
+            Ok(())
+        });
+        match opened {
+            Ok(()) => return None,
+            Err(error) if !is_encrypted => return wrong("object.damaged", format!("{error:#}")),
+            Err(error) => not_opened = Some(unopened(object, keys, &error)),
+        }
+    }
+    match object::digest(&path, progress) {
+        Ok((sha256, _)) if sha256 == object.sha256 => not_opened,
+        Ok(_) => wrong("object.damaged", "its SHA-256 is another".to_owned()),
+        Err(error) => wrong("object.unreadable", format!("{error:#}")),
+    }
+}
+
+/// With no key that is no surprise, with the wrong one it is a failure; the file may be right.
+fn unopened(object: &ObjectRecord, keys: &Keys, error: &anyhow::Error) -> Finding {
+    if keys.identity.is_none() {
+        return Finding::warning(NOT_OPENED, format!("{}: encrypted, so not opened", object.path))
+            .mend("give the file with the private key: --identity FILE");
+    }
+    Finding::error(NOT_OPENED, format!("{}: cannot be opened: {error:#}", object.path))
+        .mend("is it the right private key? cargo xtask backup show SET names the public ones")
+}
+
+/// Manifests that cannot be used, and files that no manifest names.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn strays(folder: &Folder, sets: &[Set], damaged: &[Damaged]) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for bad in damaged {
+        findings.push(
+            Finding::error("set.damaged", format!("{}: {}", bad.path.display(), bad.why))
+                .mend("bring the file back from a copy of the folder, or remove it"),
+        );
+    }
+    let named: BTreeSet<_> = sets
+        .iter()
+        .flat_map(|set| &set.manifest.objects)
+        .map(|object| object.path.as_str())
+        .collect();
+    for path in folder.objects()? {
+        if !named.contains(path.as_str()) {
+            findings.push(
+                Finding::warning("object.unnamed", format!("{path}: no set names it")).mend(
+                    "an interrupted backup leaves such; cargo xtask backup prune removes them",
+                ),
+            );
+        }
+    }
+    for entry in std::fs::read_dir(folder.path()).context("reading the backup folder")? {
+        let name = entry.context("reading the backup folder")?.file_name();
+        let name = name.to_string_lossy();
+        if !["objects", "sets", "state", "README.md"].contains(&name.as_ref()) {
+            findings.push(Finding::warning("folder.foreign", format!("{name}: not ours")));
+        }
+    }
+    Ok(findings)
+}

@@ -1,0 +1,172 @@
+//! `cargo xtask backup create`.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::backup::config::Config;
+use crate::backup::create::Request;
+use crate::backup::folder::Folder;
+use crate::backup::metrics;
+use crate::backup::object::Format;
+use crate::backup::set::{ObjectRecord, Set};
+use crate::context::Context;
+use crate::docker::container::Container;
+use crate::docker::engine::Engine;
+use crate::report::finding::Problem;
+use crate::report::units::{Bytes, duration};
+use crate::stack::Stack;
+
+/// Make a set of everything that a stack holds, while it runs
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(super) struct Args {
+    /// The stack; every one that is up where it is left out
+    stack: Option<String>,
+    /// Only this service; may be given several times
+    #[arg(long, value_name = "SERVICE")]
+    only: Vec<String>,
+    /// Dump every database too, in a form that another major version can read
+    #[arg(long)]
+    logical: bool,
+    /// zstd's level, 1 (fastest) to 19 (smallest)
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..=19))]
+    level: Option<i32>,
+    /// A public key to encrypt to, instead of those in backup.toml; may be given several times
+    #[arg(long, value_name = "KEY")]
+    recipient: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    id: &'a str,
+    path: String,
+    project: &'a str,
+    stack: &'a str,
+    started: String,
+    bytes: u64,
+    content_bytes: u64,
+    seconds: f64,
+    objects: Vec<ObjectLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct ObjectLine<'a> {
+    #[serde(flatten)]
+    object: &'a ObjectRecord,
+    bytes_per_second: f64,
+}
+
+impl Args {
+    pub(super) fn run(self, cx: &Context, config: &Config) -> Result<()> {
+        Engine::ask()?;
+        let mut sets = Vec::new();
+        for stack in cx.stacks(self.stack.as_deref())? {
+            let idle = !cx.containers(&stack)?.iter().any(Container::is_running);
+            if self.stack.is_none() && idle {
+                cx.report.progress(format!("{} is not up: nothing to back up", stack.name()));
+                continue;
+            }
+            sets.extend(self.back_up(cx, config, &stack)?);
+        }
+        if cx.dry_run {
+            return Ok(());
+        }
+        if sets.is_empty() {
+            return Err(Problem::failed("backup.nothing", "no stack is up: nothing was backed up")
+                .mend("cargo xtask up dev")
+                .into());
+        }
+        let lines: Vec<_> = sets.iter().map(line).collect();
+        cx.report.document("xtask.backup/v1", &serde_json::json!({ "sets": lines }))
+    }
+
+    fn back_up(&self, cx: &Context, config: &Config, stack: &Stack) -> Result<Option<Set>> {
+        let folder = Folder::of(cx, config, stack);
+        let what = format!("backup {}", stack.short());
+        let _locks = if cx.dry_run {
+            None
+        } else {
+            Some((super::lock(cx, &folder, [stack], &what)?, cx.lock(stack, &what)?))
+        };
+        cx.remove_leftovers(&stack.project())?;
+        let containers = cx.containers(stack)?;
+        let mut request = Request {
+            stack,
+            containers: &containers,
+            services: Vec::new(),
+            logical: self.logical,
+            config,
+            folder: &folder,
+            format: Format {
+                level: self.level.unwrap_or(config.level),
+                recipients: match self.recipient.as_slice() {
+                    [] => config.recipients.clone(),
+                    keys => keys.to_vec(),
+                },
+            },
+        };
+        for name in &self.only {
+            let service = stack.service(name)?;
+            let method = service.backup.ok_or_else(|| no_method(name))?;
+            request.services.push((service, method));
+        }
+        if self.only.is_empty() {
+            let all = stack.definition.services.iter();
+            request.services.extend(all.filter_map(|service| Some((service, service.backup?))));
+        }
+        if cx.dry_run {
+            return cx.execute(request.plan(cx)?).map(|()| None);
+        }
+        let outcome = request.make(cx);
+        let names: Vec<_> =
+            request.services.iter().map(|(service, _)| service.name.as_str()).collect();
+        let noted = metrics::note(&folder, &stack.project(), &names, outcome.is_ok())
+            .and_then(|()| metrics::write(cx, config));
+        if let Err(error) = noted {
+            cx.report.warning(format!("Prometheus will not learn of this: {error:#}"));
+        }
+        if outcome.is_err() {
+            // A helper of ours may not know yet that nobody reads any more.
+            let _ = cx.remove_leftovers(&stack.project());
+        }
+        let set = outcome?;
+        say(cx, &folder, &set);
+        Ok(Some(set))
+    }
+}
+
+fn no_method(name: &str) -> Problem {
+    Problem::usage("backup.no-method", format!("{name} keeps nothing that is backed up"))
+}
+
+fn say(cx: &Context, folder: &Folder, set: &Set) {
+    let manifest = &set.manifest;
+    let time = manifest.finished.duration_since(manifest.started);
+    let time = duration(time.unsigned_abs());
+    cx.report.line(format!("{} ({} in {time})", set.id, Bytes(set.bytes())));
+    cx.report.progress(format!("in {}", folder.path().display()));
+    if manifest.recipients.is_empty() {
+        cx.report.warning(
+            "the set is not encrypted: it holds data and passwords in the clear, for whoever can read the folder or a copy of it (recipients in infrastructure/backup.toml)",
+        );
+    }
+}
+
+fn line(set: &Set) -> Line<'_> {
+    let manifest = &set.manifest;
+    fn object(object: &ObjectRecord) -> ObjectLine<'_> {
+        let bytes_per_second = object.content_bytes as f64 / object.seconds.max(0.001);
+        ObjectLine { object, bytes_per_second }
+    }
+    Line {
+        id: &set.id,
+        path: set.path.display().to_string(),
+        project: &manifest.project,
+        stack: &manifest.stack,
+        started: manifest.started.to_string(),
+        bytes: set.bytes(),
+        content_bytes: manifest.objects.iter().map(|object| object.content_bytes).sum(),
+        seconds: manifest.finished.duration_since(manifest.started).as_secs_f64(),
+        objects: manifest.objects.iter().map(object).collect(),
+    }
+}

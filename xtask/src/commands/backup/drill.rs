@@ -1,0 +1,111 @@
+//! `cargo xtask backup drill`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::backup::config::Config;
+use crate::backup::drill::Drill;
+use crate::backup::folder::Folder;
+use crate::backup::metrics;
+use crate::backup::object::Keys;
+use crate::backup::set::Set;
+use crate::context::Context;
+use crate::docker::engine::Engine;
+use crate::report::finding::{Finding, Problem};
+use crate::report::units::duration;
+use crate::stack::Stack;
+
+/// Restore a set into containers that are thrown away, and question them
+///
+/// Touches nothing of the stack, publishes no port, and records the time to restore.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The set: its id, a unique beginning of it, or `latest`; the latest of each stack where it
+    /// is left out
+    set: Option<String>,
+    /// The stack whose sets are meant
+    #[arg(long)]
+    stack: Option<String>,
+    /// The file with the private key, for encrypted sets
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+}
+
+impl Args {
+    pub(super) fn run(self, cx: &Context, config: &Config) -> Result<()> {
+        Engine::ask()?;
+        let mut sets = Vec::new();
+        if let Some(word) = &self.set {
+            let (folder, set) = super::find(cx, config, word, self.stack.as_deref())?;
+            let stack = cx.stack(self.stack.as_deref().unwrap_or(&set.manifest.stack))?;
+            sets.push((stack, folder, set));
+        } else {
+            for stack in cx.stacks(self.stack.as_deref())? {
+                let folder = Folder::of(cx, config, &stack);
+                let (all, _) = folder.sets()?;
+                let is_its = |set: &Set| super::is_of(set, std::slice::from_ref(&stack));
+                sets.extend(all.into_iter().rfind(is_its).map(|set| (stack, folder, set)));
+            }
+        }
+        if sets.is_empty() {
+            return Err(Problem::failed("backup.no-sets", "there is no set to drill")
+                .mend("make one: cargo xtask backup")
+                .into());
+        }
+        self.drill(cx, config, sets)
+    }
+
+    fn drill(&self, cx: &Context, config: &Config, sets: Vec<(Stack, Folder, Set)>) -> Result<()> {
+        let mut lines = Vec::new();
+        let mut failed = Vec::new();
+        for (stack, folder, set) in sets {
+            if cx.dry_run {
+                cx.report.line(format!(
+                    "would: restore {} into containers of its own, ask them, remove them",
+                    set.id
+                ));
+                continue;
+            }
+            let _lock = super::lock(cx, &folder, [&stack], "backup drill")?;
+            let keys = Keys { identity: self.identity.clone() };
+            let drill = Drill { stack: &stack, folder: &folder, set: &set, keys };
+            let (drilled, findings) = drill.run(cx)?;
+            for finding in &findings {
+                cx.report.finding(finding);
+            }
+            let time = |seconds: f64| duration(Duration::from_secs_f64(seconds.max(0.0)));
+            let verdict = if drilled.ok { "restores" } else { "DOES NOT RESTORE" };
+            cx.report.line(format!(
+                "{} {verdict}: time to restore {}, age {}",
+                set.id,
+                time(drilled.restore_seconds),
+                time(drilled.age_seconds)
+            ));
+            if !drilled.ok {
+                failed.push(set.id.clone());
+            }
+            lines.push(document(&set, &drilled, &findings));
+        }
+        if cx.dry_run {
+            return cx.report.document("xtask.plan/v1", &serde_json::json!({ "steps": [] }));
+        }
+        metrics::write(cx, config)?;
+        cx.report.document("xtask.backup-drill/v1", &serde_json::json!({ "drills": lines }))?;
+        if failed.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::failed("drill.failed", format!("{}: see above", failed.join(", ")))
+            .mend("make a new set and drill it: cargo xtask backup; cargo xtask backup drill")
+            .into())
+    }
+}
+
+fn document(
+    set: &Set,
+    drilled: &crate::backup::drill::Drilled,
+    findings: &[Finding],
+) -> serde_json::Value {
+    serde_json::json!({ "set": set.id, "result": drilled, "findings": findings })
+}

@@ -1,0 +1,79 @@
+//! `cargo xtask backup prune`.
+
+use anyhow::Result;
+
+use crate::backup::config::{Config, Keep};
+use crate::backup::metrics;
+use crate::backup::prune::Prune;
+use crate::context::Context;
+use crate::report::units::Bytes;
+use crate::stack::Stack;
+
+/// Remove sets that infrastructure/backup.toml does not keep, and objects that no set names
+///
+/// Only sets of this project. Refuses while the newest set is not verified.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The stack; all where it is left out
+    stack: Option<String>,
+    /// Keep so many of the newest, instead of what backup.toml says
+    #[arg(long, value_name = "NUMBER")]
+    keep_last: Option<usize>,
+    /// Keep the newest of so many days
+    #[arg(long, value_name = "NUMBER")]
+    keep_daily: Option<usize>,
+    /// Keep the newest of so many weeks
+    #[arg(long, value_name = "NUMBER")]
+    keep_weekly: Option<usize>,
+    /// Keep the newest of so many months
+    #[arg(long, value_name = "NUMBER")]
+    keep_monthly: Option<usize>,
+    /// Although the newest set is not verified or suspiciously small; and damaged sets too
+    #[arg(long)]
+    force: bool,
+}
+
+impl Args {
+    pub(super) fn run(self, cx: &Context, config: &Config) -> Result<()> {
+        let keep = Keep {
+            last: self.keep_last.unwrap_or(config.keep.last),
+            daily: self.keep_daily.unwrap_or(config.keep.daily),
+            weekly: self.keep_weekly.unwrap_or(config.keep.weekly),
+            monthly: self.keep_monthly.unwrap_or(config.keep.monthly),
+        };
+        let (mut kept, mut removed, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for (folder, stacks) in super::folders(cx, config, self.stack.as_deref())? {
+            if !folder.path().is_dir() {
+                continue;
+            }
+            let _lock = super::lock(cx, &folder, &stacks, "backup prune")?;
+            let is_ours = |set: &_| super::is_of(set, &stacks);
+            let projects: Vec<_> = stacks.iter().map(Stack::project).collect();
+            let prune = Prune::choose(&folder, &projects, is_ours, keep, self.force)?;
+            for (set, why) in &prune.kept {
+                cx.report.line(format!("keep   {}: {why}", set.id));
+                kept.push(serde_json::json!({ "id": set.id, "why": why }));
+            }
+            if cx.dry_run {
+                cx.execute(prune.plan())?;
+                continue;
+            }
+            bytes += prune.bytes();
+            prune.carry_out()?;
+            for set in &prune.removed {
+                cx.report.line(format!("remove {}", set.id));
+                removed.push(set.id.clone());
+            }
+            if !prune.objects.is_empty() {
+                let count = prune.objects.len();
+                cx.report.done(format!("{count} objects removed, {} free again", Bytes(bytes)));
+            }
+        }
+        if cx.dry_run {
+            return Ok(());
+        }
+        metrics::write(cx, config)?;
+        let document = serde_json::json!({ "kept": kept, "removed": removed, "bytes": bytes });
+        cx.report.document("xtask.backup-prune/v1", &document)
+    }
+}

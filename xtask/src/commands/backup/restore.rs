@@ -1,0 +1,230 @@
+//! `cargo xtask backup restore`.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use crate::backup::config::Config;
+use crate::backup::folder::Folder;
+use crate::backup::object::Keys;
+use crate::backup::restore::{self, Request};
+use crate::backup::set::{Content, Set};
+use crate::backup::unpack::Target;
+use crate::backup::verify::{self, Depth};
+use crate::commands::up;
+use crate::context::Context;
+use crate::docker::engine::Engine;
+use crate::host::files::make_folder;
+use crate::host::user;
+use crate::images;
+use crate::report::finding::{Problem, Severity};
+use crate::report::units::duration;
+use crate::setup::prepare;
+use crate::stack::Stack;
+
+/// Longest wait for the restored services to answer.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// Bring a set back; what is there now is kept beside it
+///
+/// Verifies the set, makes the new data beside the old, proves it in a server of its own, and only
+/// then exchanges the directories. Asks for the project's name first.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The set: its id, a unique beginning of it, or `latest`
+    #[arg(required_unless_present_any = ["undo", "drop"])]
+    set: Option<String>,
+    /// The stack, where several have sets
+    #[arg(long)]
+    stack: Option<String>,
+    /// Only this service; may be given several times
+    #[arg(long, value_name = "SERVICE")]
+    only: Vec<String>,
+    /// Unpack into this new directory, and touch nothing else
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["undo", "drop"])]
+    to: Option<PathBuf>,
+    /// The file with the private key, for encrypted sets
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+    /// Put the data back that was there before the last restore
+    #[arg(long, conflicts_with_all = ["set", "drop", "only"])]
+    undo: bool,
+    /// Remove the data that restores have kept
+    #[arg(long, conflicts_with_all = ["set", "only"])]
+    drop: bool,
+}
+
+impl Args {
+    pub(super) fn run(self, cx: &Context, config: &Config) -> Result<()> {
+        Engine::ask()?;
+        if self.undo || self.drop {
+            return self.on_kept(cx, config);
+        }
+        let word = self.set.as_deref().unwrap_or_default();
+        let (folder, set) = super::find(cx, config, word, self.stack.as_deref())?;
+        let stack = match &self.stack {
+            Some(stack) => cx.stack(stack)?,
+            None => cx.stack(&set.manifest.stack)?,
+        };
+        let what = format!("backup restore {word}");
+        let _folder_lock = super::lock(cx, &folder, [&stack], &what)?;
+        let _lock = cx.lock(&stack, &what)?;
+        cx.remove_leftovers(&stack.project())?;
+        restore::settle(cx, &stack)?;
+        match &self.to {
+            Some(to) => self.look(cx, &stack, &folder, &set, to),
+            None => self.restore(cx, stack, &folder, &set),
+        }
+    }
+
+    fn restore(&self, cx: &Context, stack: Stack, folder: &Folder, set: &Set) -> Result<()> {
+        let started = Instant::now();
+        let (plan, stack) = prepare(stack, false)?;
+        images::provide(cx, &stack)?;
+        if cx.dry_run && !plan.is_empty() {
+            return cx.execute(plan);
+        }
+        plan.carry_out(&cx.report)?;
+        let keys = Keys { identity: self.identity.clone() };
+        let request = Request { stack: &stack, folder, set, only: &self.only, keys };
+        request.refuse(cx)?;
+        if cx.dry_run {
+            return cx.execute(request.plan(cx)?);
+        }
+        for step in request.steps()? {
+            cx.report.progress(step);
+        }
+        if set.manifest.project != stack.project() {
+            cx.report
+                .warning(format!("the set was made by another project, {}", set.manifest.project));
+        }
+        confirm(cx, &stack)?;
+        if let Err(error) = request.carry_out(cx) {
+            let _ = cx.remove_leftovers(&stack.project());
+            return Err(error);
+        }
+        start(cx, &stack)?;
+        request.prove(cx).map_err(|error| {
+            error.context(format!(
+                "put the old data back with: cargo xtask backup restore --undo --stack {}",
+                stack.short()
+            ))
+        })?;
+        let seconds = started.elapsed().as_secs_f64();
+        cx.report.line(format!(
+            "restored {} in {}; the data from before is kept: cargo xtask backup restore --undo puts it back, --drop removes it",
+            set.id,
+            duration(started.elapsed())
+        ));
+        let document = serde_json::json!({ "set": set.id, "seconds": seconds });
+        cx.report.document("xtask.backup-restore/v1", &document)
+    }
+
+    /// Unpacks into `to`, owned by whoever runs us.
+    fn look(
+        &self,
+        cx: &Context,
+        stack: &Stack,
+        folder: &Folder,
+        set: &Set,
+        to: &Path,
+    ) -> Result<()> {
+        let to = std::path::absolute(to).context("reading the current directory")?;
+        let is_empty = std::fs::read_dir(&to).map_or(true, |mut entries| entries.next().is_none());
+        if !is_empty {
+            return Err(Problem::usage(
+                "restore.not-empty",
+                format!("{} is not empty", to.display()),
+            )
+            .mend("name a directory that does not exist yet")
+            .into());
+        }
+        let keys = Keys { identity: self.identity.clone() };
+        keys.fit(&set.manifest.objects)?;
+        let sets = std::slice::from_ref(set);
+        let findings = verify::objects(&cx.report, folder, sets, Depth::Full, &keys)?;
+        if let Some(wrong) = findings.iter().find(|finding| finding.severity == Severity::Error) {
+            return Err(Problem::from(wrong).into());
+        }
+        let wanted =
+            |service: &str| self.only.is_empty() || self.only.iter().any(|one| one == service);
+        let objects = set.manifest.objects.iter().filter(|one| wanted(&one.service));
+        if cx.dry_run {
+            cx.report.line(format!("would: unpack {} into {}", set.id, to.display()));
+            return Ok(());
+        }
+        let image = stack.image(stack.service(&stack.definition.helper)?)?;
+        for object in objects {
+            let place = to.join(&object.service);
+            make_folder(&place, 0o700).with_context(|| format!("making {}", place.display()))?;
+            let name = object.path.rsplit('/').next().unwrap_or_default();
+            if object.content == Content::Dump {
+                let name = name.trim_end_matches(".age").trim_end_matches(".zst");
+                let mut file =
+                    std::fs::File::create_new(place.join(name)).context("writing a dump")?;
+                crate::backup::object::read(folder.path(), object, &keys, &mut |bytes| {
+                    Ok(std::io::Write::write_all(&mut file, bytes)?)
+                })?;
+            } else {
+                let place = place.to_str().context("a path for Docker must be UTF-8")?;
+                let target = Target {
+                    project: &stack.project(),
+                    image: &image,
+                    place,
+                    owner: user::owner(),
+                };
+                target.unpack(&cx.report, folder, object, &keys)?;
+            }
+            cx.report.done(format!("{} of {name}", place.display()));
+        }
+        cx.report.line(to.display().to_string());
+        cx.report
+            .document("xtask.backup-restore/v1", &serde_json::json!({ "set": set.id, "to": to }))
+    }
+
+    fn on_kept(&self, cx: &Context, config: &Config) -> Result<()> {
+        let word = self.stack.as_deref().unwrap_or("all");
+        for stack in cx.stacks(Some(word))? {
+            if self.stack.is_none() && !restore::journal::Journal::path(&stack).exists() {
+                continue;
+            }
+            let folder = Folder::of(cx, config, &stack);
+            let _folder_lock = super::lock(cx, &folder, [&stack], "backup restore")?;
+            let _lock = cx.lock(&stack, "backup restore")?;
+            cx.remove_leftovers(&stack.project())?;
+            restore::settle(cx, &stack)?;
+            if !cx.dry_run {
+                confirm(cx, &stack)?;
+            }
+            if self.drop {
+                restore::drop_kept(cx, &stack)?;
+                continue;
+            }
+            restore::undo(cx, &stack)?;
+            if !cx.dry_run {
+                start(cx, &stack)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn start(cx: &Context, stack: &Stack) -> Result<()> {
+    up::bring_up(cx, stack, LIMIT).map_err(|error| {
+        error.context(format!(
+            "the directories are exchanged, but the stack does not come up; the data from before is kept, and comes back with: cargo xtask backup restore --undo --stack {}",
+            stack.short()
+        ))
+    })
+}
+
+fn confirm(cx: &Context, stack: &Stack) -> Result<()> {
+    let project = stack.project();
+    if cx.yes || cx.report.ask(&format!("Type {project} to go on:")).as_deref() == Some(&project) {
+        return Ok(());
+    }
+    Err(Problem::failed("restore.not-confirmed", "nothing was changed")
+        .mend("type the project's name when asked, or give --yes")
+        .into())
+}

@@ -1,0 +1,62 @@
+//! `cargo xtask backup show`.
+
+use anyhow::Result;
+
+use super::list;
+use crate::backup::config::Config;
+use crate::backup::verify;
+use crate::context::Context;
+use crate::report::table;
+use crate::report::units::{Bytes, duration};
+
+/// Show what a set holds
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The set: its id, a unique beginning of it, or `latest`
+    set: String,
+    /// The stack whose sets are meant, where several have some
+    #[arg(long)]
+    stack: Option<String>,
+}
+
+impl Args {
+    pub(super) fn run(self, cx: &Context, config: &Config) -> Result<()> {
+        let (folder, set) = super::find(cx, config, &self.set, self.stack.as_deref())?;
+        let (all, _) = folder.sets()?;
+        let line = list::line(&folder, &set, &all)?;
+        let record = verify::recorded(&folder)?;
+        let manifest = &set.manifest;
+        cx.report.line(format!("{}\nbegun {}", set.id, manifest.started));
+        for service in &manifest.services {
+            let version = service.facts.version();
+            cx.report.line(format!("{}: {version} on {}", service.name, service.image));
+        }
+        if manifest.recipients.is_empty() {
+            cx.report.line("not encrypted");
+        } else {
+            cx.report.line(format!("encrypted to {}", manifest.recipients.join(", ")));
+        }
+        let row = |object: &crate::backup::set::ObjectRecord| {
+            let verified = match record.get(&object.path) {
+                Some(last) => match &last.wrong {
+                    Some(wrong) => wrong.clone(),
+                    None => format!("{} ago", list::ago(last.at)),
+                },
+                None => "never".to_owned(),
+            };
+            let time = duration(std::time::Duration::from_secs_f64(object.seconds.max(0.0)));
+            vec![
+                object.path.as_str().into(),
+                Bytes(object.content_bytes).to_string().into(),
+                Bytes(object.bytes).to_string().into(),
+                time.into(),
+                verified.into(),
+            ]
+        };
+        let rows: Vec<_> = manifest.objects.iter().map(row).collect();
+        let head = ["OBJECT", "CONTENTS", "SIZE", "TOOK", "VERIFIED"];
+        cx.report.line(table::lines(&head, &rows).join("\n"));
+        let document = serde_json::json!({ "set": line, "manifest": manifest });
+        cx.report.document("xtask.backup-show/v1", &document)
+    }
+}

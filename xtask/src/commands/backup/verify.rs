@@ -1,0 +1,77 @@
+//! `cargo xtask backup verify`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::backup::config::Config;
+use crate::backup::metrics;
+use crate::backup::object::Keys;
+use crate::backup::verify::{self, Depth};
+use crate::context::Context;
+use crate::report::finding::{Problem, Severity};
+
+/// Read every object and compare it with its manifest
+///
+/// Finds changed, missing and foreign files, and records per object that it was right.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The set: its id, a unique beginning of it, or `latest`; all where it is left out
+    set: Option<String>,
+    /// The stack whose sets are meant
+    #[arg(long)]
+    stack: Option<String>,
+    /// Compare sizes only, without reading
+    #[arg(long, conflicts_with = "deep")]
+    quick: bool,
+    /// Open every archive to its end too
+    #[arg(long)]
+    deep: bool,
+    /// The file with the private key, to open encrypted archives
+    #[arg(long, value_name = "FILE", requires = "deep")]
+    identity: Option<PathBuf>,
+}
+
+impl Args {
+    pub(super) fn run(self, cx: &Context, config: &Config) -> Result<()> {
+        let depth = match (self.quick, self.deep) {
+            (true, _) => Depth::Quick,
+            (_, true) => Depth::Deep,
+            _ => Depth::Full,
+        };
+        let keys = Keys { identity: self.identity };
+        let mut findings = Vec::new();
+        if let Some(word) = &self.set {
+            let (folder, set) = super::find(cx, config, word, self.stack.as_deref())?;
+            let _lock = folder.lock(&cx.report, "backup verify")?;
+            findings.extend(verify::objects(&cx.report, &folder, &[set], depth, &keys)?);
+        } else {
+            for (folder, stacks) in super::folders(cx, config, self.stack.as_deref())? {
+                if !folder.path().is_dir() {
+                    continue;
+                }
+                let _lock = super::lock(cx, &folder, &stacks, "backup verify")?;
+                let (mut sets, damaged) = folder.sets()?;
+                findings.extend(verify::strays(&folder, &sets, &damaged)?);
+                if self.stack.is_some() {
+                    sets.retain(|set| super::is_of(set, &stacks));
+                }
+                findings.extend(verify::objects(&cx.report, &folder, &sets, depth, &keys)?);
+            }
+        }
+        metrics::write(cx, config)?;
+        for finding in &findings {
+            cx.report.finding(finding);
+        }
+        let ok = findings.iter().all(|finding| finding.severity < Severity::Error);
+        let document = serde_json::json!({ "findings": findings, "ok": ok });
+        cx.report.document("xtask.backup-verify/v1", &document)?;
+        if !ok {
+            return Err(Problem::failed("backup.damaged", "backups are damaged; see above").into());
+        }
+        if findings.is_empty() {
+            cx.report.progress("no sets yet; make one with: cargo xtask backup");
+        }
+        Ok(())
+    }
+}
