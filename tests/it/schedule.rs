@@ -53,11 +53,14 @@ impl<'a> Machine<'a> {
     fn start(site: &'a Site, options: &[&str], program: &[&str]) -> Self {
         let name = format!("{}-machine", site.project());
         let files = site.root().parent().unwrap().display().to_string();
+        // A copy, which no build takes away meanwhile.
+        let own = site.root().join("xtask-of-the-machine");
+        fs::copy(xtask(), &own).unwrap();
         let client = tests::composes::on_path("docker").unwrap().display().to_string();
         let mounts = [
             format!("{files}:{files}"),
             format!("{client}:/usr/bin/docker:ro"),
-            format!("{}:/opt/xtask:ro", xtask().display()),
+            format!("{}:/opt/xtask:ro", own.display()),
             "/var/run/docker.sock:/docker.sock".to_owned(),
         ];
         let mounts: Vec<_> = mounts.iter().flat_map(|mount| ["--volume", mount]).collect();

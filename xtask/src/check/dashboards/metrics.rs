@@ -13,7 +13,8 @@ use crate::check::promql;
 use crate::report::finding::Finding;
 
 /// The lists. A line of a table that begins with a name in backticks is an entry.
-const LISTS: [&str; 2] = ["docs/metrics.md", "docs/api-metrics.md"];
+const LISTS: [&str; 3] =
+    ["docs/metrics.md", "docs/api-metrics.md", "docs/infrastructure-metrics.md"];
 
 const MEND: &str =
     "correct the name; or add it to docs/metrics.md, once an exporter was seen to have it";
