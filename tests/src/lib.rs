@@ -6,8 +6,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails by panicking")]
 
-pub mod api;
 pub mod age;
+pub mod api;
 pub mod composes;
 pub mod mutants;
 pub mod net;

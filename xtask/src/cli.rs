@@ -9,8 +9,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    alerts, backup, check, completions, doctor, down, env, images, logs, restart, setup, shell, status,
-    test, up, urls,
+    alerts, backup, check, completions, doctor, down, env, images, logs, restart, setup, shell,
+    status, test, up, urls,
 };
 
 /// Docker infrastructure of the Case Interview Practice Platform
