@@ -48,7 +48,7 @@ fn help_and_completions_name_every_command() {
         let script = site.xtask(&["completions", shell]).succeeds().stdout;
         for command in [
             "doctor", "setup", "up", "down", "restart", "status", "urls", "logs", "shell", "env",
-            "images", "check", "test",
+            "backup", "images", "check", "test",
         ] {
             assert!(help.contains(command) && script.contains(command), "{shell}: {command}");
         }
