@@ -59,6 +59,7 @@ fn help_and_completions_name_every_command() {
             "schedule",
             "shell",
             "env",
+            "backup",
             "images",
             "check",
             "test",

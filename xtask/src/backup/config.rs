@@ -81,7 +81,7 @@ mod tests {
         assert!(Config::parse(shipped).unwrap().recipients.is_empty());
         for (from, to, expected) in [
             ("level = 3", "level = 20", "not between 1 and 19"),
-            ("recipients = []", "recipients = [\"AGE-SECRET-KEY-1\"]", "no public key"),
+            ("recipients = []", "recipients = [\"mallory\"]", "no public key"),
             ("daily = 7", "daily = -1", "invalid value"),
             ("[keep]", "[keep]\nyearly = 1", "unknown field"),
         ] {
