@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::files::open_shared;
+use super::files::{make_folder, open_shared};
 use crate::process::check_interrupted;
 
 /// A lock held until dropped.
@@ -55,8 +55,8 @@ impl Lock {
         waiting: impl FnOnce(&str),
     ) -> Result<Self> {
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)
-                .with_context(|| format!("creating {}", folder.display()))?;
+            // The repository's owner's, also where root comes first.
+            make_folder(folder, 0o755).with_context(|| format!("making {}", folder.display()))?;
         }
         let mut file =
             open_shared(path).with_context(|| format!("opening the lock {}", path.display()))?;
