@@ -170,6 +170,9 @@ fn a_drill_fails_on_a_set_that_is_not_what_its_manifest_says() {
     let listed = site.xtask(&["backup", "list", "--json"]).succeeds().json();
     assert_eq!(listed["sets"][0]["drill"]["ok"], true, "{listed}");
 
+    let to = site.root().join("looked");
+    site.xtask(&["backup", "restore", &id, "--to", to.to_str().unwrap()]).succeeds();
+    assert!(to.join("postgres/PG_VERSION").is_file(), "root too can look");
     let metrics = fs::read_to_string(site.data().join("metrics/backup.prom")).unwrap();
     for line in [
         "case_interview_backup_last_result{stack=\"development\",service=\"postgres\"} 1",

@@ -15,8 +15,9 @@ use crate::host::user::Owner;
 use crate::process::check_interrupted;
 use crate::report::Report;
 
-/// What follows the archive's end is read too, or its writer would fail.
-const UNPACK: &str = "umask 077; tar -x -f - -C /target; cat >/dev/null";
+/// Files belong to whoever unpacks them (`-o`, also for root). What follows the archive's end is read
+/// too, or its writer would fail.
+const UNPACK: &str = "umask 077; tar -x -o -f - -C /target; cat >/dev/null";
 
 /// Where an archive goes.
 #[derive(Debug)]
