@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Child, Command, Stdio};
 
-use tests::Site;
+use tests::{Site, root};
 use tests::composes::FULL;
 
 /// A program in a container on the host's network, stopped when dropped.
@@ -180,6 +180,11 @@ fn a_drill_fails_on_a_set_that_is_not_what_its_manifest_says() {
         "case_interview_backup_sets{stack=\"development\"} 2",
     ] {
         assert!(metrics.lines().any(|one| one == line), "{line}\n{metrics}");
+    }
+    let listed = fs::read_to_string(root().join("docs/infrastructure-metrics.md")).unwrap();
+    for row in listed.lines().filter(|row| row.starts_with("| `case_interview_backup_")) {
+        let name = row.split('`').nth(1).unwrap();
+        assert!(metrics.lines().any(|line| line.starts_with(name)), "{name}\n{metrics}");
     }
 
     // The objects of a time when there was nothing.
