@@ -17,6 +17,7 @@ fn key(site: &Site, name: &str) -> (String, String) {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn an_encrypted_set_opens_with_its_private_key_alone_and_with_plain_age() {
     let site = Site::new("age", &[FULL[1]]);
     let bin = site.root().parent().unwrap().join("bin");

@@ -51,11 +51,13 @@ fn a_set_comes_back_by_hand_with_docker_compose_1() {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn a_set_comes_back_by_hand_with_the_compose_plugin() {
     a_new_machine(FULL[1]);
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn a_bare_set_comes_back_on_a_new_machine_with_new_passwords() {
     let site = Site::new("bare-xtask", &[FULL[1]]);
     site.up();

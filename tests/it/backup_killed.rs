@@ -124,6 +124,7 @@ fn create_prune_and_restore_survive_being_killed_at_any_moment() {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn a_helper_or_a_server_that_dies_in_mid_stream_makes_no_set() {
     let site = Site::new("midstream", &[FULL[1]]);
     site.up();
@@ -203,6 +204,7 @@ fn an_interrupted_backup_says_so_and_leaves_nothing() {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn a_drill_that_is_killed_leaves_nothing_after_the_next_backup_command() {
     let site = Site::new("drillkill", &[FULL[1]]);
     site.up();

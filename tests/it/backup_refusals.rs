@@ -62,6 +62,7 @@ fn a_set_that_does_not_fit_is_refused_before_anything_changes() {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn a_set_is_named_without_doubt() {
     let site = Site::new("name-sets", &[FULL[1]]);
     site.up();
@@ -87,6 +88,7 @@ fn a_set_is_named_without_doubt() {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn what_does_not_run_is_not_backed_up_and_mistakes_are_named() {
     let site = Site::new("notup", &[FULL[1]]);
     site.xtask(&["env", "init", "dev"]).succeeds();
@@ -102,6 +104,7 @@ fn what_does_not_run_is_not_backed_up_and_mistakes_are_named() {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn a_second_backup_waits_for_the_first_and_a_dead_ones_lock_is_no_obstacle() {
     let site = Site::new("twice", &[FULL[1]]);
     site.up();

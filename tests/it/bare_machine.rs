@@ -93,6 +93,7 @@ impl Drop for Machine {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn one_command_is_enough_on_a_machine_that_has_nothing() {
     let machine = Machine::new("bare");
     let said = machine.xtask(&["doctor", "dev"], 3);

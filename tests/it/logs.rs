@@ -161,6 +161,7 @@ fn every_line_is_archived_once_while_runs_are_killed_and_the_engine_rotates() {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn every_line_is_archived_once_with_the_local_driver() {
     let options = ["--log-driver", "local", "--log-opt", "max-size=2m", "--log-opt", "max-file=8"];
     // Nobody is killed: while the engine still reads for who is gone, version 20.10 may give another
@@ -193,6 +194,7 @@ fn a_gap_is_named_in_the_archive_and_reported() {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn archives_outlive_their_containers() {
     let site = site("logs-recreated");
     let rotate = || site.xtask(&["rotate-logs", "dev"]).succeeds();
@@ -309,6 +311,7 @@ fn archive_and_engine_are_read_as_one() {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn following_shows_what_was_and_what_comes() {
     let site = site("logs-follow");
     let script = "echo 1; while [ ! -f /tmp/go ]; do sleep 0.05; done; seq 2 2000; rm /tmp/go; while [ ! -f /tmp/go ]; do sleep 0.05; done";
@@ -384,6 +387,7 @@ fn archive_file(site: &Site) -> PathBuf {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn doctor_finds_logs_that_nothing_bounds() {
     let site = site("logs-doctor");
     let endless = "head -c 12000000 /dev/zero >/tmp/endless.log; echo ready; exec sleep 600";
@@ -427,6 +431,7 @@ fn engine_over_tcp() -> u16 {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn the_log_of_an_engine_that_is_no_local_socket_is_read_too() {
     let site = site("logs-tcp");
     let writer = run(&site, "writer", &[], "seq 1 5000; echo end >&2");
@@ -440,6 +445,7 @@ fn the_log_of_an_engine_that_is_no_local_socket_is_read_too() {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn a_full_disk_and_a_foreign_folder_lose_nothing() {
     let mut site = site("logs-full");
     let options = ["--log-opt", "max-size=1g"];

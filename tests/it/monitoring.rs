@@ -99,6 +99,7 @@ fn both_stacks_come_up_from_nothing_on_docker_compose_1() {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn both_stacks_come_up_from_nothing_on_the_compose_plugin() {
     from_nothing(FULL[1]);
 }
@@ -130,6 +131,7 @@ fn any_order(compose: Compose) {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn the_stacks_start_and_stop_in_any_order_on_docker_compose_1() {
     any_order(FULL[0]);
 }
@@ -140,6 +142,7 @@ fn the_stacks_start_and_stop_in_any_order_on_the_compose_plugin() {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn older_compose_plugins_start_monitoring_too() {
     let site = Site::new("monsmoke", &[SMOKE[0]]);
     for compose in SMOKE {
@@ -227,6 +230,7 @@ fn a_new_password_reaches_everybody_who_needs_it() {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn monitoring_needs_no_root() {
     let uid = 4321;
     let socket = fs::metadata("/var/run/docker.sock").expect("the engine's socket");
@@ -242,6 +246,7 @@ fn monitoring_needs_no_root() {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn containers_are_watched_when_asked_for() {
     let site = Site::new("cadvisor", &[FULL[0]]);
     site.xtask(&["env", "init", "monitoring"]).succeeds();

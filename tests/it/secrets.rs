@@ -142,6 +142,7 @@ fn each_file(folder: &Path, look: &mut impl FnMut(&Path)) {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn backups_show_no_secret_while_they_are_made_drilled_and_restored() {
     let site = Site::new("secret-backup", &[FULL[1]]);
     site.up();

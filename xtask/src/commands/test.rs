@@ -14,6 +14,7 @@ use crate::offline;
 use crate::plan::Plan;
 use crate::process::{Cmd, Failure, ProcessError};
 use crate::report::finding::{Finding, Problem};
+use crate::report::units::count;
 
 /// Run the project's whole test suite: unit, command line, end to end
 ///
@@ -27,7 +28,7 @@ pub struct Args {
     /// Leave out the end-to-end tests, which need a Docker engine
     #[arg(long)]
     no_engine: bool,
-    /// Run the long campaigns too
+    /// Run the longer tests and campaigns too: hours
     #[arg(long)]
     long: bool,
     /// Only tests whose name contains this
@@ -37,8 +38,10 @@ pub struct Args {
 /// What cargo's summaries add up to.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
-    passed: u64,
-    failed: u64,
+    passed: usize,
+    failed: usize,
+    /// Those that only `--long` runs.
+    left: usize,
 }
 
 impl Tally {
@@ -47,10 +50,11 @@ impl Tally {
         let Some(summary) = line.strip_prefix("test result:") else { return };
         let number = |word: &str| {
             let before = summary.split(word).next()?;
-            before.rsplit([' ', ';', '.']).find(|part| !part.is_empty())?.parse::<u64>().ok()
+            before.rsplit([' ', ';', '.']).find(|part| !part.is_empty())?.parse::<usize>().ok()
         };
         self.passed += number(" passed").unwrap_or(0);
         self.failed += number(" failed").unwrap_or(0);
+        self.left += number(" ignored").unwrap_or(0);
     }
 }
 
@@ -75,7 +79,11 @@ impl Args {
             let kind = provide_images(cx)?;
             self.cargo_test(cx, "tests", Some(kind), &mut tally)?;
         }
-        tally.failed += u64::from(!lacking.is_empty());
+        tally.failed += usize::from(!lacking.is_empty());
+        if tally.left > 0 {
+            let left = count(tally.left, "longer test");
+            cx.report.progress(format!("{left} not run: cargo xtask test --long"));
+        }
         cx.report.line(format!("{} passed, {} failed", tally.passed, tally.failed));
         let ok = tally.failed == 0;
         cx.report.document(
@@ -111,14 +119,15 @@ impl Args {
     fn cargo(&self, cx: &Context, package: &str, images: Option<Kind>) -> Cmd {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
         let mut cmd = Cmd::new(cargo)
-            .args(["test", "--quiet", "--no-fail-fast", "--package", package])
+            .args(["test", "--no-fail-fast", "--package", package])
             .args(self.filter.iter())
             .dir(&cx.root);
         if let Some(kind) = images {
-            cmd = cmd.env("XTASK_TEST_IMAGES", kind.word());
-        }
-        if self.long {
-            cmd = cmd.env("XTASK_TEST_LONG", "1");
+            // They wait for servers more than they compute.
+            cmd = cmd.env("XTASK_TEST_IMAGES", kind.word()).args(["--", "--test-threads=3"]);
+            if self.long {
+                cmd = cmd.env("XTASK_TEST_LONG", "1").arg("--include-ignored");
+            }
         }
         cmd
     }
@@ -139,7 +148,7 @@ impl Args {
         match error.downcast_ref::<ProcessError>().map(|error| error.failure) {
             Some(Failure::Status(_)) => {
                 // A suite that does not build, or that a signal ended, counts nothing itself.
-                tally.failed += u64::from(tally.failed == failed_before);
+                tally.failed += usize::from(tally.failed == failed_before);
                 Ok(())
             }
             _ => Err(error),
@@ -211,10 +220,10 @@ mod tests {
         for line in [
             "running 3 tests",
             "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.21s",
-            "test result: FAILED. 11 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s",
+            "test result: FAILED. 11 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 1s",
         ] {
             tally.count(line);
         }
-        assert_eq!(tally, Tally { passed: 14, failed: 2 });
+        assert_eq!(tally, Tally { passed: 14, failed: 2, left: 1 });
     }
 }
