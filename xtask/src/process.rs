@@ -5,12 +5,12 @@
 
 mod dialogue;
 mod interrupt;
+mod line;
 mod outcome;
 pub mod stream;
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -22,6 +22,7 @@ use anyhow::{Context, Result};
 pub use self::dialogue::{Dialogue, read_within};
 pub use self::interrupt::{Interrupted, check_interrupted, watch_signals};
 use self::interrupt::{kill_group, terminate};
+pub use self::line::quote;
 pub use self::outcome::{Failure, Output, ProcessError};
 use crate::secret::mask;
 
@@ -329,36 +330,6 @@ impl Cmd {
         let lines: Vec<_> = said.trim_end().lines().collect();
         let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n");
         ProcessError { command: mask(&self.to_string()), failure, stderr: mask(&tail) }
-    }
-}
-
-/// The line as a shell would take it, environment and stdin left out.
-impl fmt::Display for Cmd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(source) = &self.source {
-            write!(f, "{source} | ")?;
-        }
-        f.write_str(&quote(&self.program.to_string_lossy()))?;
-        for arg in &self.args {
-            write!(f, " {}", quote(short_id(&arg.to_string_lossy())))?;
-        }
-        Ok(())
-    }
-}
-
-/// As docker prints ids and takes them too: the first 12 of 64 digits.
-fn short_id(word: &str) -> &str {
-    let is_id = word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_id { word.get(..12).unwrap_or(word) } else { word }
-}
-
-/// `word` in single quotes, unless a shell takes it as it is.
-pub fn quote(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 
