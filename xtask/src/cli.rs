@@ -166,6 +166,16 @@ mod tests {
         command().debug_assert();
     }
 
+    #[test]
+    fn every_scheduled_job_is_a_command() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let manifest = crate::stack::manifest::Manifest::load(root).unwrap();
+        for job in manifest.jobs {
+            let words = [vec!["xtask".to_owned()], job.command].concat();
+            assert!(parse(words.iter().map(OsString::from)).is_ok(), "{words:?}");
+        }
+    }
+
     fn explained(line: &str) -> (String, String) {
         let line = format!("xtask {line}");
         explain(&parse(line.split(' ').map(OsString::from)).unwrap_err())
