@@ -57,20 +57,35 @@ pub struct Journal {
     pub kept: Vec<String>,
 }
 
-/// For triples of a path, what comes there and where what is there goes. Each step finds out for
-/// itself whether it was done. Docker makes an empty directory where a mount's source is missing;
-/// such a stray one gives way, and is kept where a server has filled it.
+/// Each step finds out for itself whether it was done. Docker makes an empty directory where a
+/// mount's source is missing; such a stray one gives way, and is kept where a server has filled it.
 const SWAP: &str = r#"
 cd /data
 while [ $# -gt 0 ]; do
-    path=$1 new=$2 aside=$3; shift 3
-    if [ -e "$new" ]; then
-        if [ -e "$aside" ]; then
+    path=$1 staging=$2 before=$3; shift 3
+    if [ -e "$staging" ]; then
+        if [ -e "$before" ]; then
             [ ! -e "$path" ] || rmdir "$path" || mv "$path" "$path.stray-$(date +%s)"
         elif [ -e "$path" ]; then
-            mv "$path" "$aside"
+            mv "$path" "$before"
         fi
-        mv "$new" "$path"
+        mv "$staging" "$path"
+    fi
+done
+sync"#;
+
+/// As [`SWAP`], the other way.
+const SWAP_BACK: &str = r#"
+cd /data
+while [ $# -gt 0 ]; do
+    path=$1 undone=$2 before=$3; shift 3
+    if [ -e "$before" ]; then
+        if [ -e "$undone" ]; then
+            [ ! -e "$path" ] || rmdir "$path" || mv "$path" "$path.stray-$(date +%s)"
+        elif [ -e "$path" ]; then
+            mv "$path" "$undone"
+        fi
+        mv "$before" "$path"
     fi
 done
 sync"#;
@@ -151,9 +166,9 @@ impl Journal {
     /// When the data directory's path cannot be mounted.
     pub fn swap_back(&self, stack: &Stack) -> Result<Cmd> {
         let names = self.directories.iter().flat_map(|directory| {
-            [&directory.path, &directory.before, &directory.undone].map(String::clone)
+            [&directory.path, &directory.undone, &directory.before].map(String::clone)
         });
-        Ok(helper(stack)?.cmd(SWAP, &names.collect::<Vec<_>>()))
+        Ok(helper(stack)?.cmd(SWAP_BACK, &names.collect::<Vec<_>>()))
     }
 }
 
