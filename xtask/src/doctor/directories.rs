@@ -90,6 +90,7 @@ pub(super) fn owners(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
         match inspect(&path)? {
             Found::Nothing => missing.push(directory.path.as_str()),
             Found::Link => findings.push(link(&path)),
+            Found::Hidden => {}
             Found::Directory(owner, mode) => {
                 findings.extend(judge(stack, directory, &path, owner, mode));
             }

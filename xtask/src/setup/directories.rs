@@ -49,6 +49,8 @@ pub enum Found {
     Link,
     /// A directory with its owner and mode.
     Directory(Owner, u32),
+    /// Whatever lies in a directory into which we may not look.
+    Hidden,
 }
 
 /// What lies at `path`.
@@ -67,6 +69,7 @@ pub fn inspect(path: &Path) -> Result<Found> {
             Err(Problem::prerequisite("data.directory", found).mend("move it away").into())
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Found::Nothing),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(Found::Hidden),
         Err(error) => Err(error).with_context(|| format!("looking at {}", path.display())),
     }
 }
@@ -89,6 +92,8 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
             Found::Directory(owner, mode) => {
                 mode == directory.mode && (is_own || owner == Stack::owner(&directory))
             }
+            // It was made with the directory around it.
+            Found::Hidden => true,
             Found::Nothing | Found::Link => false,
         };
         if !(is_known && right) {
