@@ -136,7 +136,7 @@ const BEFORE_CHANGE: &[&str] = &[
 const BEFORE_SETUP: &[&str] = &["disk.full", "disk.read-only", "env.weak-secret", "env.ambiguous"];
 
 /// What keeps a stack from starting, although `setup` does its part and `up` looks for the engine
-/// and Compose itself.
+/// and Compose itself. Broken notifications do too.
 const BEFORE_UP: &[&str] = &[
     "engine.version",
     "disk.full",
@@ -153,17 +153,6 @@ const BEFORE_UP: &[&str] = &[
     "data.other-kind",
     "data.version",
     "data.half-initialised",
-    "notifications.malformed",
-    "notifications.invalid",
-    "notifications.channel-name",
-    "notifications.unknown-channel",
-    "notifications.no-mail-server",
-    "notifications.secret-place",
-    "notifications.secret-missing",
-    "notifications.secret-unreadable",
-    "notifications.secret-exposed",
-    "notifications.secret-empty",
-    "notifications.secret-lines",
 ];
 
 /// What the checks found.
@@ -230,13 +219,12 @@ pub enum Intent {
 /// # Errors
 /// A prerequisite problem with the id of the first finding that is an error.
 pub fn refuse_unfit(cx: &Context, stack: &Stack, intent: Intent) -> Result<()> {
-    let also = match intent {
-        Intent::Setup => BEFORE_SETUP,
-        Intent::Up => BEFORE_UP,
-        Intent::Purge => &[],
+    let ids = match intent {
+        Intent::Setup => [BEFORE_CHANGE, BEFORE_SETUP].concat(),
+        Intent::Up => [BEFORE_CHANGE, BEFORE_UP, alerts::IDS].concat(),
+        Intent::Purge => BEFORE_CHANGE.to_vec(),
     };
-    let diagnosis =
-        diagnose_only(cx, std::slice::from_ref(stack), &[BEFORE_CHANGE, also].concat())?;
+    let diagnosis = diagnose_only(cx, std::slice::from_ref(stack), &ids)?;
     let errors: Vec<_> = diagnosis.errors().collect();
     match errors.as_slice() {
         [] => Ok(()),

@@ -1,11 +1,16 @@
 //! AlertManager's configuration (format of 0.25) from notifications.toml.
 
+mod config;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use serde::Serialize;
 use toml::Spanned;
 
+use self::config::{
+    Authorization, Config, EmailConfig, Global, HttpConfig, InhibitRule, Link, PagerDutyConfig,
+    Receiver, Route, SlackConfig, WebhookConfig,
+};
 use super::judge::Secrets;
 use super::notifications::{Notifications, Time};
 use super::secrets;
@@ -51,125 +56,6 @@ pub(super) fn render(notifications: &Notifications, secrets: &Secrets) -> Result
 }
 
 const HEADER: &str = "# Made of notifications.toml by `cargo xtask alerts render`.\n";
-
-#[derive(Serialize)]
-struct Config {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    global: Option<Global>,
-    templates: Vec<&'static str>,
-    route: Route,
-    inhibit_rules: Vec<InhibitRule>,
-    receivers: Vec<Receiver>,
-}
-
-#[derive(Serialize)]
-struct Global {
-    smtp_smarthost: String,
-    smtp_from: String,
-    smtp_require_tls: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    smtp_auth_username: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    smtp_auth_password_file: Option<String>,
-}
-
-#[derive(Default, Serialize)]
-struct Route {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    matchers: Vec<String>,
-    receiver: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    group_by: Vec<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group_wait: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group_interval: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    repeat_interval: Option<String>,
-    #[serde(rename = "continue", skip_serializing_if = "std::ops::Not::not")]
-    go_on: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    routes: Vec<Route>,
-}
-
-#[derive(Serialize)]
-struct InhibitRule {
-    source_matchers: [&'static str; 1],
-    target_matchers: [&'static str; 1],
-    equal: &'static [&'static str],
-}
-
-#[derive(Default, Serialize)]
-struct Receiver {
-    name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    email_configs: Option<[EmailConfig; 1]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    slack_configs: Option<[SlackConfig; 1]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pagerduty_configs: Option<[PagerDutyConfig; 1]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    webhook_configs: Option<[WebhookConfig; 1]>,
-}
-
-#[derive(Serialize)]
-struct EmailConfig {
-    to: String,
-    headers: BTreeMap<&'static str, &'static str>,
-    html: &'static str,
-    text: &'static str,
-    send_resolved: bool,
-}
-
-#[derive(Serialize)]
-struct SlackConfig {
-    api_url_file: String,
-    color: &'static str,
-    fallback: &'static str,
-    title: &'static str,
-    title_link: &'static str,
-    text: &'static str,
-    send_resolved: bool,
-}
-
-#[derive(Serialize)]
-struct PagerDutyConfig {
-    routing_key_file: String,
-    url: String,
-    severity: &'static str,
-    description: &'static str,
-    client: &'static str,
-    client_url: &'static str,
-    class: &'static str,
-    component: &'static str,
-    details: BTreeMap<&'static str, &'static str>,
-    links: [Link; 2],
-    send_resolved: bool,
-}
-
-#[derive(Serialize)]
-struct Link {
-    href: &'static str,
-    text: &'static str,
-}
-
-#[derive(Serialize)]
-struct WebhookConfig {
-    url: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    http_config: Option<HttpConfig>,
-    send_resolved: bool,
-}
-
-#[derive(Serialize)]
-struct HttpConfig {
-    authorization: Authorization,
-}
-
-#[derive(Serialize)]
-struct Authorization {
-    credentials_file: String,
-}
 
 struct Renderer<'a> {
     notifications: &'a Notifications,
