@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 use tests::Site;
 use tests::composes::FULL;
 
+use crate::monitoring::{prometheus, starts_of, up};
+
 #[test]
 fn what_is_wrong_is_named_and_nothing_is_started() {
     let site = Site::new("bad", &[FULL[1]]);
@@ -163,10 +165,10 @@ fn of_two_at_the_same_moment_one_is_told_who_is_at_work() {
 struct Disk(PathBuf);
 
 impl Disk {
-    fn mount(path: PathBuf) -> Self {
+    fn mount(path: PathBuf, size: &str) -> Self {
         fs::create_dir_all(&path).unwrap();
         let disk = Self(path);
-        disk.run("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs"]);
+        disk.run("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]);
         disk
     }
 
@@ -191,9 +193,62 @@ fn a_full_or_read_only_disk_is_found_before_anything_is_started() {
     let site = Site::new("disk", &[FULL[1]]);
     site.xtask(&["env", "init", "dev"]).succeeds();
     let up = || site.xtask(&[&["up", "dev"], Site::images()].concat());
-    let disk = Disk::mount(site.data());
+    let disk = Disk::mount(site.data(), "1m");
     up().ends_with(3).says("free");
     disk.make_read_only();
     up().ends_with(3).says("read-only");
     assert!(site.containers().is_empty());
+}
+
+#[test]
+fn bad_settings_are_named_before_anything_is_started() {
+    let site = Site::new("monbad", &[FULL[1]]);
+    site.xtask(&["env", "init", "monitoring"]).succeeds();
+    let monitoring = site.monitoring();
+    let good = fs::read_to_string(monitoring.env_file()).unwrap();
+    for (name, value, words) in [
+        ("PROMETHEUS_RETENTION_SIZE", "lots", "PROMETHEUS_RETENTION_SIZE: `lots` is no size"),
+        ("PROMETHEUS_RETENTION_SIZE", "90000GB", "free for data"),
+        ("GRAFANA_ADMIN_PASSWORD", "admin", "GRAFANA_ADMIN_PASSWORD is one that everybody tries"),
+        ("GRAFANA_PORT", "0", "GRAFANA_PORT is `0`"),
+    ] {
+        monitoring.set_env(name, value);
+        up(&site, "monitoring").ends_with(3).says(words);
+        fs::write(monitoring.env_file(), &good).unwrap();
+    }
+    monitoring.set_env("PROMETHEUS_PASSWORD", &"x1".repeat(40));
+    up(&site, "monitoring").ends_with(3).says("PROMETHEUS_PASSWORD");
+    fs::write(monitoring.env_file(), &good).unwrap();
+}
+
+#[test]
+fn a_full_data_directory_is_named_and_what_runs_goes_on() {
+    let site = Site::new("monfull", &[FULL[1]]);
+    site.xtask(&["env", "init", "monitoring"]).succeeds();
+    let monitoring = site.monitoring();
+    // It asks for 1.25 times as much.
+    monitoring.set_env("PROMETHEUS_RETENTION_SIZE", "100MB");
+    let disk = Disk::mount(site.data().join("prometheus"), "1m");
+    let path = disk.0.to_str().unwrap();
+    let words = format!("free for data in {path}");
+    up(&site, "monitoring").ends_with(3).says(&words);
+    assert!(monitoring.containers().is_empty());
+    drop(disk);
+
+    let disk = Disk::mount(site.data().join("prometheus"), "200m");
+    up(&site, "monitoring").succeeds();
+    let before = starts_of(&monitoring);
+    let filler = disk.0.join("of-a-test");
+    // As much as there is.
+    let full = std::io::copy(&mut std::io::repeat(0), &mut fs::File::create(&filler).unwrap());
+    assert_eq!(full.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    up(&site, "monitoring").ends_with(3).says(&words);
+    let doctor = site.xtask(&["doctor", "monitoring", "--json"]).ends_with(3).json();
+    let findings = doctor["findings"].as_array().unwrap();
+    assert!(findings.iter().any(|finding| finding["id"] == "disk.full"), "{doctor}");
+    prometheus(&monitoring, "/api/v1/query?query=up");
+    fs::remove_file(filler).unwrap();
+    up(&site, "monitoring").succeeds();
+    assert_eq!(starts_of(&monitoring), before, "nothing was restarted");
+    site.xtask(&["down", "monitoring"]).succeeds();
 }

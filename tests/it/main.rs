@@ -24,6 +24,8 @@ mod lifecycle;
 mod logs;
 mod monitoring;
 mod notifications;
+mod outages;
+mod people;
 mod quotas;
 mod rules;
 mod schedule;

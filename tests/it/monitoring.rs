@@ -11,12 +11,12 @@ use tests::{Part, Run, Site, docker, net};
 use crate::guarded;
 
 /// `cargo xtask up STACK` on the images of this run.
-fn up(site: &Site, stack: &str) -> Run {
+pub(crate) fn up(site: &Site, stack: &str) -> Run {
     site.xtask(&[&["up", stack], Site::images()].concat())
 }
 
 /// What Prometheus says, logged in.
-fn prometheus(part: &Part<'_>, path: &str) -> Value {
+pub(crate) fn prometheus(part: &Part<'_>, path: &str) -> Value {
     let password = part.env("PROMETHEUS_PASSWORD");
     let (status, body) = net::ask("GET", part.port("PROMETHEUS_PORT"), path, Some(&password));
     assert_eq!(status, 200, "{path}: {body}");
@@ -24,7 +24,7 @@ fn prometheus(part: &Part<'_>, path: &str) -> Value {
 }
 
 /// The jobs of Prometheus with the health of their targets.
-fn targets(part: &Part<'_>) -> Vec<(String, String)> {
+pub(crate) fn targets(part: &Part<'_>) -> Vec<(String, String)> {
     let said = prometheus(part, "/api/v1/targets?state=active");
     let mut targets: Vec<_> = said["data"]["activeTargets"]
         .as_array()
@@ -47,7 +47,50 @@ fn every_target_is_up(site: &Site) {
     net::eventually("every target is up", || targets(&monitoring) == expected);
 }
 
-fn starts_of(part: &Part<'_>) -> String {
+/// Whether a link in an alert leads to a dashboard: it names Grafana, which has the page.
+#[track_caller]
+pub(crate) fn leads_to_a_dashboard(part: &Part<'_>, link: &str) {
+    let grafana = format!("http://{}:{}", part.env("PUBLIC_HOST"), part.port("GRAFANA_PORT"));
+    let uid = link.strip_prefix(&format!("{grafana}/d/"));
+    let uid = uid.unwrap_or_else(|| panic!("`{link}` is no dashboard of {grafana}"));
+    let password = part.env("GRAFANA_ADMIN_PASSWORD");
+    let page = format!("/api/dashboards/uid/{uid}");
+    let (status, body) = net::ask("GET", part.port("GRAFANA_PORT"), &page, Some(&password));
+    assert_eq!(status, 200, "{link}: {body}");
+    let found: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(found["dashboard"]["uid"], uid);
+}
+
+/// Of the one alert that always fires.
+fn alerts_link_to_dashboards(site: &Site) {
+    let monitoring = site.monitoring();
+    let mut link = String::new();
+    net::eventually("the Watchdog fires", || {
+        let said = prometheus(&monitoring, "/api/v1/alerts");
+        let mut alerts = said["data"]["alerts"].as_array().unwrap().iter();
+        let watchdog = alerts.find(|alert| alert["labels"]["alertname"] == "Watchdog");
+        watchdog.is_some_and(|alert| {
+            link = alert["annotations"]["dashboard_url"].as_str().unwrap_or_default().to_owned();
+            true
+        })
+    });
+    leads_to_a_dashboard(&monitoring, &link);
+}
+
+/// By the default; without internet it goes on without.
+fn grafana_was_asked_for_its_plugin(site: &Site) {
+    let id = site.monitoring().container("grafana");
+    let environment = docker(&["inspect", "--format", "{{json .Config.Env}}", &id]);
+    assert!(environment.contains("\"GF_INSTALL_PLUGINS=grafana-piechart-panel\""));
+    if Site::is_offline() {
+        let output = Command::new("docker").args(["logs", &id]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("The plugin grafana-piechart-panel cannot be fetched"), "{said}");
+    }
+}
+
+/// The services' containers and when they started.
+pub(crate) fn starts_of(part: &Part<'_>) -> String {
     let ids: Vec<_> = part.containers();
     let ids: Vec<_> = ids.iter().filter_map(|line| line.split(' ').nth(1)).collect();
     docker(&[&["inspect", "--format", "{{.Id}} {{.State.StartedAt}}"], ids.as_slice()].concat())
@@ -87,6 +130,8 @@ fn from_nothing(compose: Compose) {
     guarded::no_password_is_shown(&site);
     guarded::accounts_read_statistics_and_nothing_more(&site);
     guarded::stacks_are_isolated(&site);
+    alerts_link_to_dashboards(&site);
+    grafana_was_asked_for_its_plugin(&site);
 
     site.xtask(&["down", "all"]).succeeds();
     assert_eq!((site.containers(), site.monitoring().containers()), (Vec::new(), Vec::new()));
@@ -261,37 +306,4 @@ fn containers_are_watched_when_asked_for() {
     site.monitoring().set_env("COMPOSE_PROFILES", "");
     up(&site, "monitoring").succeeds();
     assert_eq!(monitoring.container("cadvisor"), "");
-}
-
-#[test]
-fn bad_settings_are_named_before_anything_is_started() {
-    let site = Site::new("monbad", &[FULL[1]]);
-    site.xtask(&["env", "init", "monitoring"]).succeeds();
-    let monitoring = site.monitoring();
-    let good = fs::read_to_string(monitoring.env_file()).unwrap();
-    for (name, value, words) in [
-        ("PROMETHEUS_RETENTION_SIZE", "lots", "PROMETHEUS_RETENTION_SIZE: `lots` is no size"),
-        ("PROMETHEUS_RETENTION_SIZE", "90000GB", "free for data"),
-        ("GRAFANA_ADMIN_PASSWORD", "admin", "GRAFANA_ADMIN_PASSWORD is one that everybody tries"),
-        ("GRAFANA_PORT", "0", "GRAFANA_PORT is `0`"),
-    ] {
-        monitoring.set_env(name, value);
-        up(&site, "monitoring").ends_with(3).says(words);
-        fs::write(monitoring.env_file(), &good).unwrap();
-    }
-    monitoring.set_env("PROMETHEUS_PASSWORD", &"x1".repeat(40));
-    up(&site, "monitoring").ends_with(3).says("PROMETHEUS_PASSWORD");
-    fs::write(monitoring.env_file(), &good).unwrap();
-
-    let data = site.data().join("prometheus");
-    fs::create_dir_all(&data).unwrap();
-    let run = |program: &str, args: &[&str]| {
-        assert!(Command::new(program).args(args).status().unwrap().success(), "{program} {args:?}")
-    };
-    let path = data.to_str().unwrap();
-    run("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs", path]);
-    let full = up(&site, "monitoring");
-    run("umount", &[path]);
-    full.ends_with(3).says("free for data in").says(path);
-    assert!(monitoring.containers().is_empty());
 }

@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::composes::FULL;
 use tests::receiver::Receiver;
 use tests::{Part, Run, Site, asset, docker, net};
+
+use crate::people::{KEY, Mail, TOKEN, channels, secret, write};
 
 const RUNBOOK: &str = "https://runbooks.example.org/RedisDown.md";
 const DASHBOARD: &str = "http://dashboards.example.org/d/system-health";
@@ -23,117 +24,6 @@ const RULE: &str = "groups:
       summary: A test fires
       runbook_url: https://runbooks.example.org/RedisDown.md
 ";
-const TOKEN: &str = "token-of-the-webhook";
-const KEY: &str = "0123456789abcdef0123456789abcdef";
-
-/// A mail server on the monitoring network; removed when dropped.
-struct Mail(String);
-
-impl Mail {
-    fn start(part: &Part<'_>) -> Self {
-        let name = format!("{}-mail", part.project());
-        let network = network(part);
-        let image = if Site::is_offline() {
-            "case-interview-offline/mailhog:double"
-        } else {
-            "mailhog/mailhog:latest"
-        };
-        docker(&["run", "--detach", "--name", &name, "--network", &network, image]);
-        let mail = Self(name);
-        eventually("the mail server answers", || mail.inbox().is_some());
-        mail
-    }
-
-    /// Every message, as it came.
-    fn inbox(&self) -> Option<Vec<String>> {
-        let get = "printf 'GET /api/v2/messages HTTP/1.0\\r\\n\\r\\n' | nc 127.0.0.1 8025";
-        let text = docker(&["exec", &self.0, "sh", "-c", get]);
-        let (_, body) = text.split_once("\r\n\r\n").or_else(|| text.split_once("\n\n"))?;
-        let answer: Value = serde_json::from_str(body).ok()?;
-        let items = answer["items"].as_array()?;
-        Some(items.iter().map(|item| item["Raw"]["Data"].as_str().unwrap().to_owned()).collect())
-    }
-
-    #[track_caller]
-    fn wait_for(&self, words: &[&str]) -> String {
-        let mut found = None;
-        eventually(&format!("a mail with {words:?}"), || {
-            // Quoted-printable breaks long lines.
-            let mails = self.inbox().unwrap_or_default();
-            let mut mails = mails.iter().map(|mail| mail.replace("=\r\n", "").replace("=3D", "="));
-            found = mails.find(|mail| words.iter().all(|word| mail.contains(word)));
-            found.is_some()
-        });
-        found.unwrap()
-    }
-}
-
-impl Drop for Mail {
-    fn drop(&mut self) {
-        docker(&["rm", "--force", "--volumes", &self.0]);
-    }
-}
-
-fn network(part: &Part<'_>) -> String {
-    format!("{}_monitoring", part.project())
-}
-
-#[track_caller]
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while !holds() {
-        assert!(Instant::now() < deadline, "not within two minutes: {what}");
-        std::thread::sleep(Duration::from_millis(250));
-    }
-}
-
-fn write(part: &Part<'_>, name: &str, text: &str) {
-    fs::write(part.folder().join("alertmanager").join(name), text).unwrap();
-}
-
-fn secret(part: &Part<'_>, name: &str, text: &str) {
-    let folder = part.folder().join("alertmanager/secrets");
-    fs::create_dir_all(&folder).unwrap();
-    let path = folder.join(name);
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
-}
-
-/// One channel of each kind, all to this test.
-fn channels(part: &Part<'_>, mail: &Mail, receiver: &Receiver, webhook: &str) -> String {
-    let network = network(part);
-    secret(part, "slack-url", &format!("{}\n", receiver.url(&network, "/slack")));
-    secret(part, "pagerduty-key", &format!(" {KEY}\n"));
-    secret(part, "bot-token", TOKEN);
-    format!(
-        r#"
-        [routes]
-        critical = ["mail", "team", "on-call", "bot"]
-        warning = ["mail"]
-        [timing]
-        group_wait = "1s"
-        group_interval = "1s"
-        [smtp]
-        server = "{mail}:1025"
-        from = "alerts@example.org"
-        tls = false
-        [email.mail]
-        to = ["operators@example.org"]
-        [slack.team]
-        url_file = "secrets/slack-url"
-        compatible = true
-        [pagerduty.on-call]
-        key_file = "secrets/pagerduty-key"
-        url = "{pagerduty}"
-        [webhook.bot]
-        url = "{webhook}"
-        token_file = "secrets/bot-token"
-        "#,
-        mail = mail.0,
-        pagerduty = receiver.url(&network, "/pagerduty"),
-        webhook = receiver.url(&network, webhook),
-    )
-}
 
 fn alertmanager(part: &Part<'_>, method: &str, path: &str, body: &str) -> Value {
     let (port, password) = (part.port("ALERTMANAGER_PORT"), part.env("ALERTMANAGER_PASSWORD"));
@@ -233,7 +123,7 @@ fn messages_arrive_on_every_channel_and_what_does_not_arrive_is_reported() {
     // A server that refuses, and one that is gone.
     write(monitoring, "notifications.toml", &channels(monitoring, &mail, &receiver, "/refuse"));
     site.xtask(&["alerts", "render"]).succeeds();
-    docker(&["stop", "--time", "1", &mail.0]);
+    docker(&["stop", "--time", "1", mail.name()]);
     let run = site
         .xtask(&["alerts", "send-test", "--json"])
         .ends_with(1)
@@ -271,7 +161,7 @@ fn one_alert_is_told_with_its_links_and_so_is_its_end(
 
     // What is less bad about the same thing is not told meanwhile.
     send(part, "RedisMemoryHigh", "warning", false);
-    eventually("the warning is silenced by the critical alert", || {
+    net::eventually("the warning is silenced by the critical alert", || {
         let alerts = alertmanager(part, "GET", "/api/v2/alerts?filter=severity%3Dwarning", "");
         alerts[0]["status"]["state"] == "suppressed"
     });

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 /// Upper boundaries of the histogram, in seconds.
@@ -145,12 +145,15 @@ fn answer(mut stream: TcpStream, counters: &Mutex<Counters>) -> std::io::Result<
 
 /// This machine's address as Docker gives it to containers.
 fn host_gateway(image: &str) -> IpAddr {
-    let output = Command::new("docker")
-        .args(["run", "--rm", "--add-host", "here:host-gateway", "--entrypoint", "cat", image])
-        .arg("/etc/hosts")
-        .output()
-        .expect("docker runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let here = text.lines().find_map(|line| line.strip_suffix("here")?.trim().parse().ok());
-    here.expect("an engine from 20.10 on names the host")
+    static GATEWAY: OnceLock<IpAddr> = OnceLock::new();
+    *GATEWAY.get_or_init(|| {
+        let output = Command::new("docker")
+            .args(["run", "--rm", "--add-host", "here:host-gateway", "--entrypoint", "cat", image])
+            .arg("/etc/hosts")
+            .output()
+            .expect("docker runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let here = text.lines().find_map(|line| line.strip_suffix("here")?.trim().parse().ok());
+        here.expect("an engine from 20.10 on names the host")
+    })
 }

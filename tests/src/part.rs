@@ -60,6 +60,13 @@ impl<'a> Part<'a> {
         self.env(name).parse().expect("a port")
     }
 
+    /// Every port that its running containers have on this machine.
+    pub fn ports(&self) -> Vec<u16> {
+        let text = docker(&["ps", "--format", "{{.Ports}}", "--filter", &self.label()]);
+        let of_host = |text: &str| text.split_once("->")?.0.rsplit(':').next()?.parse().ok();
+        text.split([',', '\n']).filter_map(of_host).collect()
+    }
+
     /// Names and ids of its containers.
     pub fn containers(&self) -> Vec<String> {
         let text = docker(&[

@@ -22,6 +22,10 @@ use crate::report::finding::Finding;
 const RUNBOOK_BASE: &str =
     "https://github.com/case-interview-platform/infrastructure/blob/main/docs/runbooks/";
 const SEVERITIES: [&str; 4] = ["critical", "warning", "info", "none"];
+/// The texts of an alert and how many characters of each a phone shows before it is unlocked.
+const TEXTS: [(&str, usize); 2] = [("summary", 60), ("description", 120)];
+/// What a value or a name that is filled in is taken to need.
+const FILLED_IN: usize = 8;
 
 /// Every alert says how bad, what, why and what to do, and every runbook belongs to an alert.
 pub(super) fn alerts_are_complete(cx: &Context) -> Result<Vec<Finding>> {
@@ -77,9 +81,14 @@ fn labels_and_texts(rule: &Rule) -> Vec<String> {
     if !rule.labels.contains_key("service") {
         wrong.push("has no label `service`".to_owned());
     }
-    for text in ["summary", "description"] {
-        if rule.annotations.get(text).is_none_or(|text| text.trim().is_empty()) {
-            wrong.push(format!("has no {text}"));
+    for (name, most) in TEXTS {
+        let text = rule.annotations.get(name).map_or("", |text| text.trim());
+        match length(text) {
+            0 => wrong.push(format!("has no {name}")),
+            length if length > most => {
+                wrong.push(format!("its {name} has {length} characters; a phone shows {most}"));
+            }
+            _ => {}
         }
     }
     let expected = format!("{RUNBOOK_BASE}{}.md", rule.name());
@@ -87,6 +96,14 @@ fn labels_and_texts(rule: &Rule) -> Vec<String> {
         wrong.push(format!("its runbook_url is not {expected}"));
     }
     wrong
+}
+
+/// The characters of a text once what stands in `{{ }}` is filled in.
+fn length(text: &str) -> usize {
+    let mut parts = text.split("{{");
+    let first = parts.next().unwrap_or_default().chars().count();
+    let rest = parts.map(|part| part.split_once("}}").map_or(part, |(_, rest)| rest));
+    first + rest.map(|rest| FILLED_IN + rest.chars().count()).sum::<usize>()
 }
 
 /// What is wrong with the name of a recording rule, which is `level:metric:operations`.
@@ -126,6 +143,13 @@ fn pages(folder: &std::path::Path) -> Result<BTreeSet<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_as_long_as_people_read_it() {
+        assert_eq!(length(""), 0);
+        assert_eq!(length("half"), 4);
+        assert_eq!(length("{{ $value | humanizePercentage }} of {{ $labels.x }}."), 8 + 4 + 8 + 1);
+    }
 
     #[test]
     fn a_name_ends_with_its_window() {
