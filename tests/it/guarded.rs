@@ -4,7 +4,6 @@
 use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
-use std::process::Command;
 
 use tests::{Part, Site, docker, net};
 
@@ -140,32 +139,52 @@ pub(crate) fn addresses(part: &Part<'_>, network: &str) -> Vec<(String, String)>
     found
 }
 
-/// Whether something answers on `port` of `address`, asked on the network called `network`.
-fn answers(network: &str, address: &str, port: u16) -> bool {
-    let image = "case-interview-offline/prometheus:2.42";
-    let image = if Site::is_offline() { image } else { "prom/prometheus:v2.45.0" };
-    let asked = format!("nc -w 2 {address} {port} </dev/null");
-    let args = ["run", "--rm", "--network", network, "--entrypoint", "sh", image, "-c", &asked];
-    Command::new("docker").args(args).output().unwrap().status.success()
+/// Those of `asked`, each an address and a port, that answer somebody on the network called
+/// `network`.
+fn answering(network: &str, asked: &[(String, u16)]) -> Vec<(String, u16)> {
+    let image = Site::offline_or("prometheus", "2.42", "prom/prometheus:v2.45.0");
+    let ask = |(address, port): &(String, u16)| {
+        format!("(nc -w 3 {address} {port} </dev/null >/dev/null && echo {address} {port}) & ")
+    };
+    let script = asked.iter().map(ask).collect::<String>() + "wait";
+    let args = ["run", "--rm", "--network", network, "--entrypoint", "sh", &image, "-c", &script];
+    let said = docker(&args);
+    let pairs = said.lines().filter_map(|line| line.split_once(' '));
+    let mut found: Vec<_> =
+        pairs.map(|(address, port)| (address.to_owned(), port.parse().unwrap())).collect();
+    found.sort();
+    found
 }
 
 pub(crate) fn stacks_are_isolated(site: &Site) {
     let (development, monitoring) = (site.development(), site.monitoring());
     let own = format!("{}_development", development.project());
     let other = format!("{}_monitoring", monitoring.project());
-    let find = |part: &Part<'_>, network: &str, service: &str| {
-        let found = addresses(part, network).into_iter().find(|(name, _)| name == service);
-        found.unwrap_or_else(|| panic!("{service} on {network}")).1
+    let of = |part: &Part<'_>, network: &str, services: &[(&str, u16)]| {
+        let known = addresses(part, network);
+        let find = |(service, port): &(&str, u16)| {
+            let found = known.iter().find(|(name, _)| name == service);
+            (found.unwrap_or_else(|| panic!("{service} on {network}")).1.clone(), *port)
+        };
+        let mut all: Vec<_> = services.iter().map(find).collect();
+        all.sort();
+        all
     };
-    let postgres = find(&development, &own, "postgres");
-    // What is asked does answer where it should.
-    assert!(answers(&own, &postgres, 5432));
-    for (service, port) in [("prometheus", 9090), ("alertmanager", 9093), ("grafana", 3000)] {
-        let address = find(&monitoring, &other, service);
-        assert!(answers(&other, &address, port), "{service}");
-        assert!(!answers(&own, &address, port), "{service} from the development network");
-    }
-    assert!(!answers(&other, &postgres, 5432), "PostgreSQL from the monitoring network");
+    let servers = [("postgres", 5432), ("redis", 6379), ("mailhog", 1025), ("mailhog", 8025)];
+    let servers = of(&development, &own, &servers);
+    let watchers = [
+        ("prometheus", 9090),
+        ("alertmanager", 9093),
+        ("grafana", 3000),
+        ("node-exporter", 9100),
+        ("blackbox-exporter", 9115),
+    ];
+    let watchers = of(&monitoring, &other, &watchers);
+    let nobody = Vec::new();
+    assert_eq!(answering(&own, &servers), servers, "they do answer where they should");
+    assert_eq!(answering(&own, &watchers), nobody, "monitoring from the development network");
+    assert_eq!(answering(&other, &watchers), watchers, "they do answer where they should");
+    assert_eq!(answering(&other, &servers), nobody, "development from the monitoring network");
     // On the shared network stand the exporters and Prometheus.
     let metrics = site.metrics_network();
     let on = [addresses(&development, &metrics), addresses(&monitoring, &metrics)].concat();

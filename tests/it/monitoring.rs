@@ -256,6 +256,40 @@ fn a_change_is_loaded_without_a_restart_and_a_broken_one_is_refused() {
 }
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
+fn what_does_not_work_together_is_not_called_ready() {
+    let site = Site::new("notready", &[FULL[1]]);
+    up(&site, "monitoring").succeeds();
+    let of_alertmanager = "      static_configs:\n        - targets: [alertmanager:9093]\n\nscrape";
+    for (file, right, wrong, words) in [
+        ("prometheus/prometheus.yml", "grafana:3000", "grafana:3001", "its target grafana is down"),
+        (
+            "prometheus/prometheus.yml",
+            of_alertmanager,
+            "      static_configs: []\n\nscrape",
+            "it knows no AlertManager yet",
+        ),
+        (
+            "grafana/provisioning/datasources/prometheus.yml",
+            "prometheus:9090",
+            "prometheus:9091",
+            "its datasource `prometheus` does not answer",
+        ),
+    ] {
+        let path = site.monitoring().folder().join(file);
+        let good = fs::read_to_string(&path).unwrap();
+        assert!(good.contains(right), "{file}");
+        fs::write(&path, good.replace(right, wrong)).unwrap();
+        // Longer than between two scrapes.
+        site.xtask(&[&["up", "monitoring", "--timeout", "40"], Site::images()].concat())
+            .ends_with(1)
+            .says(words);
+        fs::write(&path, good).unwrap();
+    }
+    up(&site, "monitoring").succeeds();
+}
+
+#[test]
 fn a_new_password_reaches_everybody_who_needs_it() {
     let site = Site::new("newpw", &[FULL[1]]);
     up(&site, "all").succeeds();

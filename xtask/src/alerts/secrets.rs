@@ -34,7 +34,8 @@ pub(super) fn read(folder: &Path, path: &str) -> Result<Secret, Box<Finding>> {
         ));
     }
     let private = format!("chmod 600 {shown}");
-    let put = format!("put the secret there: (umask 077; cat >{shown})");
+    let beside = quote(&folder.join(FOLDER).to_string_lossy());
+    let put = format!("put the secret there: (umask 077; mkdir -p {beside}; cat >{shown})");
     let facts = fs::metadata(&full).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
             let found = format!("the secret file {path} is missing");
