@@ -77,6 +77,20 @@ fn alerts_link_to_dashboards(site: &Site) {
     leads_to_a_dashboard(&monitoring, &link);
 }
 
+fn every_command_knows_the_stack(site: &Site) {
+    let user = site.xtask(&["shell", "monitoring", "alertmanager", "--", "-c", "id -u"]).succeeds();
+    assert_eq!(user.stdout.trim(), "65534");
+    site.xtask(&["logs", "monitoring", "prometheus"])
+        .succeeds()
+        .says("ready to receive web requests");
+    let urls = site.xtask(&["urls", "monitoring", "--json"]).succeeds().json();
+    let endpoints = urls["endpoints"].as_array().unwrap().iter();
+    let variables: Vec<_> =
+        endpoints.map(|endpoint| endpoint["variable"].as_str().unwrap()).collect();
+    assert_eq!(variables, ["PROMETHEUS_URL", "ALERTMANAGER_URL", "GRAFANA_URL"]);
+    site.xtask(&["doctor", "monitoring"]).succeeds();
+}
+
 /// By the default; without internet it goes on without.
 fn grafana_was_asked_for_its_plugin(site: &Site) {
     let id = site.monitoring().container("grafana");
@@ -126,6 +140,7 @@ fn from_nothing(compose: Compose) {
             "{service}"
         );
     }
+    every_command_knows_the_stack(&site);
     guarded::nobody_is_answered_without_the_password(&site);
     guarded::no_password_is_shown(&site);
     guarded::accounts_read_statistics_and_nothing_more(&site);
