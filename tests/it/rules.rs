@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
+use tests::composes::FULL;
 use tests::mutants::{self, Mutant};
 use tests::{Random, Site, is_long, root, seed};
 
@@ -20,6 +21,43 @@ enum Fate {
     Survived,
     /// Prometheus would not load it.
     Refused,
+}
+
+/// One of each: a threshold that is not the promised one, a missing runbook, one that does not say
+/// what to do, an alert without cases, a text that no phone shows.
+#[test]
+fn what_an_alert_lacks_is_named() {
+    let site = Site::new("lacking", &[FULL[1]]);
+    let prometheus = site.monitoring().folder().join("prometheus");
+    let replace = |path: &Path, old: &str, new: &str| {
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.contains(old), "{old}");
+        fs::write(path, text.replace(old, new)).unwrap();
+    };
+    replace(&prometheus.join("rules/api.yml"), "> 0.2", "> 0.25");
+    replace(&prometheus.join("rules/api.yml"), "The API fails", &"The API fails. ".repeat(5));
+    replace(&prometheus.join("tests/databases.yml"), "RedisDown: fires", "RedisDown: burns");
+    let runbooks = site.root().join("docs/runbooks");
+    fs::remove_file(runbooks.join("PostgresDown.md")).unwrap();
+    replace(&runbooks.join("RedisDown.md"), "## Do\n", "## Hope\n");
+    let found = site.xtask(&["check", "--json"]).ends_with(1).json();
+    for (id, alert, words) in [
+        ("rules.stated", "ApiLatencyHigh", ""),
+        ("rules.complete", "ApiErrorRateHigh", "summary has 74 characters"),
+        ("rules.complete", "PostgresDown", "has no runbook docs/runbooks/PostgresDown.md"),
+        ("rules.complete", "RedisDown", "its runbook has no `## Do`"),
+        ("rules.cases", "RedisDown", "no case shows that it does so"),
+    ] {
+        let mut findings = found["findings"].as_array().unwrap().iter();
+        let named = findings.any(|finding| {
+            let text = finding["found"].as_str().unwrap();
+            finding["id"] == id
+                && finding["severity"] == "error"
+                && finding["subject"] == alert
+                && text.contains(words)
+        });
+        assert!(named, "{id} {alert} {words}: {found:#}");
+    }
 }
 
 /// With `--long` every mistake in every rule, else one in each.

@@ -16,6 +16,7 @@ pub(super) use self::promtool::accepts_rules_and_cases;
 pub(super) use self::stated::thresholds_are_as_stated;
 use super::relative;
 use crate::context::Context;
+use crate::host::files::read_optional;
 use crate::report::finding::Finding;
 
 /// Where the runbooks are read by somebody who got an alert; a page is called as its alert.
@@ -24,6 +25,8 @@ const RUNBOOK_BASE: &str =
 const SEVERITIES: [&str; 4] = ["critical", "warning", "info", "none"];
 /// The texts of an alert and how many characters of each a phone shows before it is unlocked.
 const TEXTS: [(&str, usize); 2] = [("summary", 60), ("description", 120)];
+/// What a runbook says after what the alert means.
+const HEADINGS: [&str; 2] = ["## Confirm", "## Do"];
 /// What a value or a name that is filled in is taken to need.
 const FILLED_IN: usize = 8;
 
@@ -48,8 +51,13 @@ pub(super) fn alerts_are_complete(cx: &Context) -> Result<Vec<Finding>> {
         };
         labels_and_texts(&rule).into_iter().for_each(&mut wrong);
         let page = format!("{alert}.md");
-        if !folder.join(&page).is_file() {
-            wrong(format!("has no runbook docs/runbooks/{page}"));
+        match read_optional(&folder.join(&page))? {
+            None => wrong(format!("has no runbook docs/runbooks/{page}")),
+            Some(text) => {
+                let lacking =
+                    HEADINGS.iter().filter(|heading| !text.lines().any(|l| l == **heading));
+                lacking.for_each(|heading| wrong(format!("its runbook has no `{heading}`")));
+            }
         }
         if !index.contains(&format!("]({page})")) {
             wrong("is missing in docs/runbooks/README.md".to_owned());
