@@ -84,6 +84,10 @@ fn an_outage_is_told_on_every_channel_and_so_is_its_end() {
         leads_to_a_dashboard(&people.monitoring, link.expect("a link").trim());
     }
 
+    for told in people.receiver.requests("/bot") {
+        assert!(!told.body.to_string().contains("grafana_url"), "it is for links only: {told:?}");
+    }
+
     let started = Instant::now();
     docker(&["start", &probed.0]);
     up(&site, "dev").succeeds();
