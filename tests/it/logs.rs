@@ -245,6 +245,14 @@ fn going_down_archives_the_last_lines() {
     assert_eq!(logs(&site, &["writer"]), ["first", "last"]);
     let quiet = site.xtask(&["rotate-logs", "dev"]).succeeds();
     assert!(!quiet.stderr.contains("was removed"), "{}", quiet.stderr);
+
+    // What cannot be archived keeps nothing from going down.
+    run(&site, "writer", &[], "echo lost");
+    let lock = site.data().join("logs/development/lock");
+    fs::remove_file(&lock).unwrap();
+    fs::create_dir(&lock).unwrap();
+    site.xtask(&["down", "dev"]).succeeds().says("could not archive the last lines");
+    assert!(site.containers().is_empty());
 }
 
 #[test]
