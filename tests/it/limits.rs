@@ -20,7 +20,7 @@ const ROWS: u64 = 10_000;
 fn a_service_that_fills_its_disk_or_its_memory_is_alone_in_that() {
     let site = Site::new("limits", &[FULL[1]]);
     let disk = SmallDisk::mount(&site.data().join("postgres"), DISK);
-    set_quota(&site, "256MB");
+    configure_sizes(&site);
     site.up();
     let before = starts(&site);
     let rows = fill(&site, &disk);
@@ -110,11 +110,17 @@ fn starts(site: &Site) -> BTreeMap<String, String> {
     lines.map(|(service, start)| (service.to_owned(), start.to_owned())).collect()
 }
 
-fn set_quota(site: &Site, quota: &str) {
+/// Has the stack take so small a disk for enough, and PostgreSQL's quota be all of it.
+fn configure_sizes(site: &Site) {
     let path = site.root().join("infrastructure/stacks.toml");
-    let text = fs::read_to_string(&path).unwrap();
-    assert!(text.contains("quota = \"20GB\""), "PostgreSQL's quota");
-    fs::write(path, text.replace("quota = \"20GB\"", &format!("quota = \"{quota}\""))).unwrap();
+    let mut text = fs::read_to_string(&path).unwrap();
+    for (shipped, small) in
+        [("quota = \"20GB\"", "quota = \"256MB\""), ("disk = \"10GB\"", "disk = \"64MB\"")]
+    {
+        assert!(text.contains(shipped), "{shipped}");
+        text = text.replace(shipped, small);
+    }
+    fs::write(path, text).unwrap();
 }
 
 /// A Prometheus with the shipped rules, and a node-exporter that sees one disk and what the
