@@ -22,6 +22,9 @@ fn a_service_that_fills_its_disk_or_its_memory_is_alone_in_that() {
     let disk = SmallDisk::mount(&site.data().join("postgres"), DISK);
     configure_sizes(&site);
     site.up();
+    // What makes room when it goes.
+    let ballast = disk.path().join("ballast");
+    fs::write(&ballast, vec![1; 64 << 20]).unwrap();
     let before = starts(&site);
     let rows = fill(&site, &disk);
     let memory = overrun(&site);
@@ -35,7 +38,7 @@ fn a_service_that_fills_its_disk_or_its_memory_is_alone_in_that() {
     net::send_mail(site.port("MAILHOG_SMTP_PORT"), "still here");
     assert_eq!(memory, "kept");
 
-    disk.grow(2 * DISK);
+    fs::remove_file(ballast).unwrap();
     site.up();
     let found: u64 = site.sql("select count(*) from filler").parse().unwrap();
     assert!(found >= rows && found.is_multiple_of(ROWS), "{found} of {rows} rows are left");
@@ -115,7 +118,7 @@ fn configure_sizes(site: &Site) {
     let path = site.root().join("infrastructure/stacks.toml");
     let mut text = fs::read_to_string(&path).unwrap();
     for (shipped, small) in
-        [("quota = \"20GB\"", "quota = \"256MB\""), ("disk = \"10GB\"", "disk = \"64MB\"")]
+        [("quota = \"20GB\"", "quota = \"256MB\""), ("disk = \"10GB\"", "disk = \"32MB\"")]
     {
         assert!(text.contains(shipped), "{shipped}");
         text = text.replace(shipped, small);
@@ -133,11 +136,12 @@ struct Watch {
 
 impl Watch {
     fn start(site: &Site, disk: &SmallDisk) -> Self {
+        // Not read-only, which the rules take for full by nature.
         let exporter = docker(&[
             "run",
             "--detach",
             "--volume",
-            &format!("{}:/host/full:ro", disk.path().display()),
+            &format!("{}:/host/full", disk.path().display()),
             "--volume",
             &format!("{}:/metrics:ro", site.data().join("metrics").display()),
             &Site::offline_or("node-exporter", "1.5", "prom/node-exporter:v1.6.0"),

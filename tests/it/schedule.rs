@@ -206,8 +206,9 @@ fn every_shipped_job_does_its_work_under_cron() {
     // Each every minute, at no certain time: those that need a set succeed once there is one.
     let is_time = |line: &&str| line.starts_with("at = ") || line.starts_with("jitter = ");
     let hurry = |line| if str::starts_with(line, "every = ") { "every = \"1min\"" } else { line };
-    let lines: Vec<_> = text.lines().filter(|line| !is_time(line)).map(hurry).collect();
-    fs::write(&path, lines.join("\n")).unwrap();
+    let (jobs, stacks) = text.split_once("[[stack]]").unwrap();
+    let lines: Vec<_> = jobs.lines().filter(|line| !is_time(line)).map(hurry).collect();
+    fs::write(&path, format!("{}\n[[stack]]{stacks}", lines.join("\n"))).unwrap();
     site.up();
     let machine = Machine::start(&site, &["--init"], &["cron", "-f"]);
     machine.xtask(&["schedule", "install"]);
