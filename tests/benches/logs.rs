@@ -1,12 +1,13 @@
 //! Archiving and searching logs beside what a user would type instead, on the same log.
-//! `cargo bench --bench logs` prints times and ratios. XTASK_BENCH_MEGABYTES chooses the size.
+//! `cargo bench --bench logs` prints times, ratios, and the most memory that xtask took.
+//! XTASK_BENCH_MEGABYTES chooses the size; 300 where it is not set.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tests::Site;
 use tests::composes::FULL;
@@ -17,7 +18,11 @@ fn main() {
     let site = Site::new("bench-logs", &[FULL[1]]);
     site.xtask(&[&["setup", "dev"], Site::images()].concat());
     let writer = log(&site, megabytes);
-    println!("{:<34} {:>9}   {:<52} {:>9}   {:>5}", "xtask", "time", "instead", "time", "ratio");
+    println!("of {megabytes} MB a day");
+    println!(
+        "{:<34} {:>9} {:>7}   {:<52} {:>9}   {:>5}",
+        "xtask", "time", "memory", "instead", "time", "ratio"
+    );
     archive(&site, &writer);
     search(&site);
 }
@@ -127,16 +132,33 @@ fn spread(archive: &Path, folder: &Path) {
 }
 
 fn shell(line: &str) -> f64 {
-    time(Command::new("sh").args(["-c", line]))
+    time(Command::new("sh").args(["-c", line])).0
 }
 
-fn time(command: &mut Command) -> f64 {
+/// Seconds, and the most memory that the program itself took, in MB.
+fn time(command: &mut Command) -> (f64, u64) {
     let start = Instant::now();
-    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let facts = format!("/proc/{}/status", child.id());
+    let mut memory = 0;
+    let status = loop {
+        // Its peak so far (proc(5)), which is gone with it.
+        let text = fs::read_to_string(&facts).unwrap_or_default();
+        let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        memory = memory.max(kilobytes.unwrap_or(0));
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
     assert!(status.success(), "{command:?}");
-    start.elapsed().as_secs_f64()
+    (start.elapsed().as_secs_f64(), memory >> 10)
 }
 
-fn show(label: &str, ours: f64, instead: &str, theirs: f64) {
-    println!("{label:<34} {ours:>7.2} s   {instead:<52} {theirs:>7.2} s   {:>5.2}", ours / theirs);
+fn show(label: &str, (ours, memory): (f64, u64), instead: &str, theirs: f64) {
+    println!(
+        "{label:<34} {ours:>7.2} s {memory:>4} MB   {instead:<52} {theirs:>7.2} s   {:>5.2}",
+        ours / theirs
+    );
 }

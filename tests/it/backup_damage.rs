@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tests::composes::FULL;
+use tests::disk::SmallDisk;
 use tests::{Random, Site, is_long, seed};
 use xtask::backup::folder::Folder;
 use xtask::backup::object::Keys;
@@ -162,31 +163,6 @@ fn a_hostile_archive_restores_nothing_outside_its_target() {
     assert!(site.left_over().is_empty(), "{:?}", site.left_over());
 }
 
-/// A small file system of its own, unmounted when dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn new(site: &Site, kilobytes: u64) -> Self {
-        let image = site.root().join(format!("disk-{kilobytes}"));
-        let at = site.root().join(format!("mounted-{kilobytes}"));
-        fs::create_dir(&at).unwrap();
-        fs::File::create(&image).unwrap().set_len(kilobytes << 10).unwrap();
-        let run = |program: &str, args: &[&str]| {
-            let output = Command::new(program).args(args).output().expect(program);
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        };
-        run("mkfs.ext4", &["-q", "-m", "0", "-O", "^has_journal", image.to_str().unwrap()]);
-        run("mount", &["-o", "loop", image.to_str().unwrap(), at.to_str().unwrap()]);
-        Self(at)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
-
 #[test]
 #[ignore = "for cargo xtask test --long"]
 fn a_disk_that_fills_up_leaves_no_set_and_nothing_half_done() {
@@ -201,9 +177,10 @@ fn a_disk_that_fills_up_leaves_no_set_and_nothing_half_done() {
     let mut sizes = vec![20 << 10];
     sizes.extend((0..if is_long() { 30 } else { 3 }).map(|_| (44 << 10) + random.below(12 << 10)));
     for (round, size) in sizes.into_iter().enumerate() {
-        let disk = SmallDisk::new(&site, size);
-        let folder = disk.0.join("backups");
-        fs_extra::dir::copy(site.backups(), &disk.0, &fs_extra::dir::CopyOptions::new()).unwrap();
+        let disk = SmallDisk::mount(&site.root().join(format!("mounted-{size}")), size << 10);
+        let folder = disk.path().join("backups");
+        fs_extra::dir::copy(site.backups(), disk.path(), &fs_extra::dir::CopyOptions::new())
+            .unwrap();
         fs::write(&config, shipped.replace("folder = \"\"", &format!("folder = {folder:?}")))
             .unwrap();
         let run = site.xtask(&["backup", "dev"]).ends_with(1);

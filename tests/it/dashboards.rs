@@ -3,6 +3,7 @@
 
 mod api;
 mod grafana;
+mod infrastructure;
 mod lab;
 
 use std::collections::BTreeSet;
@@ -45,7 +46,7 @@ fn unexported(port: u16) -> Vec<String> {
 }
 
 fn listed() -> BTreeSet<String> {
-    let lists = ["metrics.md", "api-metrics.md"];
+    let lists = ["metrics.md", "api-metrics.md", "infrastructure-metrics.md"];
     let text = lists.map(|file| fs::read_to_string(root().join("docs").join(file)).unwrap());
     let lines = text.iter().flat_map(|text| text.lines());
     let names = lines.filter_map(|line| line.strip_prefix("| `")?.split('`').next());

@@ -57,9 +57,15 @@ fn whole_life(compose: Compose) {
     site.up();
     assert_eq!(words(&site), ("kept".to_owned(), "kept".to_owned()), "data survives down and up");
 
-    // A changed configuration reaches the containers, on docker-compose 1.29 too.
+    // A changed configuration reaches the containers, on docker-compose 1.29 too, and what the old
+    // one logged stays.
+    site.xtask(&["rotate-logs", "dev"]).succeeds();
     site.set_env("REDIS_MAX_MEMORY", "65mb");
-    site.up();
+    site.up().says("archive the last lines");
+    let logged = site.xtask(&["logs", "dev", "redis"]).succeeds().stdout;
+    assert!(logged.contains("ready to exit"), "{logged}");
+    let rotated = site.xtask(&["rotate-logs", "dev"]).succeeds();
+    assert!(!rotated.stderr.contains("was removed"), "{}", rotated.stderr);
     let memory =
         site.xtask(&["shell", "dev", "redis", "--", "config", "get", "maxmemory"]).succeeds();
     assert!(memory.stdout.contains(&(65 << 20).to_string()), "{}", memory.stdout);

@@ -21,6 +21,7 @@ mod guarded;
 mod images;
 mod killed;
 mod lifecycle;
+mod limits;
 mod logs;
 mod monitoring;
 mod notifications;

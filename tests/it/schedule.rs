@@ -199,6 +199,33 @@ fn cron_runs_the_jobs() {
 
 #[test]
 #[ignore = "for cargo xtask test --long"]
+fn every_shipped_job_does_its_work_under_cron() {
+    let site = Site::new("jobs", &[FULL[1]]);
+    let path = site.root().join("infrastructure/stacks.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    // Each every minute, at no certain time: those that need a set succeed once there is one.
+    let is_time = |line: &&str| line.starts_with("at = ") || line.starts_with("jitter = ");
+    let hurry = |line| if str::starts_with(line, "every = ") { "every = \"1min\"" } else { line };
+    let (jobs, stacks) = text.split_once("[[stack]]").unwrap();
+    let lines: Vec<_> = jobs.lines().filter(|line| !is_time(line)).map(hurry).collect();
+    fs::write(&path, format!("{}\n[[stack]]{stacks}", lines.join("\n"))).unwrap();
+    site.up();
+    let machine = Machine::start(&site, &["--init"], &["cron", "-f"]);
+    machine.xtask(&["schedule", "install"]);
+    let jobs = machine.status()["jobs"].as_array().unwrap().clone();
+    assert_eq!(jobs.len(), text.matches("[[job]]").count());
+    for job in jobs {
+        machine.wait_for(job["job"].as_str().unwrap(), "good");
+    }
+    for made in ["metrics/infrastructure.prom", "metrics/backup.prom", "logs/development/redis"] {
+        assert!(site.data().join(made).exists(), "{made}");
+    }
+    let sets = site.xtask(&["backup", "list", "--json"]).succeeds().json();
+    assert_eq!(sets["sets"][0]["drill"]["ok"], true, "{sets}");
+}
+
+#[test]
+#[ignore = "for cargo xtask test --long"]
 fn systemd_runs_the_jobs() {
     let site = site("systemd");
     log_a_line(&site);

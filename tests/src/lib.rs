@@ -9,9 +9,11 @@
 pub mod age;
 pub mod api;
 pub mod composes;
+pub mod disk;
 pub mod mutants;
 pub mod net;
 mod part;
+pub mod prometheus;
 pub mod receiver;
 pub mod sets;
 mod site;

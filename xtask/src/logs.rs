@@ -19,5 +19,7 @@ pub mod frame;
 pub mod fresh;
 pub mod join;
 pub mod read;
+pub mod removal;
 pub mod rotate;
 pub mod when;
+mod writer;

@@ -1,6 +1,6 @@
 //! Prometheus with the repository's configuration and rules, made faster, and everything that it
-//! scrapes: the exporters with the servers that they ask, and an API. Grafana is missing, so that
-//! an alert fires.
+//! scrapes: the exporters with the servers that they ask, an API, and what the infrastructure says of
+//! itself. Grafana is missing, so that an alert fires.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use tests::{Site, root};
 use xtask::stack::compose_file::ComposeFile;
 use xtask::stack::manifest::Manifest;
 
-use super::api;
+use super::{api, infrastructure};
 
 /// The containers; they go with the site.
 pub(super) struct Lab {
@@ -49,11 +49,13 @@ impl Lab {
         let site = Site::new("dashboards", &[FULL[1]]);
         let mut lab = Self { site, port: 0 };
         lab.configure();
+        lab.site.xtask(&[&["setup", "dev"], Site::images()].concat()).succeeds();
         docker(&["network", "create", "--label", &lab.label(), lab.network()]);
         for name in SERVERS {
             lab.run(name);
         }
         docker(&["exec", "--detach", &lab.container("redis"), "sh", "-c", LOOK_UPS]);
+        infrastructure::report(&lab.site);
         let published = docker(&["port", &lab.container("prometheus"), "9090/tcp"]);
         lab.port = published
             .lines()
@@ -99,7 +101,9 @@ impl Lab {
         let mut args: Vec<String> = ["run", "--detach", "--memory", "256m", "--name", &container]
             .map(str::to_owned)
             .to_vec();
-        args.extend(["--label", &label, "--network", self.network()].map(str::to_owned));
+        let service = format!("com.docker.compose.service={name}");
+        args.extend(["--label", &label, "--label", &service].map(str::to_owned));
+        args.extend(["--network", self.network()].map(str::to_owned));
         args.extend(["--network-alias", name].map(str::to_owned));
         args.extend(self.options(name));
         args.push(image);
@@ -128,7 +132,10 @@ impl Lab {
                 "--env=SSL_CERT_FILE=/shared/certificate.pem".to_owned(),
             ],
             CERTIFICATE => vec![mount("shared", "/shared"), "--entrypoint=sh".to_owned()],
-            "node-exporter" => plain(&["--volume=/:/host:ro"]),
+            "node-exporter" => vec![
+                "--volume=/:/host:ro".to_owned(),
+                format!("--volume={}:/var/lib/node-exporter/textfile:ro", self.metrics().display()),
+            ],
             "cadvisor" => plain(&[
                 "--volume=/sys:/sys:ro",
                 "--volume=/var/lib/docker:/var/lib/docker:ro",
@@ -164,8 +171,12 @@ impl Lab {
         let text = fs::read_to_string(self.folder("docker-compose.yml")).unwrap();
         let file: yaml_serde::Value = yaml_serde::from_str(&text).unwrap();
         let command = file["services"][service]["command"].as_sequence().expect("a command");
-        let words = command.iter().map(|word| word.as_str().unwrap().replace("$$", "$"));
-        words.filter(|word| !word.starts_with("--collector.textfile.directory")).collect()
+        command.iter().map(|word| word.as_str().unwrap().replace("$$", "$")).collect()
+    }
+
+    /// Where node-exporter finds what the infrastructure says of itself.
+    fn metrics(&self) -> PathBuf {
+        self.site.data().join("metrics")
     }
 
     /// A file or folder of the monitoring stack.

@@ -6,14 +6,14 @@ use anyhow::Result;
 
 use crate::backup::restore;
 use crate::context::Context;
-use crate::docker::container::{self, PROJECT};
+use crate::docker::container::PROJECT;
 use crate::docker::engine::Engine;
 use crate::docker::helper::Helper;
 use crate::docker::place::Place;
 use crate::docker::{self, docker};
 use crate::doctor::{self, Intent};
 use crate::host::user;
-use crate::logs::rotate;
+use crate::logs::removal::removal;
 use crate::plan::Plan;
 use crate::process::Cmd;
 use crate::report::finding::{Problem, resumed_by};
@@ -80,19 +80,8 @@ impl Args {
 
 /// By label and not through Compose, which refuses to work when a variable is missing.
 fn take_down(cx: &Context, stack: &Stack) -> Result<Plan> {
-    let mut plan = Plan::new();
     let containers = cx.containers(stack)?;
-    for (number, (what, cmd)) in
-        container::removal(&containers.iter().collect::<Vec<_>>()).into_iter().enumerate()
-    {
-        // After they have stopped, and before their logs go with them.
-        if number == 1
-            && let Some((what, cmd)) = rotate::step(cx, stack)?
-        {
-            plan.try_run(what, cmd);
-        }
-        plan.run(what, cmd);
-    }
+    let mut plan = removal(cx, stack, &containers.iter().collect::<Vec<_>>(), "")?;
     let filter = format!("label={PROJECT}={}", stack.project());
     let networks =
         docker().args(["network", "ls", "--format", "{{.Name}}", "--filter", &filter]).read()?;

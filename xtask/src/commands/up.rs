@@ -10,10 +10,11 @@ use crate::commands::urls;
 use crate::configuration;
 use crate::context::Context;
 use crate::docker::compose::Compose;
-use crate::docker::container::{self, Container};
+use crate::docker::container::Container;
 use crate::docker::engine::Engine;
 use crate::doctor::{self, Intent};
 use crate::images::{self, NoRegistry};
+use crate::logs::removal::removal;
 use crate::offline::PROGRAMS;
 use crate::plan::Plan;
 use crate::ready::wait::until_ready;
@@ -94,7 +95,7 @@ impl Args {
                 true => unwanted(&stack, &compose, &containers)?,
                 false => Vec::new(),
             };
-            plan.append(start_plan(&stack, &compose, &unwanted)?);
+            plan.append(start_plan(cx, &stack, &compose, &unwanted)?);
             match configuration::plan(&stack, &containers) {
                 Ok(steps) => plan.append(steps),
                 // Such as after a change of the password that it is asked with.
@@ -108,7 +109,7 @@ impl Args {
         configuration::refuse_broken(cx, &stack, &containers)?;
         let network = network::lock(cx, &stack)?;
         let unwanted = unwanted(&stack, &compose, &containers)?;
-        start_plan(&stack, &compose, &unwanted)?.carry_out(&cx.report)?;
+        start_plan(cx, &stack, &compose, &unwanted)?.carry_out(&cx.report)?;
         drop(network);
         configuration::load(cx, &stack)?;
         self.wait(cx, &stack)?;
@@ -137,16 +138,20 @@ pub fn bring_up(cx: &Context, stack: &Stack, limit: Duration) -> Result<()> {
     args.start(cx, stack, false)
 }
 
-fn start_plan(stack: &Stack, compose: &Compose, unwanted: &[&Container]) -> Result<Plan> {
+fn start_plan(
+    cx: &Context,
+    stack: &Stack,
+    compose: &Compose,
+    unwanted: &[&Container],
+) -> Result<Plan> {
     let mut plan = complete(stack)?;
-    for (what, cmd) in container::removal(unwanted) {
-        plan.run(format!("{what} (configured otherwise)"), cmd);
-    }
+    plan.append(removal(cx, stack, unwanted, " (configured otherwise)")?);
     plan.run(format!("start {} with {compose}", stack.name()), compose.up(stack));
     Ok(plan)
 }
 
-/// Containers that Compose cannot make over, or would leave as they are.
+/// Containers that Compose would make over, which takes their logs along or fails, or leave as they
+/// are.
 fn unwanted<'a>(
     stack: &Stack,
     compose: &Compose,

@@ -122,7 +122,7 @@ impl Compose {
     }
 
     /// Whether it is docker-compose 1.x.
-    pub fn is_v1(&self) -> bool {
+    fn is_v1(&self) -> bool {
         self.version.major < 2
     }
 
@@ -160,8 +160,9 @@ impl Compose {
         self.on(stack).args(["up", "--detach", "--remove-orphans"])
     }
 
-    /// The containers that `up` would replace, where this Compose may fail to
-    /// (`KeyError: 'ContainerConfig'` of 1.29.2 on engines that no longer report it).
+    /// The containers that `up` would replace or remove. Docker-compose may fail to
+    /// (`KeyError: 'ContainerConfig'` of 1.29.2 on engines that no longer report it), and every
+    /// Compose loses what they have logged.
     ///
     /// # Errors
     /// When the compose file cannot be read.
@@ -170,7 +171,7 @@ impl Compose {
         stack: &Stack,
         containers: &'a [Container],
     ) -> Result<Vec<&'a Container>> {
-        if !self.is_v1() || containers.is_empty() {
+        if containers.is_empty() {
             return Ok(Vec::new());
         }
         let text = self.on(stack).args(["config", "--hash", "*"]).time_limit(ANSWER).read()?;

@@ -190,7 +190,7 @@ impl Archive {
                 committed
             };
             if keep == 0 {
-                fs::remove_file(&path).map_err(|error| explain(error, &path))?;
+                self.clear_away(&path, length.min(committed))?;
                 continue;
             }
             if length > keep {
@@ -200,6 +200,17 @@ impl Archive {
             self.next.files.insert(name, keep);
         }
         Ok(())
+    }
+
+    /// Takes a file out of the archive: it holds nothing that counts, or `archived` bytes that
+    /// nobody can read, which stay beside it.
+    fn clear_away(&mut self, path: &Path, archived: u64) -> Result<()> {
+        if archived == 0 {
+            return fs::remove_file(path).map_err(|error| explain(error, path));
+        }
+        let aside = path.with_extension("unreadable");
+        self.warnings.push(format!("what is left of it cannot be read: {}", aside.display()));
+        fs::rename(path, &aside).map_err(|error| explain(error, path))
     }
 
     /// What is whole of a file that lacks its end.

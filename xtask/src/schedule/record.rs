@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::home::Home;
 use crate::host::files::{make_folder, read_optional, write_atomically};
+use crate::host::lock::{IfHeld, Lock};
 use crate::metrics::Page;
 use crate::stack::job::Job;
 
@@ -56,7 +57,10 @@ fn path(home: &Home, job: &str) -> PathBuf {
     home.records().join(format!("{job}.json"))
 }
 
+/// One at a time: jobs begin in the same minute, and two would write over each other.
 fn write_metrics(home: &Home, jobs: &[Job]) -> Result<()> {
+    let lock = home.records().join("metrics.lock");
+    let _lock = Lock::take(&lock, "cargo xtask schedule run", IfHeld::Wait, |_| {})?;
     let mut page = Page::default();
     for job in jobs {
         describe(&mut page, job, &Record::load(home, &job.name)?);

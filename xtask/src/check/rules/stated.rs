@@ -25,7 +25,7 @@ const fn stated(alert: &'static str, condition: &'static str, said: &'static str
 }
 
 /// Everything promised.
-pub(crate) const STATED: [Stated; 13] = [
+pub(crate) const STATED: [Stated; 14] = [
     stated("ApiLatencyHigh", "job:http_request_duration_seconds:p95_rate5m > 0.2", "200 ms"),
     stated("ApiErrorRateHigh", "job:http_errors:ratio_rate5m > 0.05", "5 %"),
     stated("PlatformUptimeLow", "platform:availability:ratio_avg15d < 0.999", "99.9 %"),
@@ -52,6 +52,7 @@ pub(crate) const STATED: [Stated; 13] = [
         "85 %",
     ),
     stated("ContainerMemoryHigh", "name:container_memory_utilisation:ratio > 0.85", "85 %"),
+    stated("DataDirectoryNearQuota", "directory:data_directory_utilisation:ratio > 0.85", "85 %"),
     stated("RedisMemoryHigh", "instance:redis_memory_utilisation:ratio > 0.85", "85 %"),
     stated("RedisHitRateLow", "instance:redis_hits:ratio_rate5m < 0.7", "70 %"),
     stated("PostgresBufferHitRateLow", "instance:postgres_buffer_hits:ratio_rate5m < 0.7", "70 %"),

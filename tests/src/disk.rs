@@ -1,0 +1,52 @@
+//! A small disk of the test's own. Only for root.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A file system of its own, unmounted when dropped. Its image lies beside the folder.
+#[derive(Debug)]
+pub struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Makes one of so many bytes, empty, at the folder `at`, which is made if missing.
+    pub fn mount(at: &Path, bytes: u64) -> Self {
+        let image = at.with_extension("disk");
+        fs::create_dir_all(at).expect("a folder");
+        fs::File::create(&image).and_then(|file| file.set_len(bytes)).expect("an image");
+        run("mkfs.ext4", &["-q", "-m", "0", "-O", "^has_journal", text(&image)]);
+        run("mount", &["-o", "loop", text(&image), text(at)]);
+        let disk = Self(at.to_owned());
+        fs::remove_dir(at.join("lost+found")).expect("an empty disk");
+        disk
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The part of it that is used.
+    pub fn used(&self) -> f64 {
+        let said = run("df", &["--output=avail,size", "--block-size=1", text(&self.0)]);
+        let numbers = said.split_whitespace().filter_map(|word| word.parse::<f64>().ok());
+        let [available, size] = numbers.collect::<Vec<_>>()[..] else { panic!("df says {said}") };
+        1.0 - available / size
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of UTF-8")
+}
+
+fn run(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output().expect(program);
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
