@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use super::container::Container;
 use super::engine::{Engine, parse_version};
+use super::image;
 use crate::process::{Cmd, check_interrupted};
 use crate::report::finding::Problem;
 use crate::report::hint;
@@ -192,11 +193,9 @@ fn made_by(containers: &[Container]) -> Option<semver::Version> {
     containers.iter().find_map(|container| parse_version(container.compose_version()?).ok())
 }
 
+/// Whether `container` is on what `reference` names now, or nothing yet.
 fn same_image(reference: &str, container: &Container) -> bool {
-    let inspect = super::docker().args(["image", "inspect", "--format", "{{.Id}}", reference]);
-    inspect
-        .output()
-        .is_ok_and(|output| !output.success() || output.stdout.trim() == container.image)
+    image::get(reference).is_ok_and(|image| image.is_none_or(|image| image.id == container.image))
 }
 
 fn base(call: Call) -> Cmd {
