@@ -153,17 +153,6 @@ const BEFORE_UP: &[&str] = &[
     "data.other-kind",
     "data.version",
     "data.half-initialised",
-    "notifications.malformed",
-    "notifications.invalid",
-    "notifications.channel-name",
-    "notifications.unknown-channel",
-    "notifications.no-mail-server",
-    "notifications.secret-place",
-    "notifications.secret-missing",
-    "notifications.secret-unreadable",
-    "notifications.secret-exposed",
-    "notifications.secret-empty",
-    "notifications.secret-lines",
 ];
 
 /// What the checks found.
@@ -230,13 +219,13 @@ pub enum Intent {
 /// # Errors
 /// A prerequisite problem with the id of the first finding that is an error.
 pub fn refuse_unfit(cx: &Context, stack: &Stack, intent: Intent) -> Result<()> {
-    let also = match intent {
-        Intent::Setup => BEFORE_SETUP,
-        Intent::Up => BEFORE_UP,
+    let also: &[&[_]] = match intent {
+        Intent::Setup => &[BEFORE_SETUP],
+        Intent::Up => &[BEFORE_UP, alerts::IDS],
         Intent::Purge => &[],
     };
-    let diagnosis =
-        diagnose_only(cx, std::slice::from_ref(stack), &[BEFORE_CHANGE, also].concat())?;
+    let ids = [&[BEFORE_CHANGE], also].concat().concat();
+    let diagnosis = diagnose_only(cx, std::slice::from_ref(stack), &ids)?;
     let errors: Vec<_> = diagnosis.errors().collect();
     match errors.as_slice() {
         [] => Ok(()),

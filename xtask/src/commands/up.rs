@@ -142,7 +142,10 @@ fn start_plan(stack: &Stack, compose: &Compose, unwanted: &[&Container]) -> Resu
     for (what, cmd) in container::removal(unwanted) {
         plan.run(format!("{what} (configured otherwise)"), cmd);
     }
-    plan.run(format!("start {} with {compose}", stack.name()), compose.up(stack));
+    plan.run(
+        format!("start {} with {compose}", stack.name()),
+        compose.up(&stack.compose_project()),
+    );
     Ok(plan)
 }
 
@@ -153,7 +156,7 @@ fn unwanted<'a>(
     containers: &'a [Container],
 ) -> Result<Vec<&'a Container>> {
     let mut unwanted = stale(stack, containers);
-    unwanted.extend(compose.outdated(stack, containers)?);
+    unwanted.extend(compose.outdated(&stack.compose_project(), &stack.images(), containers)?);
     unwanted.sort_by_key(|container| container.name());
     unwanted.dedup_by_key(|container| container.name());
     Ok(unwanted)

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use anyhow::Result;
 use serde::Deserialize;
@@ -144,6 +144,9 @@ impl Engine {
     /// A prerequisite problem: no docker command, no daemon, no permission, remote unreachable.
     pub fn ask() -> Result<&'static Self> {
         static ANSWER: OnceLock<Engine> = OnceLock::new();
+        // Who comes second waits for the first one's answer, and asks only if there was none.
+        static ASKING: Mutex<()> = Mutex::new(());
+        let _asking = ASKING.lock();
         match ANSWER.get() {
             Some(engine) => Ok(engine),
             None => Self::ask_anew().map(|engine| ANSWER.get_or_init(|| engine)),

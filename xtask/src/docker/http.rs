@@ -139,15 +139,19 @@ impl Read for Answers {
             Left::Nothing => 0,
         };
         let most = most.min(buffer.len());
+        if most == 0 {
+            // Asking for nothing would wait for the next answer.
+            return Ok(0);
+        }
         let read = self.source.read(&mut buffer[..most])?;
-        if read == 0 && most > 0 && !matches!(self.left, Left::UntilClose) {
+        if read == 0 && !matches!(self.left, Left::UntilClose) {
             return Err(std::io::Error::other("the engine broke off its answer"));
         }
         match &mut self.left {
             Left::Chunk(left) | Left::Bytes(left) => *left -= read as u64,
             Left::UntilClose | Left::Nothing => {}
         }
-        if matches!(self.left, Left::Chunk(0)) && most > 0 {
+        if matches!(self.left, Left::Chunk(0)) {
             // The line break after a chunk's bytes.
             self.line().map_err(std::io::Error::other)?;
         }
@@ -164,4 +168,48 @@ pub(super) fn message(body: impl Read) -> String {
     let mut text = String::new();
     let _ = body.take(1 << 16).read_to_string(&mut text);
     serde_json::from_str(&text).map_or(text, |Said { message }| message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn answers(text: &str) -> (Answers, UnixStream) {
+        let (ours, mut engine) = UnixStream::pair().unwrap();
+        engine.write_all(text.as_bytes()).unwrap();
+        let connection = Connection::Socket(ours, Some(Duration::from_secs(5)));
+        (Answers { source: BufReader::new(connection), left: Left::Nothing }, engine)
+    }
+
+    #[test]
+    fn one_connection_answers_one_question_after_another() {
+        let (mut answers, _open) = answers(
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n[1]\
+             HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}\
+             HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[2\r\n1\r\n]\r\n0\r\n\r\n\
+             HTTP/1.1 500 Oh\r\nContent-Length: 17\r\n\r\n{\"message\":\"why\"}",
+        );
+        assert_eq!(answers.get::<Vec<u8>>("/a").unwrap(), Some(vec![1]));
+        assert_eq!(answers.get::<Vec<u8>>("/b").unwrap(), None);
+        assert_eq!(answers.get::<Vec<u8>>("/c").unwrap(), Some(vec![2]));
+        let error = answers.get::<Vec<u8>>("/d").unwrap_err().to_string();
+        assert_eq!(error, "the engine refuses /d: why (status 500)");
+    }
+
+    #[test]
+    fn an_answer_that_breaks_off_is_no_answer() {
+        for text in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n[1",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1]\r\n",
+            "HTTP/1.1 200",
+        ] {
+            let (mut answers, engine) = answers(text);
+            engine.shutdown(std::net::Shutdown::Write).unwrap();
+            let error = format!("{:#}", answers.get::<Vec<u8>>("/a").unwrap_err());
+            assert!(error.ends_with("the engine broke off its answer"), "{error}");
+        }
+    }
 }

@@ -104,7 +104,7 @@ impl<'a> Facts<'a> {
 
     /// Every Compose that was found.
     pub(super) fn composes(&self) -> &[Compose] {
-        self.composes.get_or_init(|| Compose::discover().unwrap_or_default())
+        self.composes.get_or_init(|| Compose::discover(|| self.engine().ok()).unwrap_or_default())
     }
 
     /// Every container on the engine.
@@ -142,7 +142,8 @@ impl<'a> Facts<'a> {
     /// [`NoEngine`], or what else went wrong.
     pub(super) fn images(&self) -> Result<&BTreeSet<String>> {
         let ask = || {
-            let wanted: Vec<_> = self.stacks.iter().flat_map(images_of).collect();
+            let wanted: BTreeSet<_> =
+                self.stacks.iter().flat_map(|stack| stack.images().into_values()).collect();
             let found = image::find(wanted.iter().map(String::as_str))?;
             Ok(found.into_keys().map(str::to_owned).collect())
         };
@@ -158,10 +159,4 @@ impl<'a> Facts<'a> {
             Err(no_engine) => no_engine,
         }
     }
-}
-
-/// The images of `stack`; one whose variable makes no sense is left out.
-pub(super) fn images_of(stack: &Stack) -> Vec<String> {
-    let services = stack.active().into_iter();
-    services.filter_map(|service| stack.image(service).ok()).collect()
 }
