@@ -207,6 +207,20 @@ fn what_is_not_there_yet_is_said_with_the_command_that_makes_it() {
 }
 
 #[test]
+fn what_one_stack_lacks_keeps_nobody_from_the_other_unless_it_was_named() {
+    let site = Site::new("half", &[FULL[1]]);
+    site.xtask(&["env", "init", "dev"]).succeeds();
+    let urls = site.xtask(&["urls", "--json"]).succeeds().json();
+    let stacks = urls["endpoints"].as_array().unwrap().iter().map(|endpoint| &endpoint["stack"]);
+    assert!(stacks.clone().count() > 0 && stacks.clone().all(|stack| stack == "development"));
+    site.xtask(&["urls"]).succeeds().says("monitoring has not been started yet");
+    site.xtask(&["env", "check"]).succeeds();
+    for command in [&["urls", "all"][..], &["env", "check", "mon"]] {
+        site.xtask(command).ends_with(3);
+    }
+}
+
+#[test]
 fn status_fits_the_terminal_and_marks_offline_images() {
     let site = Site::new("columns", &[FULL[1]]);
     site.up();

@@ -5,44 +5,13 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use tests::asset;
 use tests::composes::{Compose, FULL};
 
-const SIGNS: [(char, char); 6] =
-    [('␍', '\r'), ('␤', '\n'), ('␉', '\t'), ('␠', ' '), ('◇', '\u{a0}'), ('▣', '\u{feff}')];
+#[path = "../../xtask/src/stack/dotenv/cases.rs"]
+mod cases;
 
 /// The default by which a variable that is not set is told from an empty one.
 const UNSET: &str = "unset";
-
-struct Case {
-    text: String,
-    file: String,
-    expected: Vec<(String, String)>,
-}
-
-fn cases() -> Vec<Case> {
-    let visible = |text: &str| -> String {
-        let meant = |c| SIGNS.iter().find(|(sign, _)| *sign == c).map_or(c, |(_, meant)| *meant);
-        text.chars().map(meant).collect()
-    };
-    let text = fs::read_to_string(asset("dotenv-cases.txt")).unwrap();
-    let cases = text.split("\n= ").skip(1).map(|case| {
-        let lines = case.lines().filter_map(|line| line.strip_prefix('>'));
-        let file: String =
-            lines.map(|line| visible(line.strip_prefix(' ').unwrap_or(line)) + "\n").collect();
-        let expected = case
-            .lines()
-            .skip(1)
-            .filter(|line| !line.starts_with(['>', '#']))
-            .filter_map(|line| line.split_once(' '));
-        Case {
-            text: case.to_owned(),
-            file: file.strip_suffix("∎\n").unwrap_or(&file).to_owned(),
-            expected: expected.map(|(who, what)| (who.to_owned(), visible(what))).collect(),
-        }
-    });
-    cases.collect()
-}
 
 /// What a Compose makes of the file, in the table's words.
 fn read(compose: Compose, folder: &Path) -> Vec<String> {
@@ -80,13 +49,11 @@ fn real_composes_read_every_case_as_the_table_says() {
     let file = format!("services:\n  s:\n    image: x\n    labels:\n{labels}");
     fs::write(folder.path().join("docker-compose.yml"), file).unwrap();
     let mut wrong = Vec::new();
-    for case in cases() {
+    for case in cases::cases() {
         fs::write(folder.path().join(".env"), &case.file).unwrap();
         for (compose, who) in FULL.into_iter().zip(["1", "2"]) {
             let read = read(compose, folder.path());
-            for (_, expected) in
-                case.expected.iter().filter(|(named, _)| named == who || named == "*")
-            {
+            for (_, expected) in case.expected.iter().filter(|(of, _)| [who, "*"].contains(of)) {
                 if !read.contains(expected) {
                     wrong.push(format!(
                         "{compose:?} reads {read:?}, not `{expected}`: {}",

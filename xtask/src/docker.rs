@@ -5,6 +5,7 @@ mod connection;
 pub mod container;
 pub mod engine;
 pub mod helper;
+mod http;
 pub mod image;
 pub mod log;
 pub mod network;

@@ -45,7 +45,7 @@ pub fn provide(cx: &Context, stack: &Stack) -> Result<()> {
     let mut plan = Plan::new();
     for service in pinned {
         let reference = stack.image(&service)?;
-        if image::present([reference.as_str()])?.is_empty() {
+        if image::get(&reference)?.is_none() {
             plan.run(format!("pull {reference}"), image::pull(&reference));
         }
     }

@@ -3,7 +3,7 @@
 pub mod infrastructure;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::path::Path;
 
 use anyhow::Result;
@@ -27,12 +27,24 @@ struct Family {
 
 impl Page {
     /// Adds a value that goes up and down. The name goes without its beginning.
-    pub fn gauge(&mut self, name: &str, help: &'static str, labels: &[(&str, &str)], value: i64) {
+    pub fn gauge(
+        &mut self,
+        name: &str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+        value: impl Display,
+    ) {
         self.add("gauge", name, help, labels, value);
     }
 
     /// Adds a value that only goes up.
-    pub fn counter(&mut self, name: &str, help: &'static str, labels: &[(&str, &str)], value: i64) {
+    pub fn counter(
+        &mut self,
+        name: &str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+        value: impl Display,
+    ) {
         self.add("counter", name, help, labels, value);
     }
 
@@ -42,7 +54,7 @@ impl Page {
         name: &str,
         help: &'static str,
         labels: &[(&str, &str)],
-        value: i64,
+        value: impl Display,
     ) {
         let name = format!("{PREFIX}{name}");
         let labels: Vec<_> =

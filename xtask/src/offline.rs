@@ -48,11 +48,12 @@ pub fn current<'a>(
     images: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Result<BTreeSet<&'a str>> {
     let images: Vec<_> = images.into_iter().collect();
-    let references: Vec<_> = images.iter().map(|(reference, _)| *reference).collect();
-    let built_from = image::labels(&references, SOURCE)?;
+    let references = images.iter().map(|(reference, _)| *reference);
+    let found = image::find(references)?;
     let mut current = BTreeSet::new();
     for (reference, name) in images {
-        if built_from.get(reference) == Some(&digest(cx, name)?) {
+        let built_from = found.get(reference).and_then(|image| image.label(SOURCE));
+        if built_from == Some(digest(cx, name)?.as_str()) {
             current.insert(reference);
         }
     }

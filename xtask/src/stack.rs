@@ -8,6 +8,7 @@ pub mod manifest;
 pub mod template;
 pub mod url;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,7 @@ use self::compose_file::ComposeFile;
 use self::env::Env;
 use self::manifest::{DataDirectory, Definition, LogBounds, Service};
 use self::url::Url;
+use crate::docker::compose;
 use crate::docker::engine::Endpoint;
 use crate::host::ports;
 use crate::host::user::{self, Owner};
@@ -224,6 +226,27 @@ impl Stack {
     /// When the compose file does not know the service, or a variable is missing.
     pub fn image(&self, service: &Service) -> Result<String> {
         self.compose.image(&service.name, &self.env)
+    }
+
+    /// What Compose works on.
+    pub fn compose_project(&self) -> compose::Project {
+        let presets = self.env.presets().keys();
+        let preset = |name: &String| (name.clone(), self.env.get(name).unwrap_or_default());
+        compose::Project {
+            name: self.project(),
+            folder: self.folder.clone(),
+            files: self.compose.paths().to_vec(),
+            env_file: self.env.path().to_owned(),
+            presets: presets.map(preset).collect(),
+        }
+    }
+
+    /// The image of each service that `up` starts; one whose variable makes no sense is left out.
+    pub fn images(&self) -> BTreeMap<&str, String> {
+        let services = self.active().into_iter();
+        services
+            .filter_map(|service| Some((service.name.as_str(), self.image(service).ok()?)))
+            .collect()
     }
 
     /// Whether `service` runs on an offline image.

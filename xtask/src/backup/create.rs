@@ -313,12 +313,13 @@ impl<'a> Request<'a> {
 }
 
 fn record(service: &Service, container: &Container, facts: Facts) -> Result<ServiceRecord> {
+    let image = image::get(&container.image)?;
     let data = service.data.as_ref().map(|directory| directory.path.clone());
     Ok(ServiceRecord {
         name: service.name.clone(),
         image: container.config.image.clone(),
         image_id: container.image.clone(),
-        image_digests: image::digests(&container.image)?,
+        image_digests: image.map(|image| image.digests().to_vec()).unwrap_or_default(),
         data: data.unwrap_or_default(),
         memory_limit: container.host_config.memory,
         facts,

@@ -185,11 +185,11 @@ impl Drill<'_> {
 fn image_of(record: &ServiceRecord) -> Result<(String, Vec<Finding>)> {
     let exact = [record.image_id.as_str()].into_iter();
     for reference in exact.chain(record.image_digests.iter().map(String::as_str)) {
-        if !image::present([reference])?.is_empty() {
+        if image::get(reference)?.is_some() {
             return Ok((reference.to_owned(), Vec::new()));
         }
     }
-    if image::present([record.image.as_str()])?.is_empty() {
+    if image::get(&record.image)?.is_none() {
         return Err(Problem::prerequisite(
             "drill.image",
             format!("the image {} of the set is not here", record.image),

@@ -10,10 +10,13 @@ use serde::Deserialize;
 
 use super::relative;
 use crate::context::Context;
-use crate::docker::compose::Compose;
+use crate::docker::compose::{self, Compose};
+use crate::docker::engine::Engine;
 use crate::report::finding::Finding;
 use crate::secret::Secret;
-use crate::stack::{Stack, dotenv};
+use crate::stack::Stack;
+use crate::stack::compose_file::Variable;
+use crate::stack::dotenv::{self, Assignment};
 
 pub(super) fn variables_agree(cx: &Context) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
@@ -22,43 +25,15 @@ pub(super) fn variables_agree(cx: &Context) -> Result<Vec<Finding>> {
         let file = relative(cx, &stack.folder.join(".env.example"));
         let wrong =
             |line, found: String| Finding::error("compose.variables", found).at(&file, line);
-        // An image that may be chosen is shown as a comment.
-        let named = |name: &str| {
-            example
-                .lines()
-                .any(|line| line.trim_start_matches(['#', ' ']).starts_with(&format!("{name}=")))
-        };
-        for variable in stack.compose.variables().iter().filter(|variable| !named(&variable.name)) {
+        let named = |variable: &&Variable| !names(&example, &variable.name);
+        findings.extend(stack.compose.variables().iter().filter(named).map(|variable| {
             let at = format!("{}:{}", relative(cx, &variable.path), variable.line);
-            findings.push(wrong(None, format!("{} of {at} is missing", variable.name)));
-        }
-        for assignment in dotenv::parse(&example, &|_| None) {
-            let name = &assignment.key;
-            let value = assignment.v1.value().unwrap_or_default();
-            let line = Some(assignment.line);
-            let variable = stack.compose.variables().iter().find(|variable| variable.name == *name);
-            let is_secret =
-                stack.definition.services.iter().any(|service| service.secrets.contains(name));
-            match variable {
-                None if stack.other_variables().all(|other| other != name) => {
-                    findings.push(wrong(line, format!("nothing uses {name}")));
-                }
-                _ if is_secret && !value.is_empty() => {
-                    findings
-                        .push(wrong(line, format!("{name} is a secret and must be empty here")));
-                }
-                Some(variable)
-                    if variable.default.as_ref().is_some_and(|default| default != value) =>
-                {
-                    let default = variable.default.clone().unwrap_or_default();
-                    findings.push(wrong(
-                        line,
-                        format!("{name} differs from the compose file's default {default}"),
-                    ));
-                }
-                _ => {}
-            }
-        }
+            wrong(None, format!("{} of {at} is missing", variable.name))
+        }));
+        let assignments = dotenv::parse(&example, &|_| None);
+        findings.extend(assignments.iter().filter_map(|assignment| {
+            Some(wrong(Some(assignment.line), disagreement(&stack, assignment)?))
+        }));
     }
     if findings.is_empty() {
         findings.push(Finding::ok(
@@ -69,8 +44,31 @@ pub(super) fn variables_agree(cx: &Context) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
+/// Whether the example has the variable, perhaps as a comment: that is how it shows an image that
+/// may be chosen.
+fn names(example: &str, variable: &str) -> bool {
+    let assignment = format!("{variable}=");
+    example.lines().any(|line| line.trim_start_matches(['#', ' ']).starts_with(&assignment))
+}
+
+/// What is wrong with a line of the example, beside the compose files.
+fn disagreement(stack: &Stack, assignment: &Assignment) -> Option<String> {
+    let name = &assignment.key;
+    let value = assignment.v1.value().unwrap_or_default();
+    let is_secret = stack.definition.services.iter().any(|one| one.secrets.contains(name));
+    let variable = stack.compose.variables().iter().find(|variable| variable.name == *name);
+    if variable.is_none() && stack.other_variables().all(|other| other != name) {
+        return Some(format!("nothing uses {name}"));
+    }
+    if is_secret && !value.is_empty() {
+        return Some(format!("{name} is a secret and must be empty here"));
+    }
+    let default = variable?.default.as_ref().filter(|default| *default != value)?;
+    Some(format!("{name} differs from the compose file's default {default}"))
+}
+
 pub(super) fn valid_for_every_compose(cx: &Context) -> Result<Vec<Finding>> {
-    let found = Compose::discover()?;
+    let found = Compose::discover(|| Engine::ask().ok())?;
     if found.is_empty() {
         return Ok(vec![
             Finding::warning("compose.valid", "no Compose here to read the compose files")
@@ -88,8 +86,13 @@ pub(super) fn valid_for_every_compose(cx: &Context) -> Result<Vec<Finding>> {
         for compose in &found {
             // By hand the base file is read alone.
             for files in (1..=paths.len()).filter_map(|count| paths.get(..count)) {
+                let project = compose::Project {
+                    files: files.to_vec(),
+                    env_file: env.path().to_owned(),
+                    ..stack.compose_project()
+                };
                 let output = compose
-                    .on_with(&stack, files, env.path())
+                    .on(&project)
                     .args(["config", "--quiet"])
                     .time_limit(Duration::from_secs(60))
                     .output()?;

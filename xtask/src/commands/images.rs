@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::docker::container::{self, Container};
 use crate::docker::engine::Engine;
-use crate::docker::{docker, image};
+use crate::docker::image;
 use crate::offline;
 use crate::plan::Plan;
 use crate::process::Cmd;
@@ -83,14 +83,13 @@ fn list(cx: &Context) -> Result<()> {
     for stack in cx.stacks(None)? {
         for service in &stack.definition.services {
             let reference = service.offline_image.as_str();
-            let size =
-                docker().args(["image", "inspect", "--format", "{{.Size}}", reference]).output()?;
+            let image = image::get(reference)?;
             lines.push(Line {
                 image: reference.to_owned(),
                 instead_of: stack.compose.default_image(&service.name)?,
-                present: size.success(),
+                present: image.is_some(),
                 current: current.contains(reference),
-                bytes: size.stdout.trim().parse().ok(),
+                bytes: image.map(|image| image.size),
             });
         }
     }
@@ -116,10 +115,8 @@ fn remove(cx: &Context) -> Result<()> {
         services.iter().map(|service| service.offline_image.as_str()).chain([offline::BASE]);
     let mut plan = Plan::new();
     for reference in references {
-        if image::present([reference])?.is_empty() {
-            continue;
-        }
-        let users = container::on_image(reference)?;
+        let Some(image) = image::get(reference)? else { continue };
+        let users = container::on_image(&image.id)?;
         if !users.is_empty() && reference != offline::BASE {
             let names: Vec<_> = users.iter().map(Container::name).collect();
             let found = format!("{reference} is used by {}", names.join(", "));

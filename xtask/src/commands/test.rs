@@ -202,7 +202,7 @@ fn missing_images(cx: &Context) -> Result<Vec<String>> {
     for stack in cx.stacks(None)? {
         for service in &stack.definition.services {
             let reference = stack.compose.default_image(&service.name)?;
-            if image::present([reference.as_str()])?.is_empty() {
+            if image::get(&reference)?.is_none() {
                 missing.push(reference);
             }
         }

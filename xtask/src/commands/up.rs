@@ -146,7 +146,10 @@ fn start_plan(
 ) -> Result<Plan> {
     let mut plan = complete(stack)?;
     plan.append(removal(cx, stack, unwanted, " (configured otherwise)")?);
-    plan.run(format!("start {} with {compose}", stack.name()), compose.up(stack));
+    plan.run(
+        format!("start {} with {compose}", stack.name()),
+        compose.up(&stack.compose_project()),
+    );
     Ok(plan)
 }
 
@@ -158,7 +161,7 @@ fn unwanted<'a>(
     containers: &'a [Container],
 ) -> Result<Vec<&'a Container>> {
     let mut unwanted = stale(stack, containers);
-    unwanted.extend(compose.outdated(stack, containers)?);
+    unwanted.extend(compose.outdated(&stack.compose_project(), &stack.images(), containers)?);
     unwanted.sort_by_key(|container| container.name());
     unwanted.dedup_by_key(|container| container.name());
     Ok(unwanted)

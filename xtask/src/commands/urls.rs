@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::process::quote;
+use crate::report::finding::Finding;
 use crate::report::hint;
 use crate::report::table::{self, Cell};
 use crate::stack::Stack;
@@ -41,13 +42,42 @@ struct Line {
 }
 
 impl Args {
-    /// Prints the endpoints.
+    /// Prints the endpoints. Where no stack is named, those of the stacks that have some.
     ///
     /// # Errors
     /// When a variable is missing in `.env`.
     pub fn run(self, cx: &Context) -> Result<()> {
-        print(cx, &cx.stacks(self.stack.as_deref())?, self.form)
+        let mut stacks = cx.stacks(self.stack.as_deref())?;
+        if self.stack.is_none() && stacks.iter().any(|stack| lines(stack, self.form).is_ok()) {
+            stacks.retain(|stack| match lines(stack, self.form) {
+                Ok(_) => true,
+                Err(error) => {
+                    cx.report.finding(&Finding::of_error("env.missing", &error));
+                    false
+                }
+            });
+        }
+        print(cx, &stacks, self.form)
     }
+}
+
+fn lines(stack: &Stack, form: Form) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    for service in &stack.definition.services {
+        for endpoint in &service.endpoints {
+            let url = stack.url(&endpoint.url)?;
+            lines.push(Line {
+                stack: stack.name().to_owned(),
+                service: service.name.clone(),
+                name: endpoint.name.clone(),
+                variable: endpoint.variable.clone(),
+                host: url.host.clone(),
+                port: url.port,
+                url: if form.reveal { url.reveal() } else { url.to_string() },
+            });
+        }
+    }
+    Ok(lines)
 }
 
 /// Prints the endpoints of `stacks`.
@@ -55,23 +85,11 @@ impl Args {
 /// # Errors
 /// When a variable is missing in `.env`.
 pub fn print(cx: &Context, stacks: &[Stack], form: Form) -> Result<()> {
-    let mut lines = Vec::new();
+    let mut all = Vec::new();
     for stack in stacks {
-        for service in &stack.definition.services {
-            for endpoint in &service.endpoints {
-                let url = stack.url(&endpoint.url)?;
-                lines.push(Line {
-                    stack: stack.name().to_owned(),
-                    service: service.name.clone(),
-                    name: endpoint.name.clone(),
-                    variable: endpoint.variable.clone(),
-                    host: url.host.clone(),
-                    port: url.port,
-                    url: if form.reveal { url.reveal() } else { url.to_string() },
-                });
-            }
-        }
+        all.extend(lines(stack, form)?);
     }
+    let lines = all;
     let text: Vec<String> = if form.export {
         lines.iter().map(|line| format!("export {}={}", line.variable, quote(&line.url))).collect()
     } else {

@@ -1,17 +1,17 @@
 //! Compose, either family: `docker compose` (v2 and later) and `docker-compose` (1.x or 2.x).
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::container::Container;
 use super::engine::{Engine, parse_version};
+use super::image;
 use crate::process::{Cmd, check_interrupted};
 use crate::report::finding::Problem;
 use crate::report::hint;
-use crate::stack::Stack;
 
 /// How it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,21 @@ impl std::fmt::Display for Compose {
     }
 }
 
+/// What Compose works on.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// Under which the engine knows its containers.
+    pub name: String,
+    /// Where relative paths begin.
+    pub folder: PathBuf,
+    /// The compose files, each later one on top.
+    pub files: Vec<PathBuf>,
+    /// Where variables have their values.
+    pub env_file: PathBuf,
+    /// Variables that have these values, whatever the shell and the file say.
+    pub presets: BTreeMap<String, String>,
+}
+
 /// Longest wait for Compose to read its files; 1.x takes half a second at best.
 const ANSWER: Duration = Duration::from_secs(60);
 
@@ -48,22 +63,22 @@ const ANSWER: Duration = Duration::from_secs(60);
 const PATIENCE: (&str, &str) = ("COMPOSE_HTTP_TIMEOUT", "600");
 
 impl Compose {
-    /// Every Compose on this machine, the preferred one first.
+    /// Every Compose on this machine, the preferred one first. `engine` knows whether there is the
+    /// plugin, which saves a call.
     ///
     /// # Errors
     /// When the user interrupts.
-    pub fn discover() -> Result<Vec<Self>> {
+    pub fn discover(engine: impl FnOnce() -> Option<&'static Engine>) -> Result<Vec<Self>> {
         let (standalone, engine) = std::thread::scope(|scope| {
             let standalone = scope.spawn(|| Self::find(Call::Standalone));
-            // It tells whether there is the plugin, which saves a call.
-            let engine = Engine::ask();
+            let engine = engine();
             (standalone.join().ok().flatten(), engine)
         });
         let plugin = match engine {
-            Ok(engine) => {
+            Some(engine) => {
                 engine.compose_plugin().map(|version| Self { call: Call::Plugin, version })
             }
-            Err(_) => Self::find(Call::Plugin),
+            None => Self::find(Call::Plugin),
         };
         // What was cut off has not been missing.
         check_interrupted()?;
@@ -83,7 +98,7 @@ impl Compose {
                 return Ok(plugin);
             }
         }
-        Self::choose(&Self::discover()?, containers, oldest)
+        Self::choose(&Self::discover(|| Engine::ask().ok())?, containers, oldest)
     }
 
     fn find(call: Call) -> Option<Self> {
@@ -126,63 +141,56 @@ impl Compose {
         self.version.major < 2
     }
 
-    /// A command on `stack`, before its sub-command.
-    pub fn on(&self, stack: &Stack) -> Cmd {
-        self.on_with(stack, stack.compose.paths(), stack.env.path())
-    }
-
-    /// A command on these compose files of `stack` with the values of another env file.
-    pub fn on_with(&self, stack: &Stack, files: &[PathBuf], env_file: &Path) -> Cmd {
+    /// A command on `project`, before its sub-command.
+    pub fn on(&self, project: &Project) -> Cmd {
         let mut cmd = base(self.call)
-            .args(["--project-name", &stack.project()])
+            .args(["--project-name", &project.name])
             .arg("--project-directory")
-            .arg(&stack.folder);
-        for file in files {
+            .arg(&project.folder);
+        for file in &project.files {
             cmd = cmd.arg("--file").arg(file);
         }
-        cmd = cmd.arg("--env-file").arg(env_file);
+        cmd = cmd.arg("--env-file").arg(&project.env_file);
         // The user's would add files, profiles or another project.
         for (name, _) in std::env::vars() {
-            let is_ours = name == PATIENCE.0 || stack.env.presets().contains_key(&name);
+            let is_ours = name == PATIENCE.0 || project.presets.contains_key(&name);
             if name.starts_with("COMPOSE_") && !is_ours {
                 cmd = cmd.without_env(&name);
             }
         }
         cmd = cmd.env(PATIENCE.0, PATIENCE.1);
-        for name in stack.env.presets().keys() {
-            cmd = cmd.env(name, stack.env.get(name).unwrap_or_default());
+        for (name, value) in &project.presets {
+            cmd = cmd.env(name, value);
         }
         cmd
     }
 
     /// The command that starts what is not running as configured.
-    pub fn up(&self, stack: &Stack) -> Cmd {
-        self.on(stack).args(["up", "--detach", "--remove-orphans"])
+    pub fn up(&self, project: &Project) -> Cmd {
+        self.on(project).args(["up", "--detach", "--remove-orphans"])
     }
 
     /// The containers that `up` would replace or remove. Docker-compose may fail to
     /// (`KeyError: 'ContainerConfig'` of 1.29.2 on engines that no longer report it), and every
-    /// Compose loses what they have logged.
+    /// Compose loses what they have logged. `images` are the services' references.
     ///
     /// # Errors
     /// When the compose file cannot be read.
     pub fn outdated<'a>(
         &self,
-        stack: &Stack,
+        project: &Project,
+        images: &BTreeMap<&str, String>,
         containers: &'a [Container],
     ) -> Result<Vec<&'a Container>> {
         if containers.is_empty() {
             return Ok(Vec::new());
         }
-        let text = self.on(stack).args(["config", "--hash", "*"]).time_limit(ANSWER).read()?;
+        let text = self.on(project).args(["config", "--hash", "*"]).time_limit(ANSWER).read()?;
         let hashes: BTreeMap<_, _> = text.lines().filter_map(|line| line.split_once(' ')).collect();
         let is_outdated = |container: &&Container| {
             container.service().is_some_and(|service| {
                 hashes.get(service).copied() != container.config_hash()
-                    || stack
-                        .service(service)
-                        .and_then(|service| stack.image(service))
-                        .is_ok_and(|image| !same_image(&image, container))
+                    || images.get(service).is_some_and(|image| !same_image(image, container))
             })
         };
         Ok(containers.iter().filter(is_outdated).collect())
@@ -193,11 +201,9 @@ fn made_by(containers: &[Container]) -> Option<semver::Version> {
     containers.iter().find_map(|container| parse_version(container.compose_version()?).ok())
 }
 
+/// Whether `container` is on what `reference` names now, or nothing yet.
 fn same_image(reference: &str, container: &Container) -> bool {
-    let inspect = super::docker().args(["image", "inspect", "--format", "{{.Id}}", reference]);
-    inspect
-        .output()
-        .is_ok_and(|output| !output.success() || output.stdout.trim() == container.image)
+    image::get(reference).is_ok_and(|image| image.is_none_or(|image| image.id == container.image))
 }
 
 fn base(call: Call) -> Cmd {

@@ -1,13 +1,12 @@
-//! A connection to the engine's own interface, for what the client's commands cannot say.
+//! A connection to the engine's own interface.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::engine::Endpoint;
+use super::engine::{Endpoint, unreachable};
 use crate::process::{Cmd, Dialogue, read_within};
 
 /// A request's answer, read as it comes. A read fails when the user interrupts.
@@ -20,27 +19,42 @@ pub(super) enum Connection {
 }
 
 impl Connection {
-    /// Sends `request`. A read fails when nothing comes within `silence`.
-    pub(super) fn open(request: &[u8], silence: Option<Duration>) -> Result<Self> {
-        static ENDPOINT: OnceLock<Endpoint> = OnceLock::new();
-        if let Some(path) = ENDPOINT.get_or_init(Endpoint::current).socket() {
-            let connecting = || format!("connecting to the engine at {}", path.display());
-            let mut socket = UnixStream::connect(path).with_context(connecting)?;
-            socket.write_all(request).with_context(connecting)?;
-            return Ok(Self::Socket(socket, silence));
+    /// Connects. A read fails when nothing comes within `silence`.
+    ///
+    /// # Errors
+    /// A prerequisite problem when no engine is there.
+    pub(super) fn open(silence: Option<Duration>) -> Result<Self> {
+        if let Some(path) = Endpoint::current().socket() {
+            let socket = UnixStream::connect(path).map_err(|error| unreachable(&error.to_string()));
+            return Ok(Self::Socket(socket?, silence));
         }
         let mut dial = Cmd::new("docker").args(["system", "dial-stdio"]);
         if let Some(silence) = silence {
             dial = dial.time_limit(silence);
         }
-        Ok(Self::Client(dial.talk(request)?))
+        Ok(Self::Client(dial.talk()?))
+    }
+
+    /// Sends `request`.
+    ///
+    /// # Errors
+    /// When nobody takes it.
+    pub(super) fn send(&mut self, request: &[u8]) -> Result<()> {
+        match self {
+            Self::Socket(socket, _) => {
+                socket.write_all(request).context("writing to the engine's socket")
+            }
+            Self::Client(dialogue) => dialogue.say(request),
+        }
     }
 
     /// Why the client failed, if it had.
     pub(super) fn failure(&mut self) -> Option<anyhow::Error> {
         match self {
             Self::Socket(..) => None,
-            Self::Client(dialogue) => dialogue.failure(),
+            Self::Client(dialogue) => {
+                dialogue.failure().map(|error| unreachable(&error.to_string()).into())
+            }
         }
     }
 }

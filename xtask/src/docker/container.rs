@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Deserialize;
 
 use super::docker;
+use super::http::Answers;
 use crate::host::ports::overlap;
 use crate::process::Cmd;
 
@@ -20,7 +21,7 @@ const COMPOSE_VERSION: &str = "com.docker.compose.version";
 const FOLDER: &str = "com.docker.compose.project.working_dir";
 const CONFIG_HASH: &str = "com.docker.compose.config-hash";
 
-/// What `docker inspect` says of a container.
+/// What the engine says of a container.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Container {
@@ -262,15 +263,17 @@ impl Container {
 /// # Errors
 /// When the engine does not answer.
 pub fn of_project(project: &str) -> Result<Vec<Container>> {
-    list(&["--filter", &format!("label={PROJECT}={project}")])
+    list(|summary| {
+        summary.labels.iter().flatten().any(|(name, of)| name == PROJECT && of == project)
+    })
 }
 
-/// Every container on the image `reference` or on one made from it.
+/// Every container on the image with this id.
 ///
 /// # Errors
 /// When the engine does not answer.
-pub fn on_image(reference: &str) -> Result<Vec<Container>> {
-    list(&["--filter", &format!("ancestor={reference}")])
+pub fn on_image(id: &str) -> Result<Vec<Container>> {
+    list(|summary| summary.image == id)
 }
 
 /// The container among `containers` that runs `service`.
@@ -285,7 +288,7 @@ pub fn running<'a>(containers: &'a [Container], service: &str) -> Option<&'a Con
 /// # Errors
 /// When the engine does not answer.
 pub fn all() -> Result<Vec<Container>> {
-    list(&[])
+    list(|_| true)
 }
 
 /// What stops and removes `containers`, each with the words for it. Their data lies elsewhere.
@@ -320,15 +323,25 @@ pub fn restart(containers: &[&Container]) -> Cmd {
     Cmd::new("docker").args(["restart", "-t", STOP_SECONDS]).args(ids)
 }
 
-fn list(filters: &[&str]) -> Result<Vec<Container>> {
-    let ids = docker().args(["ps", "--all", "--quiet", "--no-trunc"]).args(filters).read()?;
-    if ids.is_empty() {
-        return Ok(Vec::new());
+/// What the engine's list says of a container.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Summary {
+    id: String,
+    #[serde(rename = "ImageID")]
+    image: String,
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
+}
+
+fn list(is_wanted: impl Fn(&Summary) -> bool) -> Result<Vec<Container>> {
+    let mut engine = Answers::brief()?;
+    let all: Vec<Summary> = engine.get("/containers/json?all=1")?.unwrap_or_default();
+    let mut containers = Vec::new();
+    for summary in all.iter().filter(|summary| is_wanted(summary)) {
+        // It may have vanished since.
+        containers.extend(engine.get::<Container>(&format!("/containers/{}/json", summary.id))?);
     }
-    // A container may vanish between the two questions: what inspect still finds counts.
-    let output = docker().args(["inspect", "--type", "container"]).args(ids.lines()).output()?;
-    let mut containers: Vec<Container> = serde_json::from_str(&output.stdout)
-        .with_context(|| format!("reading what docker inspect says: {}", output.stderr.trim()))?;
     containers.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(containers)
 }

@@ -1,6 +1,8 @@
 //! The engine itself: is it there, which is it, what does it have?
 
-use std::sync::OnceLock;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock};
 
 use anyhow::Result;
 use serde::Deserialize;
@@ -19,23 +21,18 @@ pub struct Endpoint(String);
 
 impl Endpoint {
     /// The engine that the docker client would use: `DOCKER_HOST`, else the current context's.
-    pub fn current() -> Self {
-        let from_context = || {
-            let context =
-                docker().args(["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]);
-            context.read().ok().filter(|host| !host.is_empty())
-        };
-        let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-        Self(host.or_else(from_context).unwrap_or_else(|| DEFAULT.to_owned()))
-    }
-
-    /// As [`Endpoint::current`], without asking again what `engine` has told already.
-    pub fn of(engine: &Engine) -> Self {
-        let is_chosen = std::env::var("DOCKER_HOST").is_ok_and(|host| !host.is_empty());
-        if engine.client_info.context == "default" && !is_chosen && cfg!(unix) {
-            return Self(DEFAULT.to_owned());
-        }
-        Self::current()
+    pub fn current() -> &'static Self {
+        static CURRENT: OnceLock<Endpoint> = OnceLock::new();
+        CURRENT.get_or_init(|| {
+            let from_context = || {
+                let context =
+                    docker().args(["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]);
+                context.read().ok().filter(|host| !host.is_empty())
+            };
+            let host = set("DOCKER_HOST")
+                .or_else(|| if has_default_context() { None } else { from_context() });
+            Self(host.unwrap_or_else(|| DEFAULT.to_owned()))
+        })
     }
 
     /// The socket of this machine that it is, if it is one.
@@ -65,6 +62,33 @@ impl std::fmt::Display for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Whether the client certainly uses the context that needs no asking; starting it to ask takes
+/// longer than all that the engine then answers.
+fn has_default_context() -> bool {
+    #[derive(Deserialize)]
+    struct Config {
+        #[serde(rename = "currentContext", default)]
+        context: String,
+    }
+    if let Some(context) = set("DOCKER_CONTEXT") {
+        return context == "default";
+    }
+    let at_home = || Some(std::env::home_dir()?.join(".docker"));
+    let Some(folder) = set("DOCKER_CONFIG").map(PathBuf::from).or_else(at_home) else {
+        return false;
+    };
+    match std::fs::read(folder.join("config.json")) {
+        Ok(text) => serde_json::from_slice(&text)
+            .is_ok_and(|Config { context }| context.is_empty() || context == "default"),
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    }
+}
+
+/// An environment variable that is not empty.
+fn set(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// What `docker info` says.
@@ -101,8 +125,6 @@ pub struct Engine {
 #[serde(rename_all = "PascalCase")]
 struct ClientInfo {
     #[serde(default)]
-    context: String,
-    #[serde(default)]
     plugins: Option<Vec<Plugin>>,
 }
 
@@ -122,6 +144,9 @@ impl Engine {
     /// A prerequisite problem: no docker command, no daemon, no permission, remote unreachable.
     pub fn ask() -> Result<&'static Self> {
         static ANSWER: OnceLock<Engine> = OnceLock::new();
+        // Who comes second waits for the first one's answer, and asks only if there was none.
+        static ASKING: Mutex<()> = Mutex::new(());
+        let _asking = ASKING.lock();
         match ANSWER.get() {
             Some(engine) => Ok(engine),
             None => Self::ask_anew().map(|engine| ANSWER.get_or_init(|| engine)),
@@ -211,7 +236,7 @@ fn no_command() -> Problem {
 }
 
 /// Not running, no permission and unreachable are three things with three ways out.
-fn unreachable(said: &str) -> Problem {
+pub(super) fn unreachable(said: &str) -> Problem {
     let endpoint = Endpoint::current();
     let last = said.lines().last().unwrap_or_default();
     if said.to_lowercase().contains("permission denied") {

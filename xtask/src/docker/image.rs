@@ -1,57 +1,90 @@
 //! Images on the engine.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
+use serde::Deserialize;
 
-use super::docker;
+use super::http::Answers;
 use crate::process::Cmd;
 
 /// Longest wait for Docker Hub.
 const HUB: Duration = Duration::from_secs(5);
 
-/// Which of `references` the engine has.
+/// What the engine says of an image.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Image {
+    /// Its id, which is a digest.
+    pub id: String,
+    /// Bytes on the engine's disk.
+    #[serde(default)]
+    pub size: u64,
+    #[serde(default)]
+    repo_digests: Option<Vec<String>>,
+    #[serde(default)]
+    config: Option<Config>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Config {
+    #[serde(default)]
+    env: Option<Vec<String>>,
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
+}
+
+impl Image {
+    /// Under which names with a digest registries know it; none where it was built here.
+    pub fn digests(&self) -> &[String] {
+        self.repo_digests.as_deref().unwrap_or_default()
+    }
+
+    /// The value that it gives the environment variable `name`.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        let mut variables = self.config.as_ref()?.env.iter().flatten();
+        variables.find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    /// The value of its label `name`.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.config.as_ref()?.labels.as_ref()?.get(name).map(String::as_str)
+    }
+}
+
+/// The images behind `references`; what the engine does not have is left out.
 ///
 /// # Errors
 /// When the engine does not answer.
-pub fn present<'a>(references: impl IntoIterator<Item = &'a str>) -> Result<BTreeSet<&'a str>> {
-    let references: BTreeSet<_> = references.into_iter().collect();
-    if references.is_empty() {
-        return Ok(references);
+pub fn find<'a>(references: impl IntoIterator<Item = &'a str>) -> Result<BTreeMap<&'a str, Image>> {
+    let mut found = BTreeMap::new();
+    let mut references = references.into_iter().filter(|reference| can_be(reference)).peekable();
+    if references.peek().is_none() {
+        return Ok(found);
     }
-    // Exits with 1 when one is missing, and still lists the others.
-    let output = docker()
-        .args(["image", "inspect", "--format", "{{json .RepoTags}} {{json .RepoDigests}} {{.Id}}"])
-        .args(&references)
-        .output()?;
-    if output.success() {
-        return Ok(references);
-    }
-    let mut found = BTreeSet::new();
+    let mut engine = Answers::brief()?;
     for reference in references {
-        if output.stdout.contains(&format!("\"{reference}\"")) {
-            found.insert(reference);
-        } else if !reference.contains('/') || reference.contains('@') || !reference.contains(':') {
-            // The engine lists such a reference in another form; only asking tells.
-            let alone =
-                docker().args(["image", "inspect", "--format", "{{.Id}}", reference]).output()?;
-            if alone.success() {
-                found.insert(reference);
-            }
+        if let Some(image) = engine.get(&format!("/images/{reference}/json"))? {
+            found.insert(reference, image);
         }
     }
     Ok(found)
 }
 
-/// Under which names with a digest registries know the image; none where it was built here.
+/// The image behind `reference`; `None` where the engine does not have it.
 ///
 /// # Errors
-/// When the engine does not answer or has no such image.
-pub fn digests(reference: &str) -> Result<Vec<String>> {
-    let format = "{{range .RepoDigests}}{{println .}}{{end}}";
-    let lines = docker().args(["image", "inspect", "--format", format, reference]).read()?;
-    Ok(lines.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
+/// When the engine does not answer.
+pub fn get(reference: &str) -> Result<Option<Image>> {
+    Ok(find([reference])?.remove(reference))
+}
+
+/// Whether `text`, which a user may have written into `.env`, can be a reference, and so be put
+/// into a request as it is.
+fn can_be(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "/:@._-+".contains(c))
 }
 
 /// The command that pulls `reference`.
@@ -64,39 +97,4 @@ pub fn pull(reference: &str) -> Cmd {
 pub fn hub_answers() -> bool {
     let search = Cmd::new("docker").args(["search", "--limit", "1", "redis"]).time_limit(HUB);
     search.output().is_ok_and(|output| output.success())
-}
-
-/// The value that the image `reference` gives the environment variable `name`; `None` where
-/// either is missing.
-///
-/// # Errors
-/// When the engine does not answer.
-pub fn variable(reference: &str, name: &str) -> Result<Option<String>> {
-    let format = "{{range .Config.Env}}{{println .}}{{end}}";
-    let output = docker().args(["image", "inspect", "--format", format, reference]).output()?;
-    let value = |line: &str| Some(line.strip_prefix(name)?.strip_prefix('=')?.to_owned());
-    Ok(output.stdout.lines().find_map(value))
-}
-
-/// The value of `label` on each of `references`; what is missing or has none is left out.
-///
-/// # Errors
-/// When the engine does not answer.
-pub fn labels(references: &[&str], label: &str) -> Result<BTreeMap<String, String>> {
-    if references.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    // Exits with 1 when one is missing, and still lists the others.
-    let format = format!("{{{{index .Config.Labels {label:?}}}}} {{{{json .RepoTags}}}}");
-    let output =
-        docker().args(["image", "inspect", "--format", &format]).args(references).output()?;
-    let mut found = BTreeMap::new();
-    for line in output.stdout.lines() {
-        let Some((value, tags)) = line.split_once(' ') else { continue };
-        let tags: Vec<String> = serde_json::from_str(tags).unwrap_or_default();
-        if !value.is_empty() {
-            found.extend(tags.into_iter().map(|tag| (tag, value.to_owned())));
-        }
-    }
-    Ok(found)
 }

@@ -8,11 +8,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
 
-use super::connection::Connection;
 use super::container::Container;
-use crate::process::check_interrupted;
+use super::http::{Answers, message};
 use crate::report::finding::Problem;
 
 /// Longest silence: the engine may look through gigabytes for where to begin.
@@ -59,7 +57,7 @@ pub struct Message {
 /// The messages of one container, read as they come.
 #[derive(Debug)]
 pub struct Messages {
-    body: BufReader<Body>,
+    body: BufReader<Answers>,
     has_terminal: bool,
     frame: Vec<u8>,
     message: Message,
@@ -76,17 +74,14 @@ impl Messages {
             Begin::Last(count) => format!("tail={count}"),
             Begin::Since(stamp) => format!("since={}", since(stamp)?),
         };
-        let request = format!(
-            "GET /containers/{}/logs?stdout=1&stderr=1&timestamps=1&{begin}&follow={} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n",
+        let path = format!(
+            "/containers/{}/logs?stdout=1&stderr=1&timestamps=1&{begin}&follow={}",
             container.id,
             u8::from(follow),
         );
-        let silence = (!follow).then_some(SILENCE);
-        let connection = Connection::open(request.as_bytes(), silence)?;
-        let source = BufReader::with_capacity(BUFFER, connection);
-        let mut body = Body { source, left: Left::UntilClose };
-        let status = body.head().map_err(|error| body.why(error))?;
-        let mut body = BufReader::new(body);
+        let mut answers = Answers::open((!follow).then_some(SILENCE), BUFFER)?;
+        let status = answers.ask(&path)?;
+        let mut body = BufReader::new(answers);
         if status != 200 {
             return Err(refusal(container, status, &mut body));
         }
@@ -112,7 +107,10 @@ impl Messages {
         match read {
             Ok(true) => {}
             Ok(false) => return Ok(None),
-            Err(error) => return Err(self.body.get_mut().why(error)),
+            Err(error) => {
+                let error = self.body.get_mut().why(error);
+                return Err(error.context("reading the log from the engine"));
+            }
         }
         self.parse()?;
         Ok(Some(&self.message))
@@ -193,104 +191,9 @@ pub fn format_stamp(stamp: jiff::Timestamp) -> String {
     format!("{stamp:.9}")
 }
 
-/// How much of the answer is to come.
-#[derive(Debug, Clone, Copy)]
-enum Left {
-    /// This much of a chunk, after which there are others.
-    Chunk(u64),
-    /// This much.
-    Bytes(u64),
-    UntilClose,
-    Nothing,
-}
-
-/// An HTTP answer's body. The end of a chunked one is told from a connection that broke off.
-#[derive(Debug)]
-struct Body {
-    source: BufReader<Connection>,
-    left: Left,
-}
-
-impl Body {
-    /// Reads status line and headers; returns the status.
-    fn head(&mut self) -> Result<u16> {
-        let status = self.line()?;
-        let code = status.split(' ').nth(1).and_then(|code| code.parse().ok());
-        let code = code.with_context(|| format!("the engine's answer `{status}` is no HTTP"))?;
-        loop {
-            let line = self.line()?.to_ascii_lowercase();
-            match line.split_once(':') {
-                None => return Ok(code),
-                Some(("transfer-encoding", value)) if value.trim() == "chunked" => {
-                    self.left = Left::Chunk(0)
-                }
-                Some(("content-length", value)) => self.left = Left::Bytes(value.trim().parse()?),
-                Some(_) => {}
-            }
-        }
-    }
-
-    fn line(&mut self) -> Result<String> {
-        let mut line = String::new();
-        (&mut self.source).take(1 << 16).read_line(&mut line)?;
-        ensure!(line.ends_with('\n'), "the engine broke off its answer");
-        line.truncate(line.trim_end().len());
-        Ok(line)
-    }
-
-    /// Begins the next chunk; the last has no length.
-    fn next_chunk(&mut self) -> Result<()> {
-        let line = self.line()?;
-        let size = line.split(';').next().unwrap_or_default();
-        let size = u64::from_str_radix(size, 16)
-            .with_context(|| format!("`{line}` is no chunk of HTTP"))?;
-        self.left = if size == 0 { Left::Nothing } else { Left::Chunk(size) };
-        Ok(())
-    }
-
-    /// The interruption or the client's own words, where they caused `error`.
-    fn why(&mut self, error: anyhow::Error) -> anyhow::Error {
-        let cause = check_interrupted().err().or_else(|| self.source.get_mut().failure());
-        cause.unwrap_or(error).context("reading the log from the engine")
-    }
-}
-
-impl Read for Body {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        if matches!(self.left, Left::Chunk(0)) {
-            self.next_chunk().map_err(std::io::Error::other)?;
-        }
-        let most = match self.left {
-            Left::Chunk(left) | Left::Bytes(left) => usize::try_from(left).unwrap_or(usize::MAX),
-            Left::UntilClose => usize::MAX,
-            Left::Nothing => 0,
-        };
-        let most = most.min(buffer.len());
-        let read = self.source.read(&mut buffer[..most])?;
-        if read == 0 && most > 0 && !matches!(self.left, Left::UntilClose) {
-            return Err(std::io::Error::other("the engine broke off its answer"));
-        }
-        match &mut self.left {
-            Left::Chunk(left) | Left::Bytes(left) => *left -= read as u64,
-            Left::UntilClose | Left::Nothing => {}
-        }
-        if matches!(self.left, Left::Chunk(0)) && most > 0 {
-            // The line break after a chunk's bytes.
-            self.line().map_err(std::io::Error::other)?;
-        }
-        Ok(read)
-    }
-}
-
 /// Why the engine gives no log.
 fn refusal(container: &Container, status: u16, body: &mut impl Read) -> anyhow::Error {
-    #[derive(Deserialize)]
-    struct Said {
-        message: String,
-    }
-    let mut text = String::new();
-    let _ = body.take(1 << 16).read_to_string(&mut text);
-    let said = serde_json::from_str(&text).map_or(text, |Said { message }| message);
+    let said = message(body);
     let name = container.name();
     if said.contains("does not support reading") {
         let driver = &container.host_config.log_config.driver;

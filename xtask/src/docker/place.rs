@@ -26,7 +26,7 @@ impl Place {
     /// When it does not answer.
     pub fn current() -> Result<Self> {
         let engine = Engine::ask().context("asking the engine where it runs")?;
-        Ok(Self::of(engine, &Endpoint::of(engine)))
+        Ok(Self::of(engine, Endpoint::current()))
     }
 
     /// Where `engine` is.

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use super::facts::Facts;
 use super::services::runs_as_configured;
 use crate::docker::container::Container;
+use crate::docker::engine::Endpoint;
 use crate::host::files::partials;
 use crate::host::lock;
 use crate::ready::{self, Unanswered};
@@ -138,7 +139,7 @@ pub(super) fn other_kind(_: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
 
 /// Do the passwords of `.env` open the data that is there? Only a running server knows.
 pub(super) fn credentials(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
-    if facts.endpoint().is_remote() {
+    if Endpoint::current().is_remote() {
         return Ok(Vec::new());
     }
     let mut findings = Vec::new();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::facts::{Facts, images_of};
+use super::facts::Facts;
 use crate::docker::helper::Helper;
 use crate::host::disk::{self, Space};
 use crate::report::finding::Finding;
@@ -25,7 +25,8 @@ pub(super) fn of_docker(facts: &Facts<'_>) -> Result<Vec<Finding>> {
         return Ok(vec![Finding::ok("disk.docker", found)]);
     }
     let space = disk::space(Path::new(root))?;
-    let wanted: Vec<_> = facts.stacks.iter().flat_map(images_of).collect();
+    let wanted: Vec<_> =
+        facts.stacks.iter().flat_map(|stack| stack.images().into_values()).collect();
     // Images take most of the space, and are there already.
     let is_new = !wanted.iter().all(|image| facts.images().is_ok_and(|all| all.contains(image)));
     let mend = "docker system df; docker image prune";

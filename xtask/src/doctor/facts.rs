@@ -36,7 +36,6 @@ pub(super) struct Facts<'a> {
     cx: &'a Context,
     /// The stacks that are looked at.
     pub(super) stacks: &'a [Stack],
-    endpoint: OnceLock<Endpoint>,
     engine: OnceLock<Result<&'static Engine>>,
     composes: OnceLock<Vec<Compose>>,
     containers: OnceLock<Result<Vec<Container>>>,
@@ -49,7 +48,6 @@ impl<'a> Facts<'a> {
         Self {
             cx,
             stacks,
-            endpoint: OnceLock::new(),
             engine: OnceLock::new(),
             composes: OnceLock::new(),
             containers: OnceLock::new(),
@@ -82,14 +80,6 @@ impl<'a> Facts<'a> {
         finding.at(self.shown(stack.env.path()), line)
     }
 
-    /// Where the client talks to.
-    pub(super) fn endpoint(&self) -> &Endpoint {
-        self.endpoint.get_or_init(|| match self.engine_or_why() {
-            Ok(engine) => Endpoint::of(engine),
-            Err(_) => Endpoint::current(),
-        })
-    }
-
     /// The engine, or why there is none.
     pub(super) fn engine_or_why(&self) -> &Result<&'static Engine> {
         self.engine.get_or_init(Engine::ask)
@@ -106,15 +96,15 @@ impl<'a> Facts<'a> {
     /// Where the engine is. In doubt this machine is meant.
     pub(super) fn engine_place(&self) -> Place {
         match self.engine_or_why() {
-            Ok(engine) => Place::of(engine, self.endpoint()),
-            Err(_) if self.endpoint().is_remote() => Place::Remote,
+            Ok(engine) => Place::of(engine, Endpoint::current()),
+            Err(_) if Endpoint::current().is_remote() => Place::Remote,
             Err(_) => Place::Here,
         }
     }
 
     /// Every Compose that was found.
     pub(super) fn composes(&self) -> &[Compose] {
-        self.composes.get_or_init(|| Compose::discover().unwrap_or_default())
+        self.composes.get_or_init(|| Compose::discover(|| self.engine().ok()).unwrap_or_default())
     }
 
     /// Every container on the engine.
@@ -152,13 +142,13 @@ impl<'a> Facts<'a> {
     /// [`NoEngine`], or what else went wrong.
     pub(super) fn images(&self) -> Result<&BTreeSet<String>> {
         let ask = || {
-            let wanted: Vec<_> = self.stacks.iter().flat_map(images_of).collect();
-            let present = image::present(wanted.iter().map(String::as_str))?;
-            Ok(present.into_iter().map(str::to_owned).collect())
+            let wanted: BTreeSet<_> =
+                self.stacks.iter().flat_map(|stack| stack.images().into_values()).collect();
+            let found = image::find(wanted.iter().map(String::as_str))?;
+            Ok(found.into_keys().map(str::to_owned).collect())
         };
         match self.images.get_or_init(ask) {
-            // Without an engine all seem to be missing.
-            Ok(images) => self.engine().map(|_| images),
+            Ok(images) => Ok(images),
             Err(error) => Err(self.why(error)),
         }
     }
@@ -169,10 +159,4 @@ impl<'a> Facts<'a> {
             Err(no_engine) => no_engine,
         }
     }
-}
-
-/// The images of `stack`; one whose variable makes no sense is left out.
-pub(super) fn images_of(stack: &Stack) -> Vec<String> {
-    let services = stack.active().into_iter();
-    services.filter_map(|service| stack.image(service).ok()).collect()
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::facts::Facts;
 use crate::docker::compose::Compose;
-use crate::docker::engine;
+use crate::docker::engine::{self, Endpoint};
 use crate::docker::place::Place;
 use crate::host::memory;
 use crate::report::finding::Finding;
@@ -24,7 +24,7 @@ pub(super) fn engine_reachable(facts: &Facts<'_>) -> Result<Vec<Finding>> {
     }
     let finding = match facts.engine_or_why() {
         Ok(_) => {
-            let found = format!("a Docker engine answers at {}", facts.endpoint());
+            let found = format!("a Docker engine answers at {}", Endpoint::current());
             Finding::ok("engine.reachable", found)
         }
         Err(error) => Finding::of_error("engine.reachable", error),
@@ -50,7 +50,7 @@ pub(super) fn place(facts: &Facts<'_>) -> Result<Vec<Finding>> {
     let engine = facts.engine()?;
     let finding = match facts.engine_place() {
         Place::Here => return Ok(Vec::new()),
-        Place::Remote => Finding::warning("engine.remote", format!("the engine at {} is on another machine: data directories and published ports are there, and are not looked at here", facts.endpoint()))
+        Place::Remote => Finding::warning("engine.remote", format!("the engine at {} is on another machine: data directories and published ports are there, and are not looked at here", Endpoint::current()))
             .mend("nothing, if it is meant so; else: unset DOCKER_HOST; docker context use default"),
         Place::Rootless => Finding::warning("engine.rootless", "the engine runs without root: the servers' user ids are others on this machine, so owners are not looked at; ports below 1024 and memory limits may not work")
             .mend("nothing, if it is meant so (docs.docker.com/engine/security/rootless)"),

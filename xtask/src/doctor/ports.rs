@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::facts::Facts;
 use crate::docker::container::Container;
+use crate::docker::engine::Endpoint;
 use crate::host::ports::{self, Port};
 use crate::report::finding::{Finding, Severity};
 use crate::stack::Stack;
@@ -18,7 +19,7 @@ pub(super) fn in_use(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
         return Ok(invalid);
     }
     let published = stack.compose.published_ports(&stack.env)?;
-    if facts.endpoint().is_remote() {
+    if Endpoint::current().is_remote() {
         let found = "whether ports are free is unknown: they are the engine's";
         return Ok(vec![Finding::ok("port.in-use", found).about(stack.name())]);
     }

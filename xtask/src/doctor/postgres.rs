@@ -107,7 +107,7 @@ fn judge_version(
     let made_by = made_by.map_or_else(|| "?".to_owned(), |major| major.to_string());
     let served = match major_of_tag(image) {
         Some(major) => Some(major),
-        None => image::variable(image, "PG_MAJOR")?.and_then(|major| major.parse().ok()),
+        None => image::get(image)?.and_then(|image| image.variable("PG_MAJOR")?.parse().ok()),
     };
     let Some(served) = served else {
         let found = format!(

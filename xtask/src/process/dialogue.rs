@@ -19,26 +19,30 @@ pub struct Dialogue {
 }
 
 impl Cmd {
-    /// Starts the program and writes `request` to its stdin, which then stays open. A read fails
-    /// when the user interrupts, or when nothing comes within the command's time limit.
+    /// Starts the program with a stdin that stays open. A read fails when the user interrupts, or
+    /// when nothing comes within the command's time limit.
     ///
     /// # Errors
-    /// When the program is missing, cannot be started, or takes no input.
-    pub fn talk(&self, request: &[u8]) -> Result<Dialogue> {
+    /// When the program is missing or cannot be started.
+    pub fn talk(&self) -> Result<Dialogue> {
         let mut command = self.command()?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("starting `{self}`"))?;
         let stdout = child.stdout.take().context("taking the program's stdout")?;
-        let mut dialogue = Dialogue { cmd: self.clone(), child, stdout };
-        let stdin = dialogue.child.stdin.as_mut().context("taking the program's stdin")?;
-        match stdin.write_all(request) {
-            Ok(()) => Ok(dialogue),
-            Err(error) => Err(dialogue.failure().unwrap_or(error.into())),
-        }
+        Ok(Dialogue { cmd: self.clone(), child, stdout })
     }
 }
 
 impl Dialogue {
+    /// Writes `text` to its stdin.
+    ///
+    /// # Errors
+    /// When it takes no input; its own words where it has failed.
+    pub fn say(&mut self, text: &[u8]) -> Result<()> {
+        let stdin = self.child.stdin.as_mut().context("writing to a program that was ended")?;
+        stdin.write_all(text).map_err(|error| self.failure().unwrap_or(error.into()))
+    }
+
     /// Ends the program; why it had failed, if it had.
     pub fn failure(&mut self) -> Option<anyhow::Error> {
         drop(self.child.stdin.take());
@@ -102,7 +106,8 @@ mod tests {
     #[test]
     fn stdin_stays_open_while_the_answer_is_read() {
         // `cat` ends when its stdin does.
-        let mut dialogue = Cmd::new("cat").talk(b"hello").unwrap();
+        let mut dialogue = Cmd::new("cat").talk().unwrap();
+        dialogue.say(b"hello").unwrap();
         let mut answer = [0; 5];
         dialogue.read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"hello");
@@ -112,11 +117,11 @@ mod tests {
     #[test]
     fn a_silent_program_is_given_up_and_a_failed_one_named() {
         let limit = Duration::from_millis(150);
-        let mut dialogue = Cmd::new("cat").time_limit(limit).talk(b"").unwrap();
+        let mut dialogue = Cmd::new("cat").time_limit(limit).talk().unwrap();
         let error = dialogue.read(&mut [0]).unwrap_err().to_string();
         assert!(error.contains("gave no answer"), "{error}");
         let script = "echo broken >&2; exit 3";
-        let mut dialogue = Cmd::new("sh").args(["-c", script]).talk(b"").unwrap();
+        let mut dialogue = Cmd::new("sh").args(["-c", script]).talk().unwrap();
         let error = dialogue.failure().unwrap().to_string();
         assert!(error.ends_with("failed with status 3\n--- stderr\nbroken"), "{error}");
     }

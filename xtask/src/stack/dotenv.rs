@@ -9,6 +9,8 @@
 //!
 //! `tests/assets/dotenv-cases.txt` holds the cases that prove it, here and on the real programs.
 
+#[cfg(test)]
+mod cases;
 mod v1;
 mod v2;
 
@@ -190,10 +192,8 @@ fn control(letter: char) -> char {
 
 #[cfg(test)]
 mod tests {
+    use super::cases::{Case, cases};
     use super::*;
-
-    /// One table for this reader and for the real programs; it explains itself.
-    const CASES: &str = include_str!("../../../tests/assets/dotenv-cases.txt");
 
     fn environment(name: &str) -> Option<String> {
         (name == "E").then(|| "env".to_owned())
@@ -212,27 +212,16 @@ mod tests {
 
     #[test]
     fn reads_as_the_table_says() {
-        const SIGNS: &str = "␍\r␤\n␉\t␠ ◇\u{a0}▣\u{feff}";
-        let meant = |c| SIGNS.chars().step_by(2).position(|sign| sign == c);
-        let visible = |text: &str| -> String {
-            let char = |c| meant(c).and_then(|at| SIGNS.chars().nth(2 * at + 1)).unwrap_or(c);
-            text.chars().map(char).collect()
-        };
         let mut checked = 0;
-        for case in CASES.split("\n= ").skip(1) {
-            let lines = case.lines().filter_map(|line| line.strip_prefix('>'));
-            let file: String =
-                lines.map(|line| visible(line.strip_prefix(' ').unwrap_or(line)) + "\n").collect();
-            let file = file.strip_suffix("∎\n").unwrap_or(&file);
-            for (who, expected) in case.lines().skip(1).filter_map(|line| line.split_once(' ')) {
-                let expected = visible(expected);
+        for Case { text, file, expected } in cases() {
+            for (who, expected) in expected {
                 let name = expected.split('=').next().unwrap_or_default();
                 if matches!(who, "1" | "*") {
-                    assert_eq!(read(file, name, |a| &a.v1), expected, "1.x: {case}");
+                    assert_eq!(read(&file, name, |a| &a.v1), expected, "1.x: {text}");
                     checked += 1;
                 }
                 if matches!(who, "2" | "*") {
-                    assert_eq!(read(file, name, |a| &a.v2), expected, "v2: {case}");
+                    assert_eq!(read(&file, name, |a| &a.v2), expected, "v2: {text}");
                     checked += 1;
                 }
             }

@@ -63,7 +63,7 @@ fn prometheus_image(cx: &Context) -> Result<Option<String>> {
         let Ok(service) = stack.service("prometheus") else { continue };
         for reference in [stack.image(service)?, service.offline_image.clone()] {
             // No engine is no image.
-            if image::present([reference.as_str()]).is_ok_and(|found| !found.is_empty()) {
+            if image::get(&reference).is_ok_and(|image| image.is_some()) {
                 return Ok(Some(reference));
             }
         }
