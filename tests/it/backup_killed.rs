@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tempfile::NamedTempFile;
 use tests::composes::FULL;
 use tests::{Random, Site, is_long, seed};
 use xtask::backup::folder::Folder;
@@ -37,6 +38,44 @@ fn once_free(site: &Site, args: &[&str]) {
     }
 }
 
+/// Shows, when its test fails, what the last killed command said and what it has left.
+struct Scene<'a> {
+    site: &'a Site,
+    said: NamedTempFile,
+}
+
+impl<'a> Scene<'a> {
+    fn of(site: &'a Site) -> Self {
+        Self { site, said: NamedTempFile::new().unwrap() }
+    }
+
+    /// Starts a command and kills it with SIGKILL after some milliseconds.
+    fn kill(&self, args: &[&str], after: u64) {
+        self.said.as_file().set_len(0).unwrap();
+        let said = self.said.reopen().unwrap();
+        let mut command = self.site.command(args);
+        let mut child = command.stdout(Stdio::null()).stderr(said).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(after));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+impl Drop for Scene<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            const SHOW: &str = r#"
+echo '--- the killed command said'; cat "$1"
+echo '--- state and journal'; tail -n +1 "$2"/state/*.json
+echo '--- data and backups'; ls -lan "$2" "$2"/state "$3"/*
+echo '--- containers'; docker ps --all --no-trunc | grep "$4""#;
+            let mut show = Command::new("sh");
+            show.args(["-c", SHOW, "sh"]).arg(self.said.path()).arg(self.site.data());
+            let _ = show.arg(self.site.backups()).arg(self.site.project()).status();
+        }
+    }
+}
+
 /// Every set that is there is whole.
 #[track_caller]
 fn assert_sets_verify(site: &Site) -> Vec<String> {
@@ -56,6 +95,7 @@ fn create_prune_and_restore_survive_being_killed_at_any_moment() {
     let mut random = Random(seed());
     let rounds = if is_long() { 240 } else { 9 };
     let site = Site::new("backupkill", &[FULL[1]]);
+    let scene = Scene::of(&site);
     site.up();
     mark(&site, 0);
     let took = |args: &[&str]| {
@@ -91,12 +131,8 @@ fn create_prune_and_restore_survive_being_killed_at_any_moment() {
             _ => (&restore, restore_took),
         };
         let after = random.below(whole);
-        let mut child =
-            site.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(after));
-        child.kill().unwrap();
-        child.wait().unwrap();
         println!("round {round}: `{}` killed after {after} of {whole} ms", args.join(" "));
+        scene.kill(args, after);
 
         for id in assert_sets_verify(&site) {
             words.entry(id).or_insert(round);
