@@ -9,6 +9,7 @@
 pub mod age;
 pub mod api;
 pub mod composes;
+pub mod machine;
 pub mod mutants;
 pub mod net;
 mod part;
