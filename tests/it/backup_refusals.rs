@@ -124,8 +124,7 @@ fn what_could_not_be_restored_is_not_backed_up() {
     fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
 
     let postgres = site.development().container("postgres");
-    let make = "mkdir -m 700 /tmp/space && chown 999:999 /tmp/space";
-    docker(&["exec", "--user", "0", &postgres, "sh", "-c", make]);
+    docker(&["exec", "--user", "999:999", &postgres, "mkdir", "-m", "700", "/tmp/space"]);
     site.sql("create tablespace space location '/tmp/space'");
     refuses("tablespace(s) of its own", "ALTER TABLE");
     site.sql("drop tablespace space");
