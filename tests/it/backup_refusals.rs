@@ -1,10 +1,11 @@
 //! What backup and restore refuse, each with the way out, and nothing changed.
 
 use std::fs;
-use std::process::Stdio;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 
-use tests::Site;
 use tests::composes::FULL;
+use tests::{Site, docker};
 
 #[test]
 fn a_set_that_does_not_fit_is_refused_before_anything_changes() {
@@ -101,6 +102,65 @@ fn what_does_not_run_is_not_backed_up_and_mistakes_are_named() {
     fs::write(&config, text.replace("level = 3", "level = 33")).unwrap();
     site.xtask(&["backup", "list"]).ends_with(3).says("not between 1 and 19");
     assert_eq!(fs::read_dir(site.backups().join("sets")).unwrap().count(), 0);
+}
+
+#[test]
+#[ignore = "for cargo xtask test --long"]
+fn what_could_not_be_restored_is_not_backed_up() {
+    let site = Site::new("cannot", &[FULL[1]]);
+    site.up();
+    site.xtask(&["backup", "drill"]).ends_with(1).says("no set to drill");
+    let refuses = |words: &str, way_out: &str| {
+        site.xtask(&["backup", "dev"]).ends_with(1).says(words).says(way_out);
+        assert!(site.whole_sets().is_empty());
+    };
+    site.redis(&["config", "set", "dbfilename", "other.rdb"]);
+    refuses("redis saves to ", "CONFIG SET dir and dbfilename back");
+    site.redis(&["config", "set", "dbfilename", "dump.rdb"]);
+
+    let data = site.data().join("redis");
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o500)).unwrap();
+    refuses("redis could not save its data", "cargo xtask logs dev redis");
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
+
+    let postgres = site.development().container("postgres");
+    docker(&["exec", "--user", "999:999", &postgres, "mkdir", "-m", "700", "/tmp/space"]);
+    site.sql("create tablespace space location '/tmp/space'");
+    refuses("tablespace(s) of its own", "ALTER TABLE");
+    site.sql("drop tablespace space");
+
+    let id = site.backup(&[]);
+    site.forge(&id, |manifest| {
+        let postgres = &mut manifest["services"][0];
+        for name in ["image", "image_id"] {
+            postgres[name] = "case-interview-test/nowhere:1".into();
+        }
+        postgres["image_digests"] = serde_json::json!([]);
+    });
+    site.xtask(&["backup", "drill", &id]).ends_with(3).says("is not here").says("docker pull");
+    site.forge(&id, |manifest| manifest["services"] = serde_json::json!([]));
+    site.xtask(&["backup", "restore", &id, "--yes"])
+        .ends_with(2)
+        .says("holds the configuration alone")
+        .says("--to DIR");
+}
+
+#[test]
+#[ignore = "for cargo xtask test --long"]
+fn a_data_directory_that_cannot_be_renamed_is_refused() {
+    let site = Site::new("mountpoint", &[FULL[1]]);
+    site.up();
+    let id = site.backup(&["--only", "redis"]);
+    let data = site.data().join("redis");
+    let mount = |program: &str, args: &[&str]| {
+        let status = Command::new(program).args(args).arg(&data).status().unwrap();
+        assert!(status.success(), "{program}");
+    };
+    mount("mount", &["-t", "tmpfs", "-o", "uid=999,gid=1000,mode=0700", "none"]);
+    let run = site.xtask(&["backup", "restore", &id, "--yes"]);
+    mount("umount", &[]);
+    run.ends_with(1).says("is a file system of its own").says("--to DIR");
+    assert!(site.left_over().is_empty(), "{:?}", site.left_over());
 }
 
 #[test]

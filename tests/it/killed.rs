@@ -90,7 +90,20 @@ fn helper_containers_of_a_killed_run_are_removed_by_the_next() {
         let output = std::process::Command::new("docker").args(args).output().unwrap();
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     };
-    docker(&["run", "--detach", "--rm", "--label", &label, "--entrypoint", "sleep", image, "600"]);
+    let start = || {
+        docker(&[
+            "run",
+            "--detach",
+            "--rm",
+            "--label",
+            &label,
+            "--entrypoint",
+            "sleep",
+            image,
+            "600",
+        ])
+    };
+    start();
     let left = || docker(&["ps", "--all", "--quiet", "--filter", &format!("label={label}")]);
     assert!(!left().is_empty());
     site.xtask(&["doctor", "dev"]).says("interrupted");
@@ -98,6 +111,18 @@ fn helper_containers_of_a_killed_run_are_removed_by_the_next() {
     assert!(!left().is_empty(), "a dry run changes nothing");
     site.xtask(&["setup", "dev"]).succeeds().says("helper container");
     assert!(left().is_empty());
+
+    // Those that end by themselves, the engine removes meanwhile.
+    let ids: Vec<_> = (0..6).map(|_| start()).collect();
+    let mut ending = std::process::Command::new("docker")
+        .arg("kill")
+        .args(&ids)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    site.xtask(&["setup", "dev"]).succeeds();
+    assert!(left().is_empty());
+    ending.wait().unwrap();
 }
 
 #[test]

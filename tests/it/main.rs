@@ -9,6 +9,7 @@ mod backup_encrypted;
 mod backup_guide;
 mod backup_killed;
 mod backup_refusals;
+mod backup_remote;
 mod bad_input;
 mod bare_machine;
 mod by_hand;

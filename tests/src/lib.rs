@@ -10,6 +10,7 @@ pub mod age;
 pub mod api;
 pub mod composes;
 pub mod disk;
+pub mod machine;
 pub mod mutants;
 pub mod net;
 mod part;

@@ -4,6 +4,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::Value;
+use xtask::backup::folder::Folder;
+use xtask::backup::object::Keys;
+use xtask::backup::verify::{self, Depth};
+use xtask::report::finding::Severity;
+use xtask::report::{Report, Verbosity};
 
 use crate::{Site, docker};
 
@@ -18,6 +23,32 @@ impl Site {
     /// The backup folder.
     pub fn backups(&self) -> PathBuf {
         self.data().join("backups")
+    }
+
+    /// The ids of the sets that are there, the oldest first. Fails the test unless each is whole.
+    #[track_caller]
+    pub fn whole_sets(&self) -> Vec<String> {
+        let folder = Folder::at(self.backups());
+        let (sets, damaged) = folder.sets().unwrap();
+        assert!(damaged.is_empty(), "{damaged:?}");
+        let report = Report::new(Verbosity::Quiet, false);
+        let found =
+            verify::objects(&report, &folder, &sets, Depth::Deep, &Keys::default()).unwrap();
+        let wrong: Vec<_> = found.iter().filter(|one| one.severity == Severity::Error).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        sets.into_iter().map(|set| set.id).collect()
+    }
+
+    /// Writes `word` where PostgreSQL and Redis keep it.
+    pub fn mark(&self, word: u64) {
+        self.sql(&format!("create table if not exists mark (n bigint); truncate mark; insert into mark values ({word})"));
+        self.redis(&["set", "mark", &word.to_string()]);
+    }
+
+    /// What both have of [`Site::mark`].
+    pub fn marked(&self) -> (u64, u64) {
+        let postgres = self.sql("select n from mark").parse().unwrap();
+        (postgres, self.redis(&["get", "mark"]).parse().unwrap())
     }
 
     /// The manifest of the set `id`, and where it lies.

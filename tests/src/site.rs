@@ -40,6 +40,7 @@ pub struct Site {
     path: PathBuf,
     docker_config: PathBuf,
     as_user: Option<String>,
+    engine: Option<String>,
     _permit: Permit,
 }
 
@@ -71,6 +72,7 @@ impl Site {
             project,
             folder,
             as_user: None,
+            engine: None,
             _permit: permit,
         };
         site.copy_files();
@@ -182,6 +184,11 @@ impl Site {
         self.as_user = Some(format!("--reuid={uid} --regid={uid} --groups={docker_group}"));
     }
 
+    /// Has commands use the engine at this address.
+    pub fn use_engine(&mut self, address: String) {
+        self.engine = Some(address);
+    }
+
     /// The copy of the repository.
     pub fn root(&self) -> PathBuf {
         self.folder.path().join("repo")
@@ -283,6 +290,9 @@ impl Site {
             .env("HOME", self.folder.path())
             .env_remove("GITHUB_ACTIONS")
             .stdin(std::process::Stdio::null());
+        if let Some(engine) = &self.engine {
+            command.env("DOCKER_HOST", engine);
+        }
     }
 
     /// Runs `cargo xtask` with these arguments.

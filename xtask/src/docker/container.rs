@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::Deserialize;
 
 use super::docker;
 use super::http::Answers;
 use crate::host::ports::overlap;
-use crate::process::Cmd;
+use crate::process::{Cmd, check_interrupted};
 
 /// The label with which both Composes mark what belongs to a project.
 pub const PROJECT: &str = "com.docker.compose.project";
@@ -309,6 +309,30 @@ pub fn removal(containers: &[&Container]) -> Vec<(String, Cmd)> {
             Cmd::new("docker").args(["rm", "--force", "--volumes"]).args(ids()),
         ),
     ]
+}
+
+/// Waits until the engine has removed the containers of `project` that a killed run has told it to
+/// remove: until then it neither removes nor starts them.
+///
+/// # Errors
+/// When it does not answer, or is still at it after `limit`.
+pub fn wait_for_removals(project: &str, limit: Duration) -> Result<()> {
+    let started = Instant::now();
+    let label = format!("label={PROJECT}={project}");
+    let filters = ["--filter", "status=removing", "--filter", &label];
+    loop {
+        let ids = docker().args(["ps", "--all", "--quiet"]).args(filters).read()?;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let ids = ids.replace('\n', ", ");
+        ensure!(
+            started.elapsed() < limit,
+            "the engine does not get these containers removed: {ids}"
+        );
+        check_interrupted()?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// The command that tells `containers` to read their configuration anew.

@@ -4,15 +4,21 @@
 //! killed run has left.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use super::docker;
+use super::{container, docker};
 use crate::host::user::Owner;
-use crate::process::Cmd;
+use crate::process::{Cmd, check_interrupted};
 
 /// The label of every helper container; its value is the project.
 pub const LABEL: &str = "case-interview.helper";
+
+/// Longest wait for containers that the engine is removing.
+const REMOVAL: Duration = Duration::from_secs(60);
+/// Between two looks at them.
+const POLL: Duration = Duration::from_millis(50);
 
 /// A container on `image` that sees only what is mounted into it.
 #[derive(Debug, Clone)]
@@ -107,20 +113,27 @@ pub fn leftovers(project: &str) -> Result<Vec<String>> {
     Ok(ids.lines().map(str::to_owned).collect())
 }
 
-/// Removes them, with their volumes, and says how many there were. Only for the holder of the
-/// project's lock.
+/// Removes them, with their volumes, and says how many there were; what the engine is removing
+/// already is waited for. Only for the holder of the project's lock.
 ///
 /// # Errors
-/// When the engine does not answer.
+/// When the engine does not answer, or does not get them removed.
 pub fn remove_leftovers(project: &str) -> Result<usize> {
-    let ids = leftovers(project)?;
-    if !ids.is_empty() {
-        docker()
-            .args(["rm", "--force", "--volumes"])
-            .args(&ids)
-            .run()
-            .context("removing left-over helper containers")?;
+    let mut ids = leftovers(project)?;
+    let count = ids.len();
+    let started = Instant::now();
+    while !ids.is_empty() {
+        // One that ends by itself is removed by the engine, which then refuses to do it once more.
+        let removed = docker().args(["rm", "--force", "--volumes"]).args(&ids).run();
+        ids = leftovers(project)?;
+        if !ids.is_empty() && started.elapsed() > REMOVAL {
+            removed.context("removing left-over helper containers")?;
+            bail!("helper containers do not go: {}", ids.join(", "));
+        }
+        check_interrupted()?;
+        std::thread::sleep(POLL);
     }
+    container::wait_for_removals(project, REMOVAL)?;
     let filter = format!("label={LABEL}={project}");
     let volumes = docker().args(["volume", "ls", "--quiet", "--filter", &filter]).read()?;
     if !volumes.is_empty() {
@@ -133,5 +146,5 @@ pub fn remove_leftovers(project: &str) -> Result<usize> {
         let remove = docker().args(["image", "rm", "--force"]).args(images.lines());
         remove.run().context("removing a half-made image")?;
     }
-    Ok(ids.len())
+    Ok(count)
 }

@@ -92,7 +92,7 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
             Found::Directory(owner, mode) => {
                 mode == directory.mode && (is_own || owner == Stack::owner(&directory))
             }
-            // It was made with the directory around it.
+            // The directory around it is closed only once all in it is right.
             Found::Hidden => true,
             Found::Nothing | Found::Link => false,
         };
@@ -156,15 +156,63 @@ fn make_in_container(stack: &Stack, directories: &[DataDirectory]) -> Result<Pla
     Ok(plan)
 }
 
-/// Takes triples of path, owner and mode.
-const SCRIPT: &str = r#"while [ $# -gt 0 ]; do mkdir -p "/data/$1"; chown "$2" "/data/$1"; chmod "$3" "/data/$1"; shift 3; done"#;
+/// Takes pairs of path and owner, then of path and mode: a user sees what is missing in a directory
+/// only until that is closed to others.
+const SCRIPT: &str = r#"
+while [ "$1" != modes ]; do mkdir -p "/data/$1"; chown "$2" "/data/$1"; shift 2; done
+shift
+while [ $# -gt 0 ]; do chmod "$2" "/data/$1"; shift 2; done"#;
 
+/// Outer directories come before inner ones, and are closed after them.
 fn arguments(directories: &[DataDirectory]) -> Vec<String> {
-    directories
+    let owners = directories
         .iter()
-        .flat_map(|directory| {
-            let mode = format!("{:04o}", directory.mode);
-            [directory.path.clone(), Stack::owner(directory).to_string(), mode]
-        })
-        .collect()
+        .flat_map(|directory| [directory.path.clone(), Stack::owner(directory).to_string()]);
+    let modes = directories
+        .iter()
+        .rev()
+        .flat_map(|directory| [directory.path.clone(), format!("{:04o}", directory.mode)]);
+    owners.chain(["modes".to_owned()]).chain(modes).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_is_closed_only_once_all_in_it_is_right_wherever_making_it_ends() {
+        // Ends the script instead of its command number `$limit`.
+        const ENDING: &str = r#"
+step() { n=$((n + 1)); [ $n -le $limit ] || exit 9; command "$@"; }
+mkdir() { step mkdir "$@"; }
+chown() { step chown "$@"; }
+chmod() { step chmod "$@"; }
+n=0"#;
+        let me = user::owner();
+        let directory = |path: &str| DataDirectory {
+            path: path.to_owned(),
+            owner: Some(me),
+            mode: 0o700,
+            quota: None,
+            enforced_by: None,
+        };
+        let args = arguments(&[directory("outer"), directory("outer/inner")]);
+        for limit in 0..=6 {
+            let folder = tempfile::tempdir().unwrap();
+            let script = SCRIPT.replace("/data", folder.path().to_str().unwrap());
+            let run = |limit: u32| {
+                let script = format!("umask 022; limit={limit}; {ENDING}; {script}");
+                let mut sh = Command::new("sh");
+                sh.args(["-euc", &script, "sh"]).args(&args).status().unwrap().code()
+            };
+            assert_eq!(run(limit), Some(if limit == 6 { 0 } else { 9 }));
+            let found = |path: &str| inspect(&folder.path().join(path)).unwrap();
+            let right = Found::Directory(me, 0o700);
+            assert!(found("outer") != right || found("outer/inner") == right, "{limit}");
+            assert_eq!(run(6), Some(0));
+            assert_eq!((found("outer"), found("outer/inner")), (right, right));
+        }
+    }
 }

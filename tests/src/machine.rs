@@ -1,0 +1,106 @@
+//! A machine of its own for a test: a container of Debian, in which xtask installs and starts an
+//! engine.
+
+use std::process::Command;
+
+use crate::{Site, root, xtask};
+
+/// The container is less than a machine in three things, none of which xtask is told: it may not
+/// raise limits, which the engine's start script wants to; its engine has to keep images in plain
+/// folders; and no init has told apt where to fetch from, which the image has.
+const ARRANGED: &str = r#"
+printf 'ulimit() { :; }\nDOCKER_OPTS="--storage-driver=vfs --host=unix:///var/run/docker.sock --host=tcp://0.0.0.0:2375"\n' >/etc/default/docker
+echo 'DPkg::Options { "--force-confold"; };' >/etc/apt/apt.conf.d/keep
+cp -r /host/Cargo.toml /host/infrastructure /host/tests .
+rm -rf infrastructure/.state
+find infrastructure -name '.env*' ! -name .env.example -delete
+"#;
+
+/// Whom this machine trusts, for pip: there may be a proxy between it and the world.
+const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt:/host-certificates.crt:ro";
+
+/// The container; removed when dropped.
+#[derive(Debug)]
+pub struct Machine(String);
+
+impl Machine {
+    /// A machine without docker.
+    pub fn new(name: &str) -> Self {
+        let machine = Self(format!("case-test-{name}-{}", std::process::id()));
+        let host = format!("{}:/host:ro", root().display());
+        let program = format!("{}:/xtask:ro", xtask().display());
+        let image = match Site::is_offline() {
+            true => "case-interview-offline/base:bookworm",
+            false => "debian:bookworm",
+        };
+        let output = Command::new("docker")
+            .args(["run", "--detach", "--init", "--name", &machine.0, "--cgroupns", "host"])
+            .args(["--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE"])
+            .args(["--security-opt", "seccomp=unconfined"])
+            .args(["--security-opt", "apparmor=unconfined"])
+            .args(["--volume", "/sys/fs/cgroup:/sys/fs/cgroup", "--volume", "/var/lib/docker"])
+            .args(["--tmpfs", "/run", "--volume", &host, "--volume", &program])
+            .args(["--volume", CERTIFICATES])
+            .args(["--workdir", "/repository", image, "sleep", "infinity"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        machine.run(&["sh", "-euc", ARRANGED], 0);
+        machine
+    }
+
+    /// Runs xtask in the repository, as on a machine that has nothing else.
+    #[track_caller]
+    pub fn xtask(&self, words: &[&str], status: i32) -> String {
+        self.run(&[&["/xtask"], words].concat(), status)
+    }
+
+    /// Runs a program in the repository, and returns what it said.
+    #[track_caller]
+    pub fn run(&self, words: &[&str], status: i32) -> String {
+        let output = Command::new("docker")
+            .args(["exec", "--workdir", "/repository", "--env", "PIP_CERT", &self.0])
+            .args(words)
+            .env("PIP_CERT", "/host-certificates.crt")
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{words:?}: {said}");
+        said
+    }
+
+    /// Takes over the offline images of this machine, since to build them again takes minutes.
+    pub fn load_images(&self) {
+        let script = format!(
+            "docker save $(docker images --format '{{{{.Repository}}}}:{{{{.Tag}}}}' | grep -E '^case-interview-offline/(base|mailhog|(postgres|redis)(-exporter)?):') | docker exec --interactive {} docker load",
+            self.0
+        );
+        let output = Command::new("sh").args(["-euc", &script]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Kills its engine with all of its containers, as a failing machine would.
+    pub fn stop_engine(&self) {
+        self.run(&["sh", "-c", "pkill -9 dockerd; pkill -9 containerd; pkill -9 runc; for p in $(pgrep postgres; pgrep redis-server; pgrep MailHog); do kill -9 $p; done; rm -f /var/run/docker.pid; :"], 0);
+    }
+
+    /// Starts it again, and waits until it answers.
+    pub fn start_engine(&self) {
+        self.run(&["sh", "-c", "service docker start; for i in $(seq 300); do docker info >/dev/null 2>&1 && exit; sleep 0.1; done; cat /var/log/docker.log; exit 1"], 0);
+    }
+
+    /// Where its engine answers to others.
+    pub fn address(&self) -> String {
+        let format = "tcp://{{.NetworkSettings.IPAddress}}:2375";
+        let output =
+            Command::new("docker").args(["inspect", "--format", format, &self.0]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = Command::new("docker").args(["rm", "--force", "--volumes", &self.0]).output();
+    }
+}
