@@ -39,6 +39,18 @@ impl Cmd {
 }
 
 impl Dialogue {
+    /// Writes more to the program's stdin.
+    ///
+    /// # Errors
+    /// When it takes none; the error is why it had failed, if it had.
+    pub fn say(&mut self, words: &[u8]) -> Result<()> {
+        let stdin = self.child.stdin.as_mut().context("the program's stdin is closed")?;
+        match stdin.write_all(words) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.failure().unwrap_or(error.into())),
+        }
+    }
+
     /// Ends the program; why it had failed, if it had.
     pub fn failure(&mut self) -> Option<anyhow::Error> {
         drop(self.child.stdin.take());

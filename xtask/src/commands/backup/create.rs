@@ -6,9 +6,9 @@ use serde::Serialize;
 use crate::backup::config::Config;
 use crate::backup::create::Request;
 use crate::backup::folder::Folder;
-use crate::backup::metrics;
 use crate::backup::object::Format;
 use crate::backup::set::{ObjectRecord, Set};
+use crate::backup::{metrics, settle};
 use crate::context::Context;
 use crate::docker::container::Container;
 use crate::docker::engine::Engine;
@@ -89,6 +89,7 @@ impl Args {
             Some((super::lock(cx, &folder, [stack], &what)?, cx.lock(stack, &what)?))
         };
         cx.remove_leftovers(&stack.project())?;
+        settle(cx, stack)?;
         let containers = cx.containers(stack)?;
         let mut request = Request {
             stack,
