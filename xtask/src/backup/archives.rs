@@ -19,15 +19,27 @@ pub struct Archives<R> {
     /// What was read: whole blocks, of which those before `at` were handed over.
     buffer: Vec<u8>,
     at: usize,
+    /// Of the rest, what is known to belong to the archive.
+    ready: usize,
     /// Of the archive's end, still to be handed over.
     end: usize,
+    /// So many empty blocks have come; two are the end.
+    end_blocks: usize,
     is_over: bool,
 }
 
 impl<R: Read> Archives<R> {
     /// Nothing can be read before the first [`Archives::go_on`].
     pub fn new(source: R) -> Self {
-        Self { source, scan: Scan::default(), buffer: Vec::new(), at: 0, end: 0, is_over: true }
+        Self {
+            source,
+            scan: Scan::default(),
+            buffer: Vec::new(),
+            at: 0,
+            ready: 0,
+            end: 0,
+            is_over: true,
+        }
     }
 
     /// Goes on to the next archive; `false` at the stream's end.
@@ -35,7 +47,7 @@ impl<R: Read> Archives<R> {
     /// # Errors
     /// When reading fails.
     pub fn go_on(&mut self) -> io::Result<bool> {
-        self.scan = Scan::default();
+        (self.scan, self.end_blocks) = (Scan::default(), 0);
         loop {
             // What follows an archive's end is empty up to the next one.
             while self.at < self.buffer.len() && self.buffer[self.at] == 0 {
@@ -85,21 +97,25 @@ impl<R: Read> Read for Archives<R> {
             if self.is_over || (self.at == self.buffer.len() && !self.fill()?) {
                 return Ok(0);
             }
-            let room = into.len().min(self.buffer.len() - self.at) / BLOCK * BLOCK;
-            let blocks = &self.buffer[self.at..self.at + room];
-            if room == 0 {
+            if self.ready > 0 {
+                let now = self.ready.min(into.len());
+                into[..now].copy_from_slice(&self.buffer[self.at..self.at + now]);
+                self.at += now;
+                self.ready -= now;
+                return Ok(now);
+            }
+            let whole = self.buffer.len() / BLOCK * BLOCK;
+            if self.at >= whole {
                 let error = "the archive is cut off within a block";
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error));
             }
-            let members = self.scan.members(blocks).map_err(io::Error::other)?;
-            into[..members].copy_from_slice(&blocks[..members]);
-            self.at += members;
-            if members < room {
-                self.is_over = true;
-                self.end = END.len();
-            }
-            if members > 0 {
-                return Ok(members);
+            let blocks = &self.buffer[self.at..whole];
+            self.ready = self.scan.members(blocks).map_err(io::Error::other)?;
+            if self.ready == 0 {
+                self.at += BLOCK;
+                self.end += BLOCK;
+                self.end_blocks += 1;
+                self.is_over = self.end_blocks * BLOCK == END.len();
             }
         }
     }
