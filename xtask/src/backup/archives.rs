@@ -38,6 +38,7 @@ impl<R: Read> Archives<R> {
             at: 0,
             ready: 0,
             end: 0,
+            end_blocks: 0,
             is_over: true,
         }
     }
