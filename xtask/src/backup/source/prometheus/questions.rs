@@ -13,7 +13,7 @@ use crate::report::units::count;
 const SERVE: &str = r#"
 echo 'scrape_configs: []' >/tmp/prometheus.yml
 exec prometheus --config.file=/tmp/prometheus.yml --web.listen-address=127.0.0.1:9090 \
-    --storage.tsdb.path=/data --storage.tsdb.no-lockfile --storage.tsdb.retention.time=100y \
+    --storage.tsdb.path=/data --storage.tsdb.retention.time=100y \
     --storage.tsdb.min-block-duration=2h --storage.tsdb.max-block-duration=2h"#;
 
 const CLIENT: &str = r#"exec wget -q -O - "http://127.0.0.1:9090$1""#;
