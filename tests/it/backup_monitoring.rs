@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use tests::composes::FULL;
 use tests::{Part, Run, Site, docker, net};
 
+use crate::backup_guide;
+
 /// The length of a block, in seconds.
 const BLOCK: u64 = 2 * 3600;
 
@@ -396,4 +398,23 @@ fn monitoring_comes_back_on_a_new_machine_from_a_bare_set() {
     assert!(has_dashboard(&part, &uid));
     let receivers = ask(&part, "ALERTMANAGER", "GET", "/api/v2/receivers", "").to_string();
     assert!(receivers.contains("team"), "{receivers}");
+}
+
+#[test]
+#[ignore = "for cargo xtask test --long"]
+fn monitoring_comes_back_by_hand() {
+    let site = up("monguide");
+    let part = site.monitoring();
+    let (uid, silence) = (dashboard(&part), silence(&part));
+    back_up(&site);
+    let scraped = "sum(count_over_time(prometheus_build_info[1d]))";
+    let samples = value(&part, scraped);
+    site.xtask(&["down", "monitoring", "--purge", "--yes"]).succeeds();
+    fs::remove_file(part.env_file()).unwrap();
+
+    backup_guide::take(&site, FULL[1], "The monitoring stack by hand");
+    site.xtask(&["up", "monitoring"]).succeeds();
+    assert!(value(&part, scraped) >= samples * 0.9);
+    assert_eq!(state_of(&part, &silence), "active");
+    assert!(has_dashboard(&part, &uid));
 }

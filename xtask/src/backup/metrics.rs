@@ -99,6 +99,11 @@ impl Page {
         let (project, name) = (stack.project(), stack.name());
         let (mut sets, _) = folder.sets()?;
         sets.retain(|set| set.manifest.project == project && set.manifest.stack == name);
+        let attempts = attempts(folder)?.remove(&project).unwrap_or_default();
+        // The folder may be another stack's; nobody misses backups of one that is not used here.
+        if sets.is_empty() && attempts.is_empty() {
+            return Ok(());
+        }
         let labels = format!("stack=\"{name}\"");
         let bytes: BTreeMap<_, _> = sets
             .iter()
@@ -121,7 +126,7 @@ impl Page {
         for service in stack.definition.services.iter().filter(|one| one.backup.is_some()) {
             self.service(&sets, name, &service.name);
         }
-        for (service, attempt) in attempts(folder)?.remove(&project).unwrap_or_default() {
+        for (service, attempt) in attempts {
             let labels = format!("{labels},service=\"{service}\"");
             let at = seconds(attempt.at);
             self.add(
