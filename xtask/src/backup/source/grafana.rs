@@ -132,7 +132,9 @@ impl<'a> Backup<'a> {
         let copied = holder.say(b"\n").and_then(|()| expect(b"copied", &mut holder));
         self.paused = pause.end()?;
         unfinished::forget(stack)?;
-        copied.context("copying the database")
+        copied.context("copying the database")?;
+        // It has ended then, and holds the volume no more.
+        holder.failure().map_or(Ok(()), Err)
     }
 }
 
@@ -217,9 +219,9 @@ struct Pause<'a> {
 
 impl<'a> Pause<'a> {
     fn begin(id: &'a str) -> Result<Self> {
-        let since = Instant::now();
+        let pause = Self { id, since: Instant::now(), is_over: false };
         docker().args(["pause", id]).run().context("pausing the container")?;
-        Ok(Self { id, since, is_over: false })
+        Ok(pause)
     }
 
     fn resume(&mut self) -> Result<()> {

@@ -31,7 +31,7 @@ pub struct Facts {
     pub version: String,
     /// The blocks, the oldest first; the last is what was in memory.
     pub blocks: Vec<Block>,
-    /// How many series had a sample in some of the finished blocks, as the server answered.
+    /// How many series had a sample at the end of some of the finished blocks, as the server answered.
     pub answers: BTreeMap<String, u64>,
 }
 
@@ -122,7 +122,7 @@ impl Source for Backup<'_> {
         let of_old = |block: &&Block| finished.contains(&block.part().name);
         let mut old = self.blocks.iter().filter(of_old);
         for block in [old.next(), old.next_back()].into_iter().flatten() {
-            self.answers.insert(block.ulid.clone(), block.series_answered(&api)?);
+            self.answers.insert(block.ulid.clone(), block.series_at_end(&api)?);
         }
         let parts = self.blocks.iter().map(Block::part).collect();
         Ok(vec![self.stream(&folder, parts)?])

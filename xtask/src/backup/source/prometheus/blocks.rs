@@ -11,6 +11,8 @@ use crate::backup::set::sha256;
 use crate::docker::helper::Helper;
 use crate::stack::url::encode;
 
+/// Ten minutes, in milliseconds.
+const END: i64 = 10 * 60 * 1000;
 /// Characters of a block's name.
 const ULID: usize = 26;
 
@@ -38,7 +40,8 @@ pub struct Block {
     /// After its last sample, likewise.
     pub max_time: i64,
     /// Time series.
-    pub series: u64,
+    #[serde(rename = "series")]
+    pub series_stored: u64,
     /// Samples.
     pub samples: u64,
     /// On disk.
@@ -92,13 +95,26 @@ impl Block {
         }
     }
 
+    /// How many series have a sample in its last ten minutes.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub fn series_at_end(&self, api: &Api) -> Result<u64> {
+        self.series_within(api, END.min(self.max_time - self.min_time))
+    }
+
     /// How many series have a sample in its time: reads every one of them.
     ///
     /// # Errors
     /// When the server does not answer.
-    pub fn series_answered(&self, api: &Api) -> Result<u64> {
+    pub fn series(&self, api: &Api) -> Result<u64> {
+        self.series_within(api, self.max_time - self.min_time)
+    }
+
+    /// The last sample is a millisecond before the block's end.
+    fn series_within(&self, api: &Api, range: i64) -> Result<u64> {
         let last = self.max_time - 1;
-        let range = (last - self.min_time).max(1);
+        let range = (range - 1).max(1);
         let query = encode(&format!("count(last_over_time({{__name__!=\"\"}}[{range}ms]))"));
         let time = format!("{}.{:03}", last.div_euclid(1000), last.rem_euclid(1000));
         let answer: Query = api.json(&format!("/api/v1/query?query={query}&time={time}"))?;
@@ -144,8 +160,8 @@ fn parse(said: &str) -> Result<Vec<Block>> {
             continue;
         };
         let digest = sha256(text.as_bytes());
-        let (series, samples) = (stats.num_series, stats.num_samples);
-        blocks.push(Block { ulid, min_time, max_time, series, samples, bytes, digest });
+        let (series_stored, samples) = (stats.num_series, stats.num_samples);
+        blocks.push(Block { ulid, min_time, max_time, series_stored, samples, bytes, digest });
     }
     Ok(blocks)
 }
@@ -168,7 +184,7 @@ bb  01AAAAAAAAAAAAAAAAAAAAAAAA/tombstones
     fn a_block_is_known_by_what_can_still_change_in_it() {
         let blocks = parse(SAID).unwrap();
         let [block] = blocks.as_slice() else { panic!("{blocks:?}") };
-        assert_eq!((block.series, block.samples, block.bytes), (2, 7, 1209));
+        assert_eq!((block.series_stored, block.samples, block.bytes), (2, 7, 1209));
         let deleted = parse(&SAID.replace("bb  ", "cc  ")).unwrap();
         assert_eq!(deleted[0].ulid, block.ulid);
         assert_ne!(deleted[0].part().key, block.part().key, "series were deleted from it");

@@ -14,7 +14,7 @@ const SERVE: &str = r#"
 echo 'scrape_configs: []' >/tmp/prometheus.yml
 exec prometheus --config.file=/tmp/prometheus.yml --web.listen-address=127.0.0.1:9090 \
     --storage.tsdb.path=/data --storage.tsdb.retention.time=100y \
-    --storage.tsdb.min-block-duration=2h --storage.tsdb.max-block-duration=2h"#;
+    --storage.tsdb.min-block-duration=2h --storage.tsdb.max-block-duration=2h --query.timeout=1h"#;
 
 const CLIENT: &str = r#"exec wget -q -O - "http://127.0.0.1:9090$1""#;
 
@@ -42,9 +42,11 @@ impl Facts {
         }
         for block in &self.blocks {
             let is_newest = self.blocks.last() == Some(block);
-            let then = self.answers.get(&block.ulid).copied();
-            let Some(least) = then.or(is_newest.then_some(block.series.min(1))) else { continue };
-            let now = block.series_answered(api)?;
+            let (least, now) = match self.answers.get(&block.ulid) {
+                Some(then) => (*then, block.series_at_end(api)?),
+                None if is_newest => (block.series_stored.min(1), block.series(api)?),
+                None => continue,
+            };
             if now < least {
                 let found = format!(
                     "{now} series answer in the time of block {}, where it was {least}",
@@ -72,7 +74,7 @@ impl Facts {
     pub(in super::super) fn look_through(&self, api: &Api) -> Result<Finding> {
         let mut silent = Vec::new();
         for block in self.blocks.iter().filter(|block| block.samples > 0) {
-            if block.series_answered(api)? == 0 {
+            if block.series(api)? == 0 {
                 silent.push(block.ulid.as_str());
             }
         }
@@ -90,7 +92,7 @@ impl Facts {
         let Some(newest) = self.blocks.last().filter(|block| block.samples > 0) else {
             return Ok(Vec::new());
         };
-        if newest.series_answered(api)? > 0 {
+        if newest.series(api)? > 0 {
             return Ok(Vec::new());
         }
         let found = "it answers nothing in the time that the set is about";
