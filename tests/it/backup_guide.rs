@@ -14,17 +14,9 @@ fn steps(heading: &str) -> String {
     block.split("```").next().unwrap().replace("sudo ", "")
 }
 
-fn a_new_machine(compose: Compose) {
-    let site = Site::new(&format!("bare-{}", compose.word()), &[compose]);
-    site.up();
-    site.sql("create table kept as select generate_series(1, 100) as n");
-    site.redis(&["set", "kept", "yes"]);
-    site.backup(&[]);
-    let password = site.env("POSTGRES_PASSWORD");
-    site.xtask(&["down", "dev", "--purge", "--yes"]).succeeds();
-    fs::remove_file(site.env_file()).unwrap();
-
-    let mut script = steps("By hand");
+/// Does what stands under the heading.
+pub(crate) fn take(site: &Site, compose: Compose, heading: &str) {
+    let mut script = steps(heading);
     if compose != FULL[0] {
         script = script.replace("docker-compose ", "docker compose ");
     }
@@ -36,6 +28,19 @@ fn a_new_machine(compose: Compose) {
     let output = command.env("PATH", path).env("DATA_DIR", site.data()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stdout));
+}
+
+fn a_new_machine(compose: Compose) {
+    let site = Site::new(&format!("bare-{}", compose.word()), &[compose]);
+    site.up();
+    site.sql("create table kept as select generate_series(1, 100) as n");
+    site.redis(&["set", "kept", "yes"]);
+    site.backup(&[]);
+    let password = site.env("POSTGRES_PASSWORD");
+    site.xtask(&["down", "dev", "--purge", "--yes"]).succeeds();
+    fs::remove_file(site.env_file()).unwrap();
+
+    take(&site, compose, "By hand");
 
     assert_eq!(site.env("POSTGRES_PASSWORD"), password);
     site.xtask(&["up", "dev"]).succeeds();

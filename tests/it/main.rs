@@ -8,6 +8,7 @@ mod backup_damage;
 mod backup_encrypted;
 mod backup_guide;
 mod backup_killed;
+mod backup_monitoring;
 mod backup_refusals;
 mod backup_remote;
 mod bad_input;

@@ -1,6 +1,7 @@
 //! Backups: sets of objects, made while the services run, proven by verify and drill.
 
 pub mod archive;
+pub mod archives;
 pub mod config;
 pub mod configuration;
 pub mod create;
@@ -12,7 +13,24 @@ pub mod progress;
 pub mod prune;
 pub mod restore;
 pub mod set;
+pub mod shared;
 pub mod source;
 pub mod throwaway;
+pub mod unfinished;
 pub mod unpack;
 pub mod verify;
+
+use anyhow::Result;
+
+use crate::context::Context;
+use crate::stack::Stack;
+
+/// Finishes or undoes what an interrupted backup or restore of `stack` has left. Only for the
+/// holder of the project's lock, after the left-over helpers have gone.
+///
+/// # Errors
+/// When that cannot be done.
+pub fn settle(cx: &Context, stack: &Stack) -> Result<()> {
+    unfinished::settle(cx, stack)?;
+    restore::settle(cx, stack)
+}

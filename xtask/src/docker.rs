@@ -11,6 +11,7 @@ pub mod log;
 pub mod network;
 pub mod place;
 pub mod transfer;
+pub mod volume;
 
 use std::time::Duration;
 

@@ -3,6 +3,7 @@
 //! A [`Cmd`] is a plain value: a plan can print it before anything runs it. Short local programs
 //! run through xshell; whatever needs a time limit or is read line by line runs through duct.
 
+mod clean_up;
 mod dialogue;
 mod interrupt;
 mod line;

@@ -6,7 +6,10 @@
 
 use anyhow::{Result, bail, ensure};
 
-const BLOCK: usize = 512;
+/// What an archive consists of.
+pub const BLOCK: usize = 512;
+/// What stands at an archive's end.
+pub const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 /// Longest name or pax record that is looked at.
 const LONGEST: u64 = 64 << 10;
 
@@ -67,6 +70,25 @@ impl Scan {
         Ok(())
     }
 
+    /// Looks at whole blocks up to the archive's end, and says how many bytes stand before it.
+    ///
+    /// # Errors
+    /// As [`Scan::take`].
+    pub fn members(&mut self, blocks: &[u8]) -> Result<usize> {
+        let mut at = 0;
+        while at < blocks.len() {
+            let rest = &blocks[at..];
+            if self.left == 0 && is_zero(&rest[..BLOCK.min(rest.len())]) {
+                break;
+            }
+            let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+            let now = if left == 0 { BLOCK } else { left }.min(rest.len());
+            self.take(&rest[..now])?;
+            at += now;
+        }
+        Ok(at)
+    }
+
     /// The archive is over.
     ///
     /// # Errors
@@ -96,7 +118,7 @@ impl Scan {
     }
 
     fn header(&mut self, block: &[u8]) -> Result<()> {
-        if block.iter().all(|byte| *byte == 0) {
+        if is_zero(block) {
             self.zero_blocks += 1;
             return Ok(());
         }
@@ -160,6 +182,10 @@ impl Scan {
         }
         Ok(())
     }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
 }
 
 fn own_name(block: &[u8]) -> Vec<u8> {

@@ -1,19 +1,22 @@
 //! Making a set while the services run.
 
 use std::fs;
+use std::io::Read;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 
 use super::archive::Scan;
+use super::archives::Archives;
 use super::config::Config;
 use super::configuration;
 use super::folder::Folder;
 use super::object::{Format, Pending, require_age};
 use super::progress::Meter;
 use super::set::{Content, Manifest, ObjectRecord, SCHEMA, ServiceRecord, Set, stamp};
-use super::source::{self, Facts, Source, Stream, Subject};
+use super::shared::Shared;
+use super::source::{self, Facts, Part, Source, Stream, Subject};
 use crate::context::Context;
 use crate::docker::container::Container;
 use crate::docker::image;
@@ -23,7 +26,7 @@ use crate::plan::Plan;
 use crate::process::stream::{Ends, PipeEnd};
 use crate::process::{Output, check_interrupted};
 use crate::report::finding::Problem;
-use crate::report::units::{Bytes, duration};
+use crate::report::units::{Bytes, count, duration};
 use crate::stack::Stack;
 use crate::stack::manifest::{BackupMethod, Service};
 
@@ -57,6 +60,13 @@ struct Job<'a> {
     container: &'a Container,
     source: Box<dyn Source + 'a>,
     streams: Vec<Stream>,
+}
+
+/// What all objects of one backup have in common.
+struct Run {
+    started: Timestamp,
+    way: Way,
+    shared: Shared,
 }
 
 impl<'a> Request<'a> {
@@ -106,13 +116,21 @@ impl<'a> Request<'a> {
     /// # Errors
     /// When a service does not answer.
     pub fn plan(&self, cx: &Context) -> Result<Plan> {
+        let shared = self.shared()?;
         let mut plan = Plan::new();
         for job in self.jobs()? {
             for stream in job.streams {
-                let cmd = stream.helper.cmd(stream.script.trim(), &stream.args);
-                let size = Bytes(stream.estimate);
-                let name = format!("{}-{}", job.service.name, stream.name);
-                plan.run(format!("write {name} (about {size} before compression)"), cmd);
+                let new = self.new_parts(&shared, job.service, &stream.parts);
+                if new.is_empty() {
+                    continue;
+                }
+                let size = Bytes(new.iter().map(|part| part.estimate).sum());
+                let what = match new.as_slice() {
+                    [only] => format!("{}-{}", job.service.name, only.name),
+                    all => format!("{} of {}", count(all.len(), "object"), job.service.name),
+                };
+                let cmd = stream.helper.cmd(stream.script.trim(), &arguments(&stream, &new));
+                plan.run(format!("write {what} (about {size} before compression)"), cmd);
             }
         }
         plan.run("write the configuration", configuration::archive(cx, self.stack)?);
@@ -128,12 +146,14 @@ impl<'a> Request<'a> {
             require_age()?;
         }
         let jobs = self.jobs()?;
-        self.refuse_full_disk(&jobs)?;
-        let started = self.free_second()?;
-        let mut written = Vec::new();
-        let outcome = self.fill(cx, jobs, started, &mut written);
+        let shared = self.shared()?;
+        self.refuse_full_disk(&jobs, &shared)?;
+        let run =
+            Run { started: self.free_second()?, way: Way::choose(&self.folder.state())?, shared };
+        let mut objects = Vec::new();
+        let outcome = self.fill(cx, jobs, &run, &mut objects);
         if outcome.is_err() {
-            for object in &written {
+            for object in objects.iter().filter(|object| !run.shared.has(object)) {
                 let _ = fs::remove_file(self.folder.path().join(&object.path));
             }
         }
@@ -144,32 +164,33 @@ impl<'a> Request<'a> {
         &self,
         cx: &Context,
         jobs: Vec<Job>,
-        started: Timestamp,
-        written: &mut Vec<ObjectRecord>,
+        run: &Run,
+        objects: &mut Vec<ObjectRecord>,
     ) -> Result<Set> {
-        let way = Way::choose(&self.folder.state())?;
         let mut services = Vec::new();
         for mut job in jobs {
             let name = job.service.name.clone();
-            job.source.begin().with_context(|| format!("making {name} ready"))?;
+            let expected = std::mem::take(&mut job.streams);
+            let streams =
+                job.source.begin(expected).with_context(|| format!("making {name} ready"))?;
             let mut said = Vec::new();
-            for stream in std::mem::take(&mut job.streams) {
-                said.push(self.store(cx, &name, stream, started, &way, written)?);
+            for stream in streams {
+                said.extend(self.store(cx, job.service, stream, run, objects)?);
             }
             let facts =
                 job.source.finish(&said).with_context(|| format!("asking {name} afterwards"))?;
             services.push(record(job.service, job.container, facts)?);
         }
-        self.store_configuration(cx, started, written)?;
+        self.store_configuration(cx, run.started, objects)?;
         let manifest = Manifest {
             schema: SCHEMA.to_owned(),
             project: self.stack.project(),
             stack: self.stack.name().to_owned(),
-            started,
+            started: run.started,
             finished: Timestamp::now(),
             recipients: self.format.recipients.clone(),
             services,
-            objects: written.clone(),
+            objects: objects.clone(),
         };
         manifest.commit(&self.folder.sets_path())
     }
@@ -192,31 +213,93 @@ impl<'a> Request<'a> {
         }
     }
 
+    fn shared(&self) -> Result<Shared> {
+        Shared::of(self.folder, &self.stack.project(), &self.format.recipients)
+    }
+
+    fn new_parts<'p>(
+        &self,
+        shared: &Shared,
+        service: &Service,
+        parts: &'p [Part],
+    ) -> Vec<&'p Part> {
+        parts.iter().filter(|part| shared.find(&service.name, part).is_none()).collect()
+    }
+
+    /// Writes what no earlier set has. What the helper said beside the data; nothing where it had
+    /// nothing to do.
     fn store(
         &self,
         cx: &Context,
-        service: &str,
+        service: &Service,
         stream: Stream,
-        started: Timestamp,
-        way: &Way,
-        written: &mut Vec<ObjectRecord>,
-    ) -> Result<Output> {
-        let Stream { name, content, estimate, helper, script, args, input } = stream;
-        let object = self.object(service, &name, content, started);
-        let mut meter = Meter::new(&cx.report, format!("{service} {name}"), estimate);
-        let mut bytes = Outgoing::start(&helper, script, &args, input, way)?;
-        let scan = content.is_archive().then(Scan::default);
-        let path = self.folder.path().join(&object.path);
-        let pending = Pending::write(&mut bytes, &path, &self.format, scan, &mut |at| meter.at(at));
-        drop(meter);
+        run: &Run,
+        objects: &mut Vec<ObjectRecord>,
+    ) -> Result<Option<Output>> {
+        let known = stream.parts.iter().filter_map(|part| run.shared.find(&service.name, part));
+        let before = objects.len();
+        objects.extend(known);
+        let kept: u64 = objects[before..].iter().map(|object| object.bytes).sum();
+        if objects.len() > before {
+            cx.report.done(format!(
+                "{} of {} ({}) are shared with earlier sets",
+                count(objects.len() - before, "object"),
+                service.name,
+                Bytes(kept)
+            ));
+        }
+        let new = self.new_parts(&run.shared, service, &stream.parts);
+        if new.is_empty() {
+            return Ok(None);
+        }
+        let args = arguments(&stream, &new);
+        let mut bytes =
+            Outgoing::start(&stream.helper, stream.script, &args, stream.input, &run.way)?;
+        let written = self.write(cx, service, &new, stream.content, run, &mut bytes);
         // Its own words first: when it fails, the stream is cut off as well.
-        let (pending, said) = match pending {
+        let (pending, said) = match written {
             Ok(pending) => (pending, bytes.finish()?),
             Err(error) if bytes.has_failed() => return Err(bytes.finish().err().unwrap_or(error)),
             Err(error) => return Err(error),
         };
-        self.keep(cx, pending, object, written)?;
-        Ok(said)
+        for (pending, object) in pending {
+            self.keep(cx, pending, object, objects)?;
+        }
+        Ok(Some(said))
+    }
+
+    /// One object a part, none of which counts yet.
+    fn write(
+        &self,
+        cx: &Context,
+        service: &Service,
+        parts: &[&Part],
+        content: Content,
+        run: &Run,
+        bytes: &mut Outgoing,
+    ) -> Result<Vec<(Pending, ObjectRecord)>> {
+        let mut pending = Vec::new();
+        let mut put = |part: &Part, source: &mut dyn Read| -> Result<()> {
+            let object = self.object(&service.name, part, content, run.started);
+            let what = format!("{} {}", service.name, part.name);
+            let mut meter = Meter::new(&cx.report, what, part.estimate);
+            let scan = content.is_archive().then(Scan::default);
+            let path = self.folder.path().join(&object.path);
+            let progress = &mut |at| meter.at(at);
+            pending.push((Pending::write(source, &path, &self.format, scan, progress)?, object));
+            Ok(())
+        };
+        if !content.is_archive() {
+            parts.iter().try_for_each(|part| put(part, bytes))?;
+            return Ok(pending);
+        }
+        let mut archives = Archives::new(bytes);
+        for part in parts {
+            ensure!(archives.go_on()?, "{}: the stream has no {}", service.name, part.name);
+            put(part, &mut archives)?;
+        }
+        ensure!(!archives.go_on()?, "{}: the stream goes on after its end", service.name);
+        Ok(pending)
     }
 
     fn store_configuration(
@@ -225,7 +308,8 @@ impl<'a> Request<'a> {
         started: Timestamp,
         written: &mut Vec<ObjectRecord>,
     ) -> Result<()> {
-        let object = self.object(configuration::NAME, "files", Content::Configuration, started);
+        let part = Part::new("files", 0);
+        let object = self.object(configuration::NAME, &part, Content::Configuration, started);
         let (end, theirs) = std::io::pipe().context("making a pipe")?;
         let ends = Ends { stdin: None, stdout: Some(theirs.into()) };
         let running = configuration::archive(cx, self.stack)?.start(ends)?;
@@ -260,10 +344,11 @@ impl<'a> Request<'a> {
     fn object(
         &self,
         service: &str,
-        name: &str,
+        part: &Part,
         content: Content,
         started: Timestamp,
     ) -> ObjectRecord {
+        let name = &part.name;
         let tar = if content.is_archive() { ".tar" } else { "" };
         let file = format!(
             "{}-{}-{name}{tar}{}",
@@ -279,12 +364,17 @@ impl<'a> Request<'a> {
             bytes: 0,
             content_bytes: 0,
             seconds: 0.0,
+            key: part.key.clone(),
         }
     }
 
-    fn refuse_full_disk(&self, jobs: &[Job]) -> Result<()> {
-        let estimate: u64 =
-            jobs.iter().flat_map(|job| &job.streams).map(|stream| stream.estimate).sum();
+    fn refuse_full_disk(&self, jobs: &[Job], shared: &Shared) -> Result<()> {
+        let of_job = |job: &Job| -> u64 {
+            let parts = job.streams.iter().map(|stream| &stream.parts);
+            let new = parts.flat_map(|parts| self.new_parts(shared, job.service, parts));
+            new.map(|part| part.estimate).sum()
+        };
+        let estimate: u64 = jobs.iter().map(of_job).sum();
         let (sets, _) = self.folder.sets()?;
         let last = sets.iter().rfind(|set| set.manifest.project == self.stack.project());
         let ratio = last.map_or(USUAL_RATIO, |set| {
@@ -310,6 +400,11 @@ impl<'a> Request<'a> {
         .mend("make room (cargo xtask backup prune), or choose another folder in infrastructure/backup.toml")
         .into())
     }
+}
+
+fn arguments(stream: &Stream, parts: &[&Part]) -> Vec<String> {
+    let of_parts = parts.iter().flat_map(|part| part.args.clone());
+    stream.args.iter().cloned().chain(of_parts).collect()
 }
 
 fn record(service: &Service, container: &Container, facts: Facts) -> Result<ServiceRecord> {

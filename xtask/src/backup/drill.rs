@@ -11,22 +11,22 @@ use serde::{Deserialize, Serialize};
 use super::folder::Folder;
 use super::object::{self, Keys};
 use super::set::{Content, ObjectRecord, PRIVATE, ServiceRecord, Set};
-use super::source::Scope;
 use super::throwaway::{Place, Throwaway};
-use super::unpack::Target;
+use super::unpack::{Target, content_bytes};
 use super::verify::{self, Depth};
 use crate::context::Context;
 use crate::docker::engine::Engine;
-use crate::docker::helper::{Helper, LABEL};
+use crate::docker::helper::Helper;
+use crate::docker::image;
 use crate::docker::place;
-use crate::docker::{docker, image};
+use crate::docker::volume::Volume;
 use crate::host::disk;
 use crate::host::files::{read_optional, write_atomically};
 use crate::report::finding::{Finding, Problem, Severity};
 use crate::report::units::Bytes;
 use crate::stack::Stack;
 
-/// Of an object's contents, so that a server has room to write while it recovers.
+/// Of the contents, so that a server has room to write while it recovers.
 const ROOM: f64 = 1.5;
 
 /// How a set's last drill ended.
@@ -94,10 +94,8 @@ impl Drill<'_> {
         findings.extend(self.configuration());
         if findings.iter().all(|finding| finding.severity < Severity::Error) {
             for record in &self.set.manifest.services {
-                let objects = self.set.objects(&record.name);
-                let data = objects.into_iter().find(|object| object.content == Content::Data);
-                let data = data.with_context(|| format!("the set holds no {}", record.name))?;
-                let outcome = self.service(cx, record, data);
+                let data = self.set.data(&record.name)?;
+                let outcome = self.service(cx, record, &data);
                 crate::process::check_interrupted()?;
                 match outcome {
                     Ok((seconds, found)) => {
@@ -153,9 +151,9 @@ impl Drill<'_> {
         &self,
         cx: &Context,
         record: &ServiceRecord,
-        object: &ObjectRecord,
+        objects: &[&ObjectRecord],
     ) -> Result<(f64, Vec<Finding>)> {
-        refuse_full_disk(object)?;
+        refuse_full_disk(content_bytes(objects))?;
         let service = self.stack.service(&record.name)?;
         let data = service.data.as_ref().context("stacks.toml names no data directory")?;
         let owner = Stack::owner(data);
@@ -164,18 +162,18 @@ impl Drill<'_> {
         let volume = Volume::new(&project)?;
         let give = r#"chown "$1" /target; chmod "$2" /target"#;
         Helper::new(&project, &image)
-            .volume(&volume.0, "/target")
+            .volume(volume.name(), "/target")
             .cmd(give, &[owner.to_string(), format!("{:04o}", data.mode)])
             .run()
             .context("making a volume ready")?;
         let started = Instant::now();
-        let target = Target { project: &project, image: &image, place: &volume.0, owner };
-        target.unpack(&cx.report, self.folder, object, &self.keys)?;
+        let target = Target { project: &project, image: &image, place: volume.name(), owner };
+        target.unpack(&cx.report, self.folder, objects, &self.keys)?;
         let memory = record.memory_limit;
-        let place = Place { project: &project, image: &image, data: &volume.0, owner, memory };
+        let place = Place { project: &project, image: &image, data: volume.name(), owner, memory };
         let server = Throwaway::start(&place, &record.facts)?;
         let seconds = started.elapsed().as_secs_f64();
-        findings.extend(record.facts.compare(server.client(), Scope::Untouched)?);
+        findings.extend(record.facts.compare(server.client())?);
         findings.extend(record.facts.look_through(server.client())?);
         Ok((seconds, findings))
     }
@@ -202,11 +200,11 @@ fn image_of(record: &ServiceRecord) -> Result<(String, Vec<Finding>)> {
 }
 
 /// Volumes lie where Docker keeps them, often on the disk of the running servers.
-fn refuse_full_disk(object: &ObjectRecord) -> Result<()> {
+fn refuse_full_disk(contents: u64) -> Result<()> {
     if !place::Place::current()?.shares_owners() {
         return Ok(());
     }
-    let needed = (object.content_bytes as f64 * ROOM) as u64;
+    let needed = (contents as f64 * ROOM) as u64;
     let space = disk::space(std::path::Path::new(&Engine::ask()?.docker_root_dir))?;
     if space.available >= needed {
         return Ok(());
@@ -222,24 +220,4 @@ fn refuse_full_disk(object: &ObjectRecord) -> Result<()> {
     )
     .mend("make room there, or drill on another machine with a copy of the backup folder")
     .into())
-}
-
-/// A volume of a drill. Removed when dropped.
-struct Volume(String);
-
-impl Volume {
-    fn new(project: &str) -> Result<Self> {
-        let label = format!("{LABEL}={project}");
-        docker()
-            .args(["volume", "create", "--label", &label])
-            .read()
-            .map(Self)
-            .context("making a volume")
-    }
-}
-
-impl Drop for Volume {
-    fn drop(&mut self) {
-        let _ = docker().args(["volume", "rm", "--force", &self.0]).run();
-    }
 }

@@ -83,6 +83,11 @@ fn of_stack(page: &mut Page, folder: &Folder, stack: &Stack) -> Result<()> {
     let (project, name) = (stack.project(), stack.name());
     let (mut sets, _) = folder.sets()?;
     sets.retain(|set| set.manifest.project == project && set.manifest.stack == name);
+    let attempts = attempts(folder)?.remove(&project).unwrap_or_default();
+    // Nobody misses backups of a stack that is not used here.
+    if sets.is_empty() && attempts.is_empty() && !stack.env.path().exists() {
+        return Ok(());
+    }
     let labels = [("stack", name)];
     let bytes: BTreeMap<_, _> = sets
         .iter()
@@ -106,7 +111,7 @@ fn of_stack(page: &mut Page, folder: &Folder, stack: &Stack) -> Result<()> {
     for service in stack.definition.services.iter().filter(|one| one.backup.is_some()) {
         of_service(page, &sets, name, &service.name);
     }
-    for (service, attempt) in attempts(folder)?.remove(&project).unwrap_or_default() {
+    for (service, attempt) in attempts {
         let labels = [("stack", name), ("service", service.as_str())];
         let at = seconds(attempt.at);
         add(

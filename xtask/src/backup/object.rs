@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
+use tempfile::TempPath;
 use zstd::zstd_safe::CParameter;
 
 use super::archive::Scan;
@@ -52,7 +52,7 @@ impl Format {
 /// An object that is written whole, but does not count yet.
 #[derive(Debug)]
 pub struct Pending {
-    file: NamedTempFile,
+    file: TempPath,
     sha256: String,
     bytes: u64,
     content_bytes: u64,
@@ -65,7 +65,7 @@ impl Pending {
     /// # Errors
     /// When reading or writing fails, the user interrupts, or `scan` finds what may not be.
     pub fn write(
-        source: &mut impl Read,
+        mut source: &mut dyn Read,
         path: &Path,
         format: &Format,
         scan: Option<Scan>,
@@ -84,12 +84,13 @@ impl Pending {
         keep_owner(file.as_file(), path, folder)
             .with_context(|| format!("giving {} its owner", path.display()))?;
         let sink = Sink { file: file.as_file(), hasher: Sha256::new(), bytes: 0 };
-        let (sink, content_bytes) =
-            fill(source, sink, format, scan, progress).map_err(|error| explain(error, path))?;
+        let (sink, content_bytes) = fill(&mut source, sink, format, scan, progress)
+            .map_err(|error| explain(error, path))?;
         let Sink { hasher, bytes, .. } = sink;
         file.as_file().sync_all().map_err(|error| explain(error.into(), path))?;
         let sha256 = hex(&hasher.finalize());
         let seconds = started.elapsed().as_secs_f64();
+        let file = file.into_temp_path();
         Ok(Self { file, sha256, bytes, content_bytes, seconds })
     }
 

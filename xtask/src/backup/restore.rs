@@ -15,10 +15,9 @@ use anyhow::{Context as _, Result};
 use self::journal::{Directory, Journal, Phase, helper, removal};
 use super::folder::Folder;
 use super::object::Keys;
-use super::set::{Content, ObjectRecord, ServiceRecord, Set, stamp};
-use super::source::Scope;
+use super::set::{ObjectRecord, ServiceRecord, Set, stamp};
 use super::throwaway::{Place, Throwaway};
-use super::unpack::Target;
+use super::unpack::{Target, content_bytes};
 use crate::context::Context;
 use crate::docker::container;
 use crate::docker::place;
@@ -47,7 +46,7 @@ pub struct Request<'a> {
 struct Item<'a> {
     service: &'a Service,
     record: &'a ServiceRecord,
-    object: &'a ObjectRecord,
+    objects: Vec<&'a ObjectRecord>,
     data: &'a DataDirectory,
     image: String,
 }
@@ -66,13 +65,10 @@ impl<'a> Request<'a> {
 
     fn item(&self, record: &'a ServiceRecord) -> Result<Item<'a>> {
         let service = self.stack.service(&record.name)?;
-        let objects = self.set.manifest.objects.iter();
-        let mut data =
-            objects.filter(|one| one.service == record.name && one.content == Content::Data);
         Ok(Item {
             service,
             record,
-            object: data.next().with_context(|| format!("the set holds no {}", record.name))?,
+            objects: self.set.data(&record.name)?,
             data: service.data.as_ref().context("stacks.toml names no data directory")?,
             image: self.stack.image(service)?,
         })
@@ -89,7 +85,7 @@ impl<'a> Request<'a> {
             steps.push(format!(
                 "{}: {} of {} goes to {}; what is there now is kept beside it",
                 item.service.name,
-                Bytes(item.object.content_bytes),
+                Bytes(content_bytes(&item.objects)),
                 self.set.manifest.started,
                 path.display()
             ));
@@ -182,14 +178,14 @@ impl<'a> Request<'a> {
             let place = place.to_str().context("a path for Docker must be UTF-8")?;
             let owner = Stack::owner(item.data);
             let target = Target { project: &project, image: &item.image, place, owner };
-            target.unpack(&cx.report, self.folder, item.object, &self.keys)?;
-            cx.report.done(format!("unpack {name} ({})", Bytes(item.object.content_bytes)));
+            target.unpack(&cx.report, self.folder, &item.objects, &self.keys)?;
+            cx.report.done(format!("unpack {name} ({})", Bytes(content_bytes(&item.objects))));
             let memory = item.record.memory_limit;
             let place = Place { project: &project, image: &item.image, data: place, owner, memory };
             let facts = &item.record.facts;
             let server = Throwaway::start(&place, facts)
                 .with_context(|| format!("starting {name} alone"))?;
-            accept(cx, name, facts.compare(server.client(), Scope::Untouched)?)?;
+            accept(cx, name, facts.compare(server.client())?)?;
             facts.adapt(self.stack, item.service, server.client())?;
             server.stop().with_context(|| format!("stopping {name}"))?;
             cx.report
@@ -208,9 +204,8 @@ impl<'a> Request<'a> {
             let name = &item.service.name;
             let running = containers.iter().find(|one| one.service() == Some(name));
             let running = running.with_context(|| format!("{name} has no container"))?;
-            let facts = &item.record.facts;
-            let client = super::source::Client { id: &running.id, script: facts.server().client };
-            accept(cx, name, facts.compare(client, Scope::Live)?)?;
+            let found = item.record.facts.prove(self.stack, item.service, &running.id)?;
+            accept(cx, name, found)?;
         }
         Ok(())
     }

@@ -102,8 +102,12 @@ pub struct ObjectRecord {
     pub bytes: u64,
     /// Before compression.
     pub content_bytes: u64,
-    /// How long it took.
+    /// How long it took; 0 where an earlier set had it already.
     pub seconds: f64,
+    /// Says of what it is a copy, where that never changes: other sets of the project may name the
+    /// same object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 impl Set {
@@ -131,6 +135,17 @@ impl Set {
         self.manifest.objects.iter().filter(move |object| object.service == service)
     }
 
+    /// The objects that together are the data directory of `service`.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn data<'a>(&'a self, service: &'a str) -> Result<Vec<&'a ObjectRecord>> {
+        let objects = self.objects(service);
+        let data: Vec<_> = objects.filter(|object| object.content == Content::Data).collect();
+        ensure!(!data.is_empty(), "the set holds no {service}");
+        Ok(data)
+    }
+
     /// The record of `service`.
     ///
     /// # Errors
@@ -152,6 +167,11 @@ impl Set {
 }
 
 impl Manifest {
+    /// Whether the object was written for this set, and not for an earlier one that shares it.
+    pub fn wrote(&self, object: &ObjectRecord) -> bool {
+        object.path.contains(&format!("/{}-", stamp(self.started)))
+    }
+
     /// The set's id.
     pub fn id(&self) -> String {
         format!("{}-{}-{}", stamp(self.started), self.project, self.stack)

@@ -3,12 +3,19 @@
 //! A source knows its server: what makes its data consistent while it runs, what to ask it so that
 //! a restore can be told from a good one, and how its data becomes a server again.
 
+pub mod alertmanager;
+mod api;
+pub mod grafana;
 pub mod postgres;
+pub mod prometheus;
 pub mod redis;
 
-use anyhow::Result;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use self::api::Api;
 use super::config::Config;
 use super::set::Content;
 use crate::docker::container::Container;
@@ -34,23 +41,66 @@ pub struct Subject<'a> {
     pub logical: bool,
 }
 
-/// Bytes that become one object.
+impl Subject<'_> {
+    /// The service's data directory, which its server sees at `place`.
+    ///
+    /// # Errors
+    /// A problem when the server has another one there.
+    fn data(&self, place: &str) -> Result<PathBuf> {
+        let name = &self.service.name;
+        let directory = self.service.data.as_ref();
+        let ours = self.stack.data_path(directory.context("it has no data directory")?);
+        let mounts = &self.container.mounts;
+        let mount = mounts.iter().find(|mount| mount.destination == place.trim_end_matches('/'));
+        if mount.is_some_and(|mount| ours.ends_with(mount.source.trim_start_matches('/'))) {
+            return Ok(ours);
+        }
+        let found = format!("{name} keeps its data at {place}, which is not {}", ours.display());
+        Err(Problem::failed("backup.other-data", found)
+            .mend(format!(
+                "start it as the compose file says: cargo xtask up {}",
+                self.stack.short()
+            ))
+            .into())
+    }
+}
+
+/// Bytes that one helper writes, and that become an object a part.
 #[derive(Debug)]
 pub struct Stream {
-    /// What it holds, in the object's name.
-    pub name: String,
-    /// What kind that is.
+    /// What kind they are.
     pub content: Content,
-    /// Bytes that will come, roughly.
-    pub estimate: u64,
     /// The container that writes them.
     pub helper: Helper,
-    /// What it runs; the bytes are its stdout.
+    /// What it runs; the bytes are its stdout, one archive a part.
     pub script: &'static str,
-    /// The script's arguments.
+    /// The script's arguments; those of each part that is wanted come after them.
     pub args: Vec<String>,
     /// The script's stdin.
     pub input: Option<Vec<u8>>,
+    /// What comes, in this order.
+    pub parts: Vec<Part>,
+}
+
+/// What becomes one object.
+#[derive(Debug)]
+pub struct Part {
+    /// What it holds, in the object's name.
+    pub name: String,
+    /// Bytes that will come, roughly.
+    pub estimate: u64,
+    /// Says what it is a copy of, where that never changes: an object that an earlier set has of
+    /// it does as well.
+    pub key: Option<String>,
+    /// What the script is told of it.
+    pub args: Vec<String>,
+}
+
+impl Part {
+    /// One that changes from backup to backup, all that its script writes.
+    pub fn new(name: &str, estimate: u64) -> Self {
+        Self { name: name.to_owned(), estimate, key: None, args: Vec::new() }
+    }
 }
 
 /// What a server said of its data: at the backup into the manifest, and again at each drill.
@@ -61,6 +111,12 @@ pub enum Facts {
     Postgres(postgres::Facts),
     /// Of Redis.
     Redis(redis::Facts),
+    /// Of Prometheus.
+    Prometheus(prometheus::Facts),
+    /// Of AlertManager.
+    Alertmanager(alertmanager::Facts),
+    /// Of Grafana.
+    Grafana(grafana::Facts),
 }
 
 /// A server that is started on restored data alone, to finish it or to question it.
@@ -91,6 +147,9 @@ impl Facts {
         match self {
             Self::Postgres(facts) => &facts.version,
             Self::Redis(facts) => &facts.version,
+            Self::Prometheus(facts) => &facts.version,
+            Self::Alertmanager(facts) => &facts.version,
+            Self::Grafana(facts) => &facts.version,
         }
     }
 
@@ -101,7 +160,7 @@ impl Facts {
     pub fn refused_by(&self, stack: &Stack, image: &str) -> Result<Option<Problem>> {
         match self {
             Self::Postgres(facts) => facts.refused_by(stack, image),
-            Self::Redis(_) => Ok(None),
+            _ => Ok(None),
         }
     }
 
@@ -110,6 +169,9 @@ impl Facts {
         match self {
             Self::Postgres(facts) => facts.server(),
             Self::Redis(_) => redis::server(),
+            Self::Prometheus(_) => prometheus::server(),
+            Self::Alertmanager(_) => alertmanager::server(),
+            Self::Grafana(_) => grafana::server(),
         }
     }
 
@@ -118,6 +180,10 @@ impl Facts {
         match self {
             Self::Postgres(_) => postgres::Server { client }.is_ready(),
             Self::Redis(_) => redis::Server { client }.is_ready(),
+            Self::Prometheus(_) | Self::Alertmanager(_) => {
+                Api::Inside(client).get("/-/ready").is_ok()
+            }
+            Self::Grafana(_) => Api::Inside(client).get("/api/org").is_ok(),
         }
     }
 
@@ -129,6 +195,9 @@ impl Facts {
         match self {
             Self::Postgres(_) => postgres::Server { client }.set_password(stack, service),
             Self::Redis(_) => redis::Server { client }.adapt(stack),
+            Self::Grafana(_) => grafana::set_password(stack, service, client),
+            // Theirs lie in files beside the data.
+            Self::Prometheus(_) | Self::Alertmanager(_) => Ok(()),
         }
     }
 
@@ -139,18 +208,39 @@ impl Facts {
     pub fn look_through(&self, client: Client) -> Result<Option<Finding>> {
         match self {
             Self::Postgres(_) => postgres::Server { client }.check_tables().map(Some),
-            Self::Redis(_) => Ok(None),
+            Self::Redis(_) | Self::Alertmanager(_) => Ok(None),
+            Self::Prometheus(facts) => facts.look_through(&Api::Inside(client)).map(Some),
+            Self::Grafana(_) => grafana::look_through(client),
         }
     }
 
-    /// Compares what a restored server says with this.
+    /// Compares what a restored server says, which nobody else has changed, with this.
     ///
     /// # Errors
     /// When it does not answer; a difference is a finding.
-    pub fn compare(&self, client: Client, scope: Scope) -> Result<Vec<Finding>> {
+    pub fn compare(&self, client: Client) -> Result<Vec<Finding>> {
+        let api = Api::Inside(client);
         match self {
-            Self::Postgres(facts) => facts.compare(&postgres::Server { client }, scope),
-            Self::Redis(facts) => facts.compare(&redis::Server { client }, scope),
+            Self::Postgres(facts) => facts.compare(&postgres::Server { client }, Scope::Untouched),
+            Self::Redis(facts) => facts.compare(&redis::Server { client }),
+            Self::Prometheus(facts) => facts.compare(&api),
+            Self::Alertmanager(facts) => facts.compare(&api),
+            Self::Grafana(facts) => facts.compare(&api),
+        }
+    }
+
+    /// Compares what the stack's own server says, whose users are at work again, with this.
+    ///
+    /// # Errors
+    /// As [`Facts::compare`].
+    pub fn prove(&self, stack: &Stack, service: &Service, id: &str) -> Result<Vec<Finding>> {
+        let client = Client { id, script: self.server().client };
+        match self {
+            Self::Postgres(facts) => facts.compare(&postgres::Server { client }, Scope::Live),
+            Self::Redis(_) => Ok(Vec::new()),
+            Self::Prometheus(facts) => facts.prove(&Api::of(stack, service)?),
+            Self::Alertmanager(facts) => facts.compare(&Api::of(stack, service)?),
+            Self::Grafana(facts) => facts.compare(&Api::of(stack, service)?),
         }
     }
 }
@@ -163,11 +253,12 @@ pub trait Source {
     /// When the server does not answer, or has data that this method would not get.
     fn streams(&self) -> Result<Vec<Stream>>;
 
-    /// Makes the data ready to be streamed, and notes what is there.
+    /// Makes the data ready to be streamed, and notes what is there. Gives back what will be
+    /// streamed, of which `expected` was the outlook.
     ///
     /// # Errors
     /// When the server refuses.
-    fn begin(&mut self) -> Result<()>;
+    fn begin(&mut self, expected: Vec<Stream>) -> Result<Vec<Stream>>;
 
     /// Notes what is there now. `said` holds what each stream's helper wrote beside the data.
     ///
@@ -181,6 +272,9 @@ pub fn open<'a>(subject: Subject<'a>, method: BackupMethod) -> Box<dyn Source + 
     match method {
         BackupMethod::Postgres => Box::new(postgres::Backup::new(subject)),
         BackupMethod::Redis => Box::new(redis::Backup::new(subject)),
+        BackupMethod::Prometheus => Box::new(prometheus::Backup::new(subject)),
+        BackupMethod::Alertmanager => Box::new(alertmanager::Backup::new(subject)),
+        BackupMethod::Grafana => Box::new(grafana::Backup::new(subject)),
     }
 }
 

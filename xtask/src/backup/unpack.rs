@@ -1,10 +1,9 @@
-//! An archive's contents into a directory or volume, by `tar` in a container that can write there
+//! Archives' contents into a directory or volume, by `tar` in a container that can write there
 //! and nowhere else, as the files' future owner and with no rights but theirs.
-
-use std::io::Write;
 
 use anyhow::{Context as _, Result};
 
+use super::archives::Joined;
 use super::folder::Folder;
 use super::object::{self, Keys};
 use super::progress::Meter;
@@ -33,31 +32,39 @@ pub struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// Unpacks `object`.
+    /// Unpacks all of `objects` into the same place.
     ///
     /// # Errors
-    /// When the object is not what its manifest says, holds what may not be, or does not fit. What
+    /// When an object is not what its manifest says, holds what may not be, or does not fit. What
     /// has been unpacked by then is of no use.
     pub fn unpack(
         &self,
         report: &Report,
         folder: &Folder,
-        object: &ObjectRecord,
+        objects: &[&ObjectRecord],
         keys: &Keys,
     ) -> Result<()> {
         let way = Way::choose(&folder.state())?;
         let helper =
             Helper::new(self.project, self.image).user(self.owner).volume(self.place, "/target");
         let mut helper = Incoming::start(&helper, UNPACK, &[], &way)?;
-        let what = format!("unpack {}", object.service);
-        let mut meter = Meter::new(report, what, object.content_bytes);
+        let what = format!("unpack {}", objects.first().map_or("nothing", |one| &one.service));
+        let mut meter = Meter::new(report, what, content_bytes(objects));
+        let mut joined = Joined::new(&mut helper);
         let mut written = 0;
-        let read = object::read(folder.path(), object, keys, &mut |bytes| {
-            helper.write_all(bytes).context("handing it over")?;
-            written += bytes.len() as u64;
-            meter.at(written);
+        let mut read = || {
+            for object in objects {
+                object::read(folder.path(), object, keys, &mut |bytes| {
+                    joined.take(bytes).context("handing it over")?;
+                    written += bytes.len() as u64;
+                    meter.at(written);
+                    Ok(())
+                })?;
+                joined.go_on()?;
+            }
             Ok(())
-        });
+        };
+        let read = read().and_then(|()| joined.finish().context("handing it over").map(drop));
         let unpacked = helper.finish();
         check_interrupted()?;
         // What is wrong with the object comes first, then why tar ended early.
@@ -67,6 +74,11 @@ impl Target<'_> {
             (Ok(()), unpacked) => unpacked.map(drop),
         }
     }
+}
+
+/// What they hold, before compression.
+pub fn content_bytes(objects: &[&ObjectRecord]) -> u64 {
+    objects.iter().map(|object| object.content_bytes).sum()
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::backup::restore;
+use crate::backup;
 use crate::context::Context;
 use crate::docker::container::PROJECT;
 use crate::docker::engine::Engine;
@@ -59,7 +59,7 @@ impl Args {
             }
             cx.remove_leftovers(&stack.project())?;
             if self.purge {
-                restore::settle(cx, stack)?;
+                backup::settle(cx, stack)?;
             }
             let _network = network::lock(cx, stack)?;
             let mut plan = take_down(cx, stack)?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::backup;
 use crate::configuration;
 use crate::context::Context;
 use crate::docker::container;
@@ -37,6 +38,8 @@ impl Args {
                 services.extend(stack.active());
             }
             let _lock = cx.lock(&stack, &format!("restart {}", self.stack))?;
+            cx.remove_leftovers(&stack.project())?;
+            backup::settle(cx, &stack)?;
             let containers = cx.containers(&stack)?;
             let meant = |name: Option<&str>| {
                 services.iter().any(|service| Some(service.name.as_str()) == name)

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::backup::restore;
+use crate::backup;
 use crate::context::Context;
 use crate::docker::engine::Engine;
 use crate::doctor::{self, Intent};
@@ -31,7 +31,7 @@ impl Args {
             Engine::ask()?;
             let _lock = cx.lock(&stack, "setup")?;
             cx.remove_leftovers(&stack.project())?;
-            restore::settle(cx, &stack)?;
+            backup::settle(cx, &stack)?;
             let (mut plan, stack) = prepare(cx.reload(&stack)?, self.offline)?;
             doctor::refuse_unfit(cx, &stack, Intent::Setup)?;
             if self.offline {

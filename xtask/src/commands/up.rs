@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::alerts;
-use crate::backup::restore;
+use crate::backup;
 use crate::commands::urls;
 use crate::configuration;
 use crate::context::Context;
@@ -63,7 +63,7 @@ impl Args {
     fn up(&self, cx: &Context, stack: Stack) -> Result<()> {
         let _lock = cx.lock(&stack, &format!("up {}", self.stack))?;
         cx.remove_leftovers(&stack.project())?;
-        restore::settle(cx, &stack)?;
+        backup::settle(cx, &stack)?;
         if let Err(error) = self.start(cx, &stack, self.offline) {
             let no_registry = error.downcast::<NoRegistry>()?;
             let question = "No registry can be reached. Build offline images instead (see tests/images/README.md)?";

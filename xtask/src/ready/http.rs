@@ -1,5 +1,7 @@
 //! A GET or a POST that must end with status 200, with the URL's user and password if it has them.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
@@ -16,9 +18,17 @@ pub(super) fn ask(url: &Url, path: &str) -> Result<(), Unanswered> {
 /// # Errors
 /// Why there was none.
 pub(crate) fn get(url: &Url, path: &str) -> Result<String, Unanswered> {
+    get_within(url, path, QUESTION)
+}
+
+/// As [`get`], for an answer that may take so long.
+///
+/// # Errors
+/// As [`get`].
+pub(crate) fn get_within(url: &Url, path: &str, limit: Duration) -> Result<String, Unanswered> {
     // For the same words as everywhere when nobody listens.
     drop(connect(url)?);
-    let mut request = agent().get(address(url, path));
+    let mut request = agent(limit).get(address(url, path));
     if let Some(login) = login(url) {
         request = request.header("Authorization", login);
     }
@@ -30,17 +40,31 @@ pub(crate) fn get(url: &Url, path: &str) -> Result<String, Unanswered> {
 /// # Errors
 /// Why there was no good answer.
 pub(crate) fn post(url: &Url, path: &str, json: &str) -> Result<String, Unanswered> {
+    post_within(url, path, json, QUESTION)
+}
+
+/// As [`post`], for an answer that may take so long.
+///
+/// # Errors
+/// As [`post`].
+pub(crate) fn post_within(
+    url: &Url,
+    path: &str,
+    json: &str,
+    limit: Duration,
+) -> Result<String, Unanswered> {
     drop(connect(url)?);
-    let mut request = agent().post(address(url, path)).header("Content-Type", "application/json");
+    let mut request =
+        agent(limit).post(address(url, path)).header("Content-Type", "application/json");
     if let Some(login) = login(url) {
         request = request.header("Authorization", login);
     }
     body(request.send(json))
 }
 
-fn agent() -> ureq::Agent {
+fn agent(limit: Duration) -> ureq::Agent {
     ureq::Agent::config_builder()
-        .timeout_global(Some(QUESTION))
+        .timeout_global(Some(limit))
         .http_status_as_error(false)
         .build()
         .new_agent()

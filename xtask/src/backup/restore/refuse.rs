@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::{Item, Request};
 use crate::backup::source::Facts;
+use crate::backup::unpack::content_bytes;
 use crate::backup::verify::{self, Depth};
 use crate::context::Context;
 use crate::host::disk;
@@ -47,7 +48,7 @@ impl Request<'_> {
             .mend("unpack it to look, and copy what you want: cargo xtask backup restore SET --to DIR")
             .into());
         }
-        self.keys.fit(items.iter().map(|item| item.object))?;
+        self.keys.fit(items.iter().flat_map(|item| item.objects.iter().copied()))?;
         for item in &items {
             self.refuse_other_kind(item)?;
             if let Some(problem) = item.record.facts.refused_by(self.stack, &item.image)? {
@@ -121,7 +122,7 @@ impl Request<'_> {
     }
 
     fn refuse_full_disk(&self, items: &[Item]) -> Result<()> {
-        let contents: u64 = items.iter().map(|item| item.object.content_bytes).sum();
+        let contents: u64 = items.iter().map(|item| content_bytes(&item.objects)).sum();
         let needed = (contents as f64 * ROOM) as u64;
         let space = disk::space(&self.stack.data_dir())?;
         if space.available >= needed {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Client, Source, Stream, Subject};
+use super::{Client, Part, Source, Stream, Subject};
 use crate::backup::set::{Content, sha256};
 use crate::docker::helper::Helper;
 use crate::host::user;
@@ -145,16 +145,15 @@ impl<'a> Backup<'a> {
             .option("--tmpfs", "/tmp:size=16m,mode=1777")
     }
 
-    fn stream(&self, name: &str, content: Content, script: &'static str, user: &str) -> Stream {
+    fn stream(&self, part: Part, content: Content, script: &'static str, user: &str) -> Stream {
         let password = self.subject.stack.env.get("POSTGRES_PASSWORD").unwrap_or_default();
         Stream {
-            name: name.to_owned(),
             content,
-            estimate: 0,
             helper: self.helper(),
             script,
             args: vec![user.to_owned()],
             input: Some(format!("{password}\n").into_bytes()),
+            parts: vec![part],
         }
     }
 }
@@ -164,17 +163,18 @@ impl Source for Backup<'_> {
         let server = self.server();
         let state = server.state()?;
         refuse_tablespaces(&state)?;
-        let mut data = self.stream("data", Content::Data, BASE_BACKUP, &state.user);
-        data.estimate = state.bytes + LOG;
+        let whole = Part::new("data", state.bytes + LOG);
+        let mut data = self.stream(whole, Content::Data, BASE_BACKUP, &state.user);
         data.args.push(format!("xtask_{}", std::process::id()));
         let mut streams = vec![data];
         if self.subject.logical {
-            streams.push(self.stream("globals.sql", Content::Dump, GLOBALS, &state.user));
+            let globals = Part::new("globals.sql", 0);
+            streams.push(self.stream(globals, Content::Dump, GLOBALS, &state.user));
             for database in &state.databases {
-                let name = format!("dump-{}", plain(database));
-                let mut dump = self.stream(&name, Content::Dump, DUMP, &state.user);
                 let size = "SELECT pg_database_size(current_database())";
-                dump.estimate = server.one(database, size)?.parse().unwrap_or(0);
+                let size = server.one(database, size)?.parse().unwrap_or(0);
+                let part = Part::new(&format!("dump-{}", plain(database)), size);
+                let mut dump = self.stream(part, Content::Dump, DUMP, &state.user);
                 dump.args.push(database.clone());
                 streams.push(dump);
             }
@@ -182,12 +182,12 @@ impl Source for Backup<'_> {
         Ok(streams)
     }
 
-    fn begin(&mut self) -> Result<()> {
+    fn begin(&mut self, expected: Vec<Stream>) -> Result<Vec<Stream>> {
         let server = self.server();
         let state = server.state()?;
         self.before = server.look(&state.databases, self.subject.config.count_rows_below)?;
         self.begin_lsn = state.lsn;
-        Ok(())
+        Ok(expected)
     }
 
     fn finish(&mut self, said: &[Output]) -> Result<super::Facts> {

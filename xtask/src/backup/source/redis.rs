@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Client, Source, Stream, Subject};
+use super::{Client, Part, Source, Stream, Subject};
 use crate::backup::set::Content;
 use crate::docker::helper::Helper;
 use crate::process::{Output, check_interrupted};
@@ -87,20 +87,20 @@ impl Source for Backup<'_> {
         }
         let helper = Helper::new(&stack.project(), &container.image).mount(&ours, "/data:ro")?;
         Ok(vec![Stream {
-            name: "data".to_owned(),
             content: Content::Data,
-            estimate: server.number("memory", "used_memory_dataset")?,
             helper,
             script: COPY,
             args: vec![FILE.to_owned()],
             input: None,
+            parts: vec![Part::new("data", server.number("memory", "used_memory_dataset")?)],
         }])
     }
 
-    fn begin(&mut self) -> Result<()> {
+    fn begin(&mut self, expected: Vec<Stream>) -> Result<Vec<Stream>> {
         let server = self.server();
         self.before = server.keyspace()?;
-        server.save()
+        server.save()?;
+        Ok(expected)
     }
 
     fn finish(&mut self, _: &[Output]) -> Result<super::Facts> {

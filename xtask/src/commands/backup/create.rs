@@ -6,9 +6,9 @@ use serde::Serialize;
 use crate::backup::config::Config;
 use crate::backup::create::Request;
 use crate::backup::folder::Folder;
-use crate::backup::metrics;
 use crate::backup::object::Format;
 use crate::backup::set::{ObjectRecord, Set};
+use crate::backup::{metrics, settle};
 use crate::context::Context;
 use crate::docker::container::Container;
 use crate::docker::engine::Engine;
@@ -43,7 +43,10 @@ struct Line<'a> {
     project: &'a str,
     stack: &'a str,
     started: String,
+    /// Of all objects that it names.
     bytes: u64,
+    /// Of those that no earlier set had.
+    written_bytes: u64,
     content_bytes: u64,
     seconds: f64,
     objects: Vec<ObjectLine<'a>>,
@@ -89,6 +92,7 @@ impl Args {
             Some((super::lock(cx, &folder, [stack], &what)?, cx.lock(stack, &what)?))
         };
         cx.remove_leftovers(&stack.project())?;
+        settle(cx, stack)?;
         let containers = cx.containers(stack)?;
         let mut request = Request {
             stack,
@@ -143,13 +147,24 @@ fn say(cx: &Context, folder: &Folder, set: &Set) {
     let manifest = &set.manifest;
     let time = manifest.finished.duration_since(manifest.started);
     let time = duration(time.unsigned_abs());
-    cx.report.line(format!("{} ({} in {time})", set.id, Bytes(set.bytes())));
+    cx.report.line(format!(
+        "{} ({}, of which {} were written in {time})",
+        set.id,
+        Bytes(set.bytes()),
+        Bytes(written(set))
+    ));
     cx.report.progress(format!("in {}", folder.path().display()));
     if manifest.recipients.is_empty() {
         cx.report.warning(
             "the set is not encrypted: it holds data and passwords in the clear, for whoever can read the folder or a copy of it (recipients in infrastructure/backup.toml)",
         );
     }
+}
+
+/// Bytes that were written for it, and are not shared with an earlier one.
+fn written(set: &Set) -> u64 {
+    let objects = set.manifest.objects.iter().filter(|object| set.manifest.wrote(object));
+    objects.map(|object| object.bytes).sum()
 }
 
 fn line(set: &Set) -> Line<'_> {
@@ -165,6 +180,7 @@ fn line(set: &Set) -> Line<'_> {
         stack: &manifest.stack,
         started: manifest.started.to_string(),
         bytes: set.bytes(),
+        written_bytes: written(set),
         content_bytes: manifest.objects.iter().map(|object| object.content_bytes).sum(),
         seconds: manifest.finished.duration_since(manifest.started).as_secs_f64(),
         objects: manifest.objects.iter().map(object).collect(),

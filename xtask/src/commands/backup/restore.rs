@@ -1,5 +1,6 @@
 //! `cargo xtask backup restore`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,8 @@ use crate::backup::config::Config;
 use crate::backup::folder::Folder;
 use crate::backup::object::Keys;
 use crate::backup::restore::{self, Request};
-use crate::backup::set::{Content, Set};
+use crate::backup::set::Set;
+use crate::backup::settle;
 use crate::backup::unpack::Target;
 use crate::backup::verify::{self, Depth};
 use crate::commands::up;
@@ -71,7 +73,7 @@ impl Args {
         let _folder_lock = super::lock(cx, &folder, [&stack], &what)?;
         let _lock = cx.lock(&stack, &what)?;
         cx.remove_leftovers(&stack.project())?;
-        restore::settle(cx, &stack)?;
+        settle(cx, &stack)?;
         match &self.to {
             Some(to) => self.look(cx, &stack, &folder, &set, to),
             None => self.restore(cx, stack, &folder, &set),
@@ -149,34 +151,39 @@ impl Args {
         }
         let wanted =
             |service: &str| self.only.is_empty() || self.only.iter().any(|one| one == service);
-        let objects = set.manifest.objects.iter().filter(|one| wanted(&one.service));
+        let mut objects = BTreeMap::<&str, Vec<_>>::new();
+        for object in set.manifest.objects.iter().filter(|one| wanted(&one.service)) {
+            objects.entry(&object.service).or_default().push(object);
+        }
         if cx.dry_run {
             cx.report.line(format!("would: unpack {} into {}", set.id, to.display()));
             return Ok(());
         }
         let image = stack.image(stack.service(&stack.definition.helper)?)?;
-        for object in objects {
-            let place = to.join(&object.service);
+        for (service, objects) in objects {
+            let place = to.join(service);
             make_folder(&place, 0o700).with_context(|| format!("making {}", place.display()))?;
-            let name = object.path.rsplit('/').next().unwrap_or_default();
-            if object.content == Content::Dump {
+            let (dumps, archives): (Vec<_>, Vec<_>) =
+                objects.into_iter().partition(|object| !object.content.is_archive());
+            for object in dumps {
+                let name = object.path.rsplit('/').next().unwrap_or_default();
                 let name = name.trim_end_matches(".age").trim_end_matches(".zst");
                 let mut file =
                     std::fs::File::create_new(place.join(name)).context("writing a dump")?;
                 crate::backup::object::read(folder.path(), object, &keys, &mut |bytes| {
                     Ok(std::io::Write::write_all(&mut file, bytes)?)
                 })?;
-            } else {
-                let place = place.to_str().context("a path for Docker must be UTF-8")?;
+            }
+            if !archives.is_empty() {
                 let target = Target {
                     project: &stack.project(),
                     image: &image,
-                    place,
+                    place: place.to_str().context("a path for Docker must be UTF-8")?,
                     owner: user::owner(),
                 };
-                target.unpack(&cx.report, folder, object, &keys)?;
+                target.unpack(&cx.report, folder, &archives, &keys)?;
             }
-            cx.report.done(format!("{} of {name}", place.display()));
+            cx.report.done(format!("{} of {}", place.display(), set.id));
         }
         cx.report.line(to.display().to_string());
         cx.report
@@ -193,7 +200,7 @@ impl Args {
             let _folder_lock = super::lock(cx, &folder, [&stack], "backup restore")?;
             let _lock = cx.lock(&stack, "backup restore")?;
             cx.remove_leftovers(&stack.project())?;
-            restore::settle(cx, &stack)?;
+            settle(cx, &stack)?;
             if !cx.dry_run {
                 confirm(cx, &stack)?;
             }

@@ -44,7 +44,11 @@ impl Args {
                 },
                 None => "never".to_owned(),
             };
-            let time = duration(std::time::Duration::from_secs_f64(object.seconds.max(0.0)));
+            let time = if manifest.wrote(object) {
+                duration(std::time::Duration::from_secs_f64(object.seconds.max(0.0)))
+            } else {
+                "shared".to_owned()
+            };
             vec![
                 object.path.as_str().into(),
                 Bytes(object.content_bytes).to_string().into(),

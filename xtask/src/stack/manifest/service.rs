@@ -136,6 +136,12 @@ pub enum BackupMethod {
     Postgres,
     /// A background save.
     Redis,
+    /// A snapshot of its blocks.
+    Prometheus,
+    /// What it keeps on disk, once that is newer than the backup's begin.
+    Alertmanager,
+    /// Its database, copied while it stands still for a moment, and its other files.
+    Grafana,
 }
 
 /// A directory below `DATA_DIR`.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::super::{Scope, Server as Spec};
+use super::super::Server as Spec;
 use super::{CLIENT, Facts, Server};
 use crate::report::finding::Finding;
 use crate::stack::Stack;
@@ -32,10 +32,7 @@ struct File {
 }
 
 impl Facts {
-    pub(in super::super) fn compare(&self, server: &Server, scope: Scope) -> Result<Vec<Finding>> {
-        if scope == Scope::Live {
-            return Ok(Vec::new());
-        }
+    pub(in super::super) fn compare(&self, server: &Server) -> Result<Vec<Finding>> {
         let check = super::Client { id: server.client.id, script: CHECK_FILE };
         let said = check.cmd(&[], "").output()?;
         let Some(file) = counted(&said.stdout).filter(|_| said.success()) else {

@@ -1,0 +1,105 @@
+//! What a restored Grafana is asked, and how it is started alone.
+
+use anyhow::{Context as _, Result};
+
+use super::super::api::Api;
+use super::super::{Client, Server};
+use super::{Facts, Look, PLACE};
+use crate::docker::docker;
+use crate::report::finding::Finding;
+use crate::report::units::count;
+use crate::stack::Stack;
+use crate::stack::manifest::Service;
+
+/// On a copy in a volume of its own: without the stack's provisioning Grafana would remove what
+/// came from there, and to ask takes a password, which is made up.
+const SERVE: &str = r#"
+cp /data/grafana.db* /var/lib/grafana/
+head -c 18 /dev/urandom | base64 >/tmp/password
+grafana cli --homepath "$GF_PATHS_HOME" admin reset-admin-password --password-from-stdin </tmp/password
+exec /run.sh"#;
+
+/// The password is of this container alone, which no network leads to.
+const CLIENT: &str = r#"
+login="$(printf 'admin:%s' "$(cat /tmp/password)" | base64 | tr -d '\n')"
+exec wget -q -O - --header "Authorization: Basic $login" "http://127.0.0.1:3000$1""#;
+
+/// With what the image has: upstream's has neither.
+const CHECK: &str = r#"
+if command -v sqlite3 >/dev/null; then
+    exec sqlite3 /var/lib/grafana/grafana.db 'PRAGMA integrity_check'
+elif command -v python3 >/dev/null; then
+    exec python3 -c 'import sqlite3
+for row in sqlite3.connect("/var/lib/grafana/grafana.db").execute("PRAGMA integrity_check"): print(row[0])'
+fi"#;
+
+/// The server for restored data.
+pub fn server() -> Server {
+    Server {
+        script: SERVE,
+        args: Vec::new(),
+        options: vec![
+            ("--tmpfs", "/tmp:size=64m,mode=1777".to_owned()),
+            ("--volume", PLACE.to_owned()),
+        ],
+        client: CLIENT,
+    }
+}
+
+/// Gives the restored database the password of today's `.env`.
+///
+/// # Errors
+/// When Grafana's own tool refuses.
+pub fn set_password(stack: &Stack, service: &Service, client: Client) -> Result<()> {
+    let script = service.set_password.as_ref().context("stacks.toml has no `set_password`")?;
+    let variable = service.secrets.first().context("stacks.toml names no password")?;
+    let password = stack.env.get(variable).with_context(|| format!("{variable} is not set"))?;
+    let exec = docker().args(["exec", "--interactive", "--env", "GF_PATHS_DATA=/data", client.id]);
+    exec.args(["sh", "-euc", script]).stdin(password).run().context("setting the password")
+}
+
+/// Every page of the database, where the image has a tool for it; elsewhere its dashboards were
+/// read one by one, which is all that can be said.
+///
+/// # Errors
+/// When it cannot be asked.
+pub fn look_through(client: Client) -> Result<Option<Finding>> {
+    let check = Client { id: client.id, script: CHECK };
+    let said = check.ask(&[], "")?;
+    Ok(match said.trim() {
+        "" => None,
+        "ok" => {
+            Some(Finding::ok("drill.database-whole", "the database is whole (integrity_check)"))
+        }
+        wrong => {
+            let first: Vec<_> = wrong.lines().take(3).collect();
+            let found = format!("the database is damaged: {}", first.join("; "));
+            Some(Finding::error("drill.database-whole", found))
+        }
+    })
+}
+
+impl Facts {
+    /// Each dashboard that was made by hand can be read, and accounts are as many as there were.
+    pub(in super::super) fn compare(&self, api: &Api) -> Result<Vec<Finding>> {
+        let Look { dashboards, users } = Look::take(api)?;
+        let mut findings = Vec::new();
+        let missing: Vec<_> =
+            self.dashboards.iter().filter(|uid| !dashboards.contains(uid)).cloned().collect();
+        if !missing.is_empty() {
+            let found = format!("missing dashboards: {}", missing.join(", "));
+            findings.push(Finding::error("drill.dashboards", found));
+        }
+        let (fewest, most) = self.users;
+        if !(fewest..=most).contains(&users) {
+            let found = format!("{users} accounts, where there were {fewest} to {most}");
+            findings.push(Finding::error("drill.users", found));
+        }
+        if findings.is_empty() {
+            let made = count(self.dashboards.len(), "dashboard");
+            let found = format!("{made} made by hand, {users} accounts");
+            findings.push(Finding::ok("drill.dashboards", found));
+        }
+        Ok(findings)
+    }
+}

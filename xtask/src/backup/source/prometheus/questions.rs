@@ -1,0 +1,106 @@
+//! What a restored Prometheus is asked, and how it is started alone.
+
+use anyhow::Result;
+use jiff::Timestamp;
+
+use super::super::Server;
+use super::super::api::Api;
+use super::Facts;
+use crate::report::finding::Finding;
+use crate::report::units::count;
+
+/// Scrapes nothing, drops nothing for its age, joins no blocks.
+const SERVE: &str = r#"
+echo 'scrape_configs: []' >/tmp/prometheus.yml
+exec prometheus --config.file=/tmp/prometheus.yml --web.listen-address=127.0.0.1:9090 \
+    --storage.tsdb.path=/data --storage.tsdb.retention.time=100y \
+    --storage.tsdb.min-block-duration=2h --storage.tsdb.max-block-duration=2h --query.timeout=1h"#;
+
+const CLIENT: &str = r#"exec wget -q -O - "http://127.0.0.1:9090$1""#;
+
+/// In milliseconds: what is so young is dropped by no retention.
+const DAY: i64 = 24 * 3600 * 1000;
+
+/// The server for restored data.
+pub fn server() -> Server {
+    Server {
+        script: SERVE,
+        args: Vec::new(),
+        options: vec![("--tmpfs", "/tmp:size=16m,mode=1777".to_owned())],
+        client: CLIENT,
+    }
+}
+
+impl Facts {
+    /// Every block is loaded, and the oldest, the last finished and the newest answer.
+    pub(in super::super) fn compare(&self, api: &Api) -> Result<Vec<Finding>> {
+        let loaded = api.metric("prometheus_tsdb_blocks_loaded")?;
+        let mut findings = Vec::new();
+        if loaded != self.blocks.len() as f64 {
+            let found = format!("{loaded} of {} were loaded", count(self.blocks.len(), "block"));
+            findings.push(Finding::error("drill.blocks", found));
+        }
+        for block in &self.blocks {
+            let is_newest = self.blocks.last() == Some(block);
+            let (least, now) = match self.answers.get(&block.ulid) {
+                Some(then) => (*then, block.series_at_end(api)?),
+                None if is_newest => (block.series_stored.min(1), block.series(api)?),
+                None => continue,
+            };
+            if now < least {
+                let found = format!(
+                    "{now} series answer in the time of block {}, where it was {least}",
+                    block.ulid
+                );
+                findings.push(Finding::error("drill.query", found));
+            }
+        }
+        if findings.is_empty() {
+            let range = self.blocks.first().zip(self.blocks.last());
+            let time = |at| Timestamp::from_millisecond(at).unwrap_or_default();
+            let (from, to) = range.map_or((0, 0), |(first, last)| (first.min_time, last.max_time));
+            let found = format!(
+                "{}, which answer queries from {:.0} to {:.0}",
+                count(self.blocks.len(), "block"),
+                time(from),
+                time(to)
+            );
+            findings.push(Finding::ok("drill.blocks", found));
+        }
+        Ok(findings)
+    }
+
+    /// Every series of every block is read.
+    pub(in super::super) fn look_through(&self, api: &Api) -> Result<Finding> {
+        let mut silent = Vec::new();
+        for block in self.blocks.iter().filter(|block| block.samples > 0) {
+            if block.series(api)? == 0 {
+                silent.push(block.ulid.as_str());
+            }
+        }
+        Ok(if silent.is_empty() {
+            Finding::ok("drill.blocks-whole", "every series of every block can be read")
+        } else {
+            let found = format!("nothing can be read of: {}", silent.join(", "));
+            Finding::error("drill.blocks-whole", found)
+        })
+    }
+
+    /// The stack's own server answers about the newest time of the set; what is older it may
+    /// drop, as `PROMETHEUS_RETENTION_TIME` says.
+    pub(in super::super) fn prove(&self, api: &Api) -> Result<Vec<Finding>> {
+        let Some(newest) = self.blocks.last().filter(|block| block.samples > 0) else {
+            return Ok(Vec::new());
+        };
+        if newest.series(api)? > 0 {
+            return Ok(Vec::new());
+        }
+        let found = "it answers nothing in the time that the set is about";
+        let age = Timestamp::now().as_millisecond() - newest.max_time;
+        Ok(vec![if age < DAY {
+            Finding::error("restore.query", found)
+        } else {
+            Finding::warning("restore.query", format!("{found}: is it older than it may keep?"))
+        }])
+    }
+}

@@ -1,0 +1,182 @@
+//! The snapshot of a backup: a folder of hard links in Prometheus's own data, removed afterwards.
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+
+use super::super::Subject;
+use super::super::api::Api;
+use crate::backup::unfinished::{self, Step};
+use crate::docker::helper::Helper;
+use crate::process::Cmd;
+use crate::stack::Stack;
+
+/// Below Prometheus's data.
+const FOLDER: &str = "snapshots";
+/// How long after it was asked for its folder may have been begun, in seconds.
+const SOON: i64 = 60;
+
+const LIST: &str = r#"[ ! -d "/data/$1" ] || ls -1 "/data/$1""#;
+
+/// Waits until nobody writes there any more: a server that was asked for a snapshot makes it to the
+/// end, also when nobody waits for it.
+const REMOVE: &str = r#"
+cd "/data/$1"; shift
+look() { find "$@" -exec stat -c '%n %s' {} + 2>/dev/null | sort; }
+before=
+while now="$(look "$@")"; [ "$now" != "$before" ]; do before="$now"; sleep 1; done
+rm -rf "$@""#;
+
+const REMOVE_AT_ONCE: &str = r#"cd "/data/$1"; shift; rm -rf "$@""#;
+
+/// A snapshot that was made. Removed when dropped; by the next run where we were killed.
+#[derive(Debug)]
+pub struct Snapshot<'a> {
+    stack: &'a Stack,
+    name: String,
+    removal: Cmd,
+    is_removed: bool,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    data: Name,
+}
+
+#[derive(Deserialize)]
+struct Name {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Now {
+    data: Scalar,
+}
+
+#[derive(Deserialize)]
+struct Scalar {
+    result: (f64, String),
+}
+
+impl<'a> Snapshot<'a> {
+    /// Has one made, with what is in memory.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn make(subject: &Subject<'a>, api: &Api) -> Result<Self> {
+        let Subject { stack, service, .. } = *subject;
+        let helper = helper(stack, &service.name)?;
+        let mut step = Step::Snapshot {
+            service: service.name.clone(),
+            // Its own clock names the folder.
+            asked: api.json::<Now>("/api/v1/query?query=time()")?.data.result.0 as i64,
+            before: all(&helper)?,
+            name: None,
+        };
+        unfinished::record(stack, &step)?;
+        let answer = api.post("/api/v1/admin/tsdb/snapshot").context("asking for a snapshot")?;
+        let answer: Answer = serde_json::from_str(&answer).context("reading its answer")?;
+        let made = answer.data.name;
+        if let Step::Snapshot { name, .. } = &mut step {
+            *name = Some(made.clone());
+        }
+        unfinished::record(stack, &step)?;
+        let removal = helper.cmd(REMOVE_AT_ONCE, &[FOLDER.to_owned(), made.clone()]);
+        Ok(Self { stack, name: made, removal, is_removed: false })
+    }
+
+    /// Below Prometheus's data.
+    pub fn folder(&self) -> String {
+        format!("{FOLDER}/{}", self.name)
+    }
+
+    /// Removes it.
+    ///
+    /// # Errors
+    /// When that fails; the next run tries again.
+    pub fn remove(mut self) -> Result<()> {
+        self.is_removed = true;
+        self.removal.run()?;
+        unfinished::forget(self.stack)
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        if !self.is_removed && self.removal.clean_up().is_ok() {
+            let _ = unfinished::forget(self.stack);
+        }
+    }
+}
+
+/// What removes the snapshot that a killed run has left, with its name. Nothing where there is
+/// none, or where it cannot be told from one that a person has made.
+///
+/// # Errors
+/// When it cannot be looked for.
+pub fn left(
+    stack: &Stack,
+    service: &str,
+    asked: i64,
+    before: &[String],
+    name: Option<&str>,
+) -> Result<Option<(String, Cmd)>> {
+    let helper = helper(stack, service)?;
+    let found = ours(all(&helper)?, asked, before, name);
+    Ok(found.map(|name| {
+        let cmd = helper.cmd(REMOVE, &[FOLDER.to_owned(), name.clone()]);
+        (name, cmd)
+    }))
+}
+
+/// By the name that was noted; else the only one that came just when it was asked for.
+fn ours(all: Vec<String>, asked: i64, before: &[String], name: Option<&str>) -> Option<String> {
+    let is_ours = |one: &String| match name {
+        Some(name) => one == name,
+        None => {
+            let is_soon = |at: i64| (asked..=asked + SOON).contains(&at);
+            !before.contains(one) && begun(one).is_some_and(is_soon)
+        }
+    };
+    let mut found = all.into_iter().filter(is_ours);
+    found.next().filter(|_| found.next().is_none())
+}
+
+/// `20261123T131500Z-58f2a1c0d3e4b596`, in seconds since 1970.
+fn begun(name: &str) -> Option<i64> {
+    let (time, _) = name.split_once("Z-")?;
+    let time = DateTime::strptime("%Y%m%dT%H%M%S", time).ok()?;
+    time.to_zoned(TimeZone::UTC).ok().map(|at| Timestamp::from(&at).as_second())
+}
+
+fn all(helper: &Helper) -> Result<Vec<String>> {
+    let said = helper.cmd(LIST, &[FOLDER.to_owned()]).read()?;
+    Ok(said.lines().map(str::to_owned).collect())
+}
+
+fn helper(stack: &Stack, service: &str) -> Result<Helper> {
+    let service = stack.service(service)?;
+    let data = service.data.as_ref().context("stacks.toml names no data directory")?;
+    let image = stack.image(service)?;
+    Helper::new(&stack.project(), &image).mount(&stack.data_path(data), "/data")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_persons_snapshot_is_not_taken_for_ours() {
+        let asked = begun("20261123T131500Z-aa").unwrap();
+        let all = || ["20261123T131400Z-aa", "20261123T131502Z-bb"].map(str::to_owned).to_vec();
+        let found = |before: &[String], name| ours(all(), asked, before, name);
+        assert_eq!(found(&[], None).as_deref(), Some("20261123T131502Z-bb"));
+        assert_eq!(found(&all(), None), None, "it was there before");
+        assert_eq!(found(&[], Some("20261123T131400Z-aa")).as_deref(), Some("20261123T131400Z-aa"));
+        assert_eq!(ours(all(), asked - 90, &[], None).as_deref(), Some("20261123T131400Z-aa"));
+        assert_eq!(ours(all(), asked - 59, &[], None), None, "two that it could be");
+        assert_eq!(ours(vec!["mine".to_owned()], asked, &[], None), None);
+    }
+}
