@@ -24,7 +24,7 @@ const RUNBOOK_BASE: &str =
     "https://github.com/case-interview-platform/infrastructure/blob/main/docs/runbooks/";
 const SEVERITIES: [&str; 4] = ["critical", "warning", "info", "none"];
 /// The texts of an alert and how many characters of each a phone shows before it is unlocked.
-const TEXTS: [(&str, usize); 2] = [("summary", 60), ("description", 120)];
+const TEXTS: [(&str, usize); 2] = [("summary", 64), ("description", 120)];
 /// What a runbook says after what the alert means.
 const HEADINGS: [&str; 2] = ["## Confirm", "## Do"];
 /// What a value or a name that is filled in is taken to need.
