@@ -7,7 +7,7 @@ use super::archives::Joined;
 use super::folder::Folder;
 use super::object::{self, Keys};
 use super::progress::Meter;
-use super::set::ObjectRecord;
+use super::set::{Content, ObjectRecord};
 use crate::docker::helper::Helper;
 use crate::docker::transfer::{Incoming, Way};
 use crate::host::user::Owner;
@@ -16,7 +16,7 @@ use crate::report::Report;
 
 /// Files belong to whoever unpacks them (`-o`, also for root). What follows the archive's end is read
 /// too, or its writer would fail.
-const UNPACK: &str = "umask 077; tar -x -o -f - -C /target; cat >/dev/null";
+const UNPACK: &str = r#"umask "$1"; tar -x -o -f - -C /target; cat >/dev/null"#;
 
 /// Where an archive goes.
 #[derive(Debug)]
@@ -47,7 +47,10 @@ impl Target<'_> {
         let way = Way::choose(&folder.state())?;
         let helper =
             Helper::new(self.project, self.image).user(self.owner).volume(self.place, "/target");
-        let mut helper = Incoming::start(&helper, UNPACK, &[], &way)?;
+        // A stack's own files keep their modes, since servers that are other users read them.
+        let is_data = |object: &&ObjectRecord| object.content != Content::Configuration;
+        let umask = if objects.iter().any(is_data) { "077" } else { "022" };
+        let mut helper = Incoming::start(&helper, UNPACK, &[umask.to_owned()], &way)?;
         let what = format!("unpack {}", objects.first().map_or("nothing", |one| &one.service));
         let mut meter = Meter::new(report, what, content_bytes(objects));
         let mut joined = Joined::new(&mut helper);

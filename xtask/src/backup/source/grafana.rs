@@ -17,7 +17,7 @@ use crate::backup::unfinished::{self, Step};
 use crate::docker::docker;
 use crate::docker::helper::Helper;
 use crate::docker::volume::Volume;
-use crate::process::Output;
+use crate::process::{Output, check_interrupted};
 use crate::report::finding::Problem;
 use crate::stack::url::encode;
 
@@ -44,6 +44,11 @@ cd /data
 
 /// Longest that it may stand still.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// On a busy machine the kernel may fail to freeze a container at the first try ("unable to freeze",
+/// seen with runc 1.1 on cgroup v1).
+const PAUSE_TRIES: u32 = 5;
+const BETWEEN_TRIES: Duration = Duration::from_millis(200);
 
 /// What the server said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -220,7 +225,15 @@ struct Pause<'a> {
 impl<'a> Pause<'a> {
     fn begin(id: &'a str) -> Result<Self> {
         let pause = Self { id, since: Instant::now(), is_over: false };
-        docker().args(["pause", id]).run().context("pausing the container")?;
+        let mut tries = PAUSE_TRIES;
+        while let Err(error) = docker().args(["pause", id]).run() {
+            tries -= 1;
+            if tries == 0 {
+                return Err(error.context("pausing the container"));
+            }
+            check_interrupted()?;
+            std::thread::sleep(BETWEEN_TRIES);
+        }
         Ok(pause)
     }
 
