@@ -190,10 +190,10 @@ mkdir() { step mkdir "$@"; }
 chown() { step chown "$@"; }
 chmod() { step chmod "$@"; }
 n=0"#;
-        let me = Some(user::owner());
+        let me = user::owner();
         let directory = |path: &str| DataDirectory {
             path: path.to_owned(),
-            owner: me,
+            owner: Some(me),
             mode: 0o700,
             quota: None,
             enforced_by: None,
@@ -209,7 +209,7 @@ n=0"#;
             };
             assert_eq!(run(limit), Some(if limit == 6 { 0 } else { 9 }));
             let found = |path: &str| inspect(&folder.path().join(path)).unwrap();
-            let right = Found::Directory(me.unwrap(), 0o700);
+            let right = Found::Directory(me, 0o700);
             assert!(found("outer") != right || found("outer/inner") == right, "{limit}");
             assert_eq!(run(6), Some(0));
             assert_eq!((found("outer"), found("outer/inner")), (right, right));
