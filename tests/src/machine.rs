@@ -80,16 +80,6 @@ impl Machine {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Kills its engine with all of its containers, as a failing machine would.
-    pub fn stop_engine(&self) {
-        self.run(&["sh", "-c", "pkill -9 dockerd; pkill -9 containerd; pkill -9 runc; for p in $(pgrep postgres; pgrep redis-server; pgrep MailHog); do kill -9 $p; done; rm -f /var/run/docker.pid; :"], 0);
-    }
-
-    /// Starts it again, and waits until it answers.
-    pub fn start_engine(&self) {
-        self.run(&["sh", "-c", "service docker start; for i in $(seq 300); do docker info >/dev/null 2>&1 && exit; sleep 0.1; done; cat /var/log/docker.log; exit 1"], 0);
-    }
-
     /// Where its engine answers to others.
     pub fn address(&self) -> String {
         let format = "tcp://{{.NetworkSettings.IPAddress}}:2375";
