@@ -278,11 +278,7 @@ pub fn settle(cx: &Context, stack: &Stack) -> Result<()> {
     match phase {
         _ if cx.dry_run => Ok(()),
         Some(phase) => journal.enter(stack, phase),
-        None if journal.kept.is_empty() => Journal::forget(stack),
-        None => {
-            journal.directories.clear();
-            journal.enter(stack, Phase::Undone)
-        }
+        None => journal.close(stack),
     }
 }
 
@@ -321,13 +317,18 @@ pub fn undo(cx: &Context, stack: &Stack) -> Result<()> {
 /// # Errors
 /// When that cannot be done.
 pub fn drop_kept(cx: &Context, stack: &Stack) -> Result<()> {
-    let kept = Journal::load(stack)?.map_or_else(Vec::new, |last| last.kept());
-    if kept.is_empty() {
+    let Some(mut journal) = Journal::load(stack)?.filter(|last| !last.kept().is_empty()) else {
         cx.report.done(format!("{} keeps no data of a restore", stack.name()));
         return Ok(());
-    }
+    };
+    let kept = journal.kept();
     let mut plan = Plan::new();
     plan.run(format!("remove {}", kept.join(", ")), removal(stack, &kept)?);
-    cx.execute(plan)?;
-    if cx.dry_run { Ok(()) } else { Journal::forget(stack) }
+    if cx.dry_run {
+        return cx.execute(plan);
+    }
+    // First, so that no undo brings back what is only half there.
+    journal.close(stack)?;
+    plan.carry_out(&cx.report)?;
+    Journal::forget(stack)
 }
