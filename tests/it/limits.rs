@@ -17,6 +17,7 @@ const DISK: u64 = 256 << 20;
 const ROWS: u64 = 10_000;
 
 #[test]
+#[ignore = "for cargo xtask test --long"]
 fn a_service_that_fills_its_disk_or_its_memory_is_alone_in_that() {
     let site = Site::new("limits", &[FULL[1]]);
     let disk = SmallDisk::mount(&site.data().join("postgres"), DISK);
