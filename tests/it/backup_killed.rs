@@ -2,26 +2,14 @@
 //! data lost, never a left-over that blocks.
 
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::NamedTempFile;
 use tests::composes::FULL;
 use tests::{Random, Site, is_long, seed};
 use xtask::backup::folder::Folder;
-
-/// What a killed run has started may still hold the lock for a moment.
-fn once_free(site: &Site, args: &[&str]) {
-    let deadline = Instant::now() + Duration::from_secs(180);
-    loop {
-        let run = site.xtask(args);
-        if !run.stderr.contains("is at work") || Instant::now() > deadline {
-            run.succeeds();
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
 
 /// Shows, when its test fails, what the last killed command said and what it has left.
 struct Scene<'a> {
@@ -34,15 +22,42 @@ impl<'a> Scene<'a> {
         Self { site, said: NamedTempFile::new().unwrap() }
     }
 
-    /// Starts a command and kills it with SIGKILL after some milliseconds.
-    fn kill(&self, args: &[&str], after: u64) {
+    fn start(&self, args: &[&str]) -> Child {
         self.said.as_file().set_len(0).unwrap();
         let said = self.said.reopen().unwrap();
-        let mut command = self.site.command(args);
-        let mut child = command.stdout(Stdio::null()).stderr(said).spawn().unwrap();
+        self.site.command(args).stdout(Stdio::null()).stderr(said).spawn().unwrap()
+    }
+
+    /// Starts a command and kills it with SIGKILL after some milliseconds.
+    fn kill(&self, args: &[&str], after: u64) {
+        let mut child = self.start(args);
         std::thread::sleep(Duration::from_millis(after));
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Starts a command and kills it with SIGKILL once the engine has made the `nth` of its helper
+    /// containers, none of which runs yet. `false` when it ends before.
+    fn kill_at_helper(&self, args: &[&str], nth: usize) -> bool {
+        let label = format!("label=case-interview.helper={}", self.site.project());
+        let mut events = Command::new("docker");
+        events.args(["events", "--filter", "event=create", "--filter", &label, "--since", "0s"]);
+        let mut events = events.stdout(Stdio::piped()).spawn().unwrap();
+        let mut made = BufReader::new(events.stdout.take().unwrap()).lines();
+        let mut child = self.start(args);
+        let killed = std::thread::scope(|scope| {
+            let seen = scope.spawn(move || made.nth(nth - 1).is_some());
+            while !seen.is_finished() && child.try_wait().unwrap().is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let killed = child.try_wait().unwrap().is_none();
+            child.kill().unwrap();
+            child.wait().unwrap();
+            events.kill().unwrap();
+            killed
+        });
+        events.wait().unwrap();
+        killed
     }
 }
 
@@ -53,7 +68,7 @@ impl Drop for Scene<'_> {
 echo '--- the killed command said'; cat "$1"
 echo '--- state and journal'; tail -n +1 "$2"/state/*.json
 echo '--- data and backups'; ls -lan "$2" "$2"/state "$3"/*
-echo '--- containers'; docker ps --all --no-trunc | grep "$4""#;
+echo '--- containers'; docker ps --all | grep "$4""#;
             let mut show = Command::new("sh");
             show.args(["-c", SHOW, "sh"]).arg(self.said.path()).arg(self.site.data());
             let _ = show.arg(self.site.backups()).arg(self.site.project()).status();
@@ -111,12 +126,12 @@ fn create_prune_and_restore_survive_being_killed_at_any_moment() {
         for id in there {
             words.entry(id).or_insert(round);
         }
-        once_free(&site, &["up", "dev"]);
+        site.once_free(&["up", "dev"]);
         let is = site.marked();
         let restored = words[&latest];
         let may_be = if round % 3 == 2 { vec![round, restored] } else { vec![round] };
         assert!(is.0 == is.1 && may_be.contains(&is.0), "round {round}: {is:?}, not {may_be:?}");
-        once_free(&site, &["backup", "restore", "--drop", "--yes", "--stack", "dev"]);
+        site.once_free(&["backup", "restore", "--drop", "--yes", "--stack", "dev"]);
         let names: Vec<_> =
             std::fs::read_dir(site.data()).unwrap().flatten().map(|one| one.file_name()).collect();
         let odd = names.iter().any(|name| name.to_string_lossy().contains('.'));
@@ -127,9 +142,33 @@ fn create_prune_and_restore_survive_being_killed_at_any_moment() {
             words.insert(id, is.0);
         }
     }
-    once_free(&site, &prune);
+    site.once_free(&prune);
     site.xtask(&["backup", "verify", "--deep"]).succeeds();
     site.xtask(&["backup", "drill"]).succeeds();
+}
+
+/// Nobody is left then to open the other end of the pipe that a helper opens.
+#[test]
+fn the_helpers_of_a_killed_run_hold_nothing_up() {
+    let site = Site::new("helperkill", &[FULL[1]]);
+    let scene = Scene::of(&site);
+    site.up();
+    site.mark(1);
+    let set = site.backup(&[]);
+    let restore = ["backup", "restore", &set, "--yes"];
+    for (args, next) in [(&["backup", "dev"][..], "setup"), (&restore, "up")] {
+        for nth in 1.. {
+            if !scene.kill_at_helper(args, nth) {
+                println!("`{}` starts {} helpers", args.join(" "), nth - 1);
+                break;
+            }
+            println!("killed at helper {nth} of `{}`", args.join(" "));
+            site.once_free(&[next, "dev"]);
+            assert_eq!(site.marked(), (1, 1), "`{}` killed at helper {nth}", args.join(" "));
+            site.once_free(&["backup", "restore", "--drop", "--yes", "--stack", "dev"]);
+            assert!(site.left_over().is_empty(), "{:?}", site.left_over());
+        }
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use tests::composes::FULL;
-use tests::{Random, Run, Site, is_long, net, seed};
+use tests::{Random, Site, is_long, net, seed};
 
 #[test]
 fn setup_up_and_purge_survive_being_killed_at_any_moment() {
@@ -48,24 +48,12 @@ fn campaign(site: &Site, rounds: u64) {
         child.wait().unwrap();
         println!("round {round}: {} killed after {} ms", args.join(" "), after.as_millis());
         assert_env_is_whole_or_absent(site);
-        once_free(site, args).succeeds();
-        once_free(site, &up).succeeds();
+        site.once_free(args);
+        site.once_free(&up);
         let script = format!(
             "psql \"$URL\" -Atqc 'create table if not exists t (n int); insert into t values ({round})'"
         );
         net::client(&site.image("postgres"), &site.url("DATABASE_URL"), &script);
-    }
-}
-
-/// What a killed xtask had started may still hold the lock for a moment.
-fn once_free(site: &Site, args: &[&str]) -> Run {
-    let deadline = Instant::now() + Duration::from_secs(90);
-    loop {
-        let run = site.xtask(args);
-        if !run.stderr.contains("is at work") || Instant::now() > deadline {
-            return run;
-        }
-        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

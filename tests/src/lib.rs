@@ -16,6 +16,7 @@ pub mod net;
 mod part;
 pub mod prometheus;
 pub mod receiver;
+mod run;
 pub mod sets;
 mod site;
 
@@ -24,7 +25,8 @@ use std::process::Command;
 use std::sync::{Condvar, Mutex, OnceLock};
 
 pub use part::Part;
-pub use site::{Run, Site, asset, docker};
+pub use run::Run;
+pub use site::{Site, asset, docker};
 
 /// The repository's root.
 pub fn root() -> &'static Path {

@@ -4,15 +4,15 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::composes::{Compose, on_path};
 use crate::part::{EXAMPLE, Part, set};
-use crate::{Permit, root, xtask};
+use crate::{Permit, Run, root, xtask};
 
 /// Programs that xtask may call, beside docker and a Compose.
 const PROGRAMS: [&str; 14] = [
@@ -42,18 +42,6 @@ pub struct Site {
     as_user: Option<String>,
     engine: Option<String>,
     _permit: Permit,
-}
-
-/// How a command of xtask ended.
-#[derive(Debug)]
-pub struct Run {
-    line: String,
-    /// Its exit status.
-    pub status: i32,
-    /// What it wrote to stdout.
-    pub stdout: String,
-    /// What it wrote to stderr.
-    pub stderr: String,
 }
 
 impl Site {
@@ -301,6 +289,19 @@ impl Site {
         Run::new(format!("cargo xtask {}", args.join(" ")), &output)
     }
 
+    /// Runs it once the lock is free, which what a killed run had started may hold for a moment.
+    #[track_caller]
+    pub fn once_free(&self, args: &[&str]) -> Run {
+        let deadline = Instant::now() + Duration::from_secs(90);
+        loop {
+            let run = self.xtask(args);
+            if !run.stderr.contains("is at work") || Instant::now() > deadline {
+                return run.succeeds();
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     /// Brings the stack up.
     pub fn up(&self) -> Run {
         self.xtask(&[&["up", "dev"], Self::images()].concat()).succeeds()
@@ -332,56 +333,6 @@ impl Drop for Site {
     fn drop(&mut self) {
         self.parts().iter().for_each(Part::remove);
         docker(&["network", "rm", &self.metrics_network()]);
-    }
-}
-
-impl Run {
-    /// How `line` ended.
-    pub fn new(line: String, output: &Output) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self {
-            line,
-            status: output.status.code().unwrap_or(-1),
-            stdout: text(&output.stdout),
-            stderr: text(&output.stderr),
-        }
-    }
-
-    /// Fails the test unless the command succeeded.
-    #[track_caller]
-    pub fn succeeds(self) -> Self {
-        self.ends_with(0)
-    }
-
-    /// Fails the test unless the command ended with this status.
-    #[track_caller]
-    pub fn ends_with(self, status: i32) -> Self {
-        assert_eq!(
-            self.status, status,
-            "`{}`\n--- stdout\n{}\n--- stderr\n{}",
-            self.line, self.stdout, self.stderr
-        );
-        self
-    }
-
-    /// Fails the test unless stdout or stderr has these words.
-    #[track_caller]
-    pub fn says(self, words: &str) -> Self {
-        assert!(
-            self.stdout.contains(words) || self.stderr.contains(words),
-            "`{}` does not say `{words}`\n--- stdout\n{}\n--- stderr\n{}",
-            self.line,
-            self.stdout,
-            self.stderr
-        );
-        self
-    }
-
-    /// Stdout as JSON.
-    #[track_caller]
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("{error}: `{}`\n{}", self.line, self.stdout))
     }
 }
 
