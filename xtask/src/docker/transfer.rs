@@ -20,6 +20,12 @@ use crate::process::{Output, check_interrupted};
 
 /// Bytes that a pipe holds; what an ordinary user may ask for.
 const CAPACITY: usize = 1 << 20;
+/// Makes the pipe a helper's stdout. Opened for both directions first, which waits for nobody: where
+/// we have been killed, the first write fails instead.
+const TO_PIPE: &str = "exec 3<>/pipe/data >/pipe/data 3>&-";
+/// Makes the pipe its stdin once a line has said that we write; where we have been killed, there is
+/// none.
+const FROM_PIPE: &str = "exec 3<>/pipe/data; read -r _; exec </pipe/data 3>&-";
 /// How the folders of pipes begin, so that the next run finds those of a killed one.
 pub const PREFIX: &str = "pipe.";
 
@@ -70,9 +76,9 @@ impl Outgoing {
         match way {
             Way::Pipe(scratch) => {
                 let folder = Fifo::new(scratch).context("making a pipe")?;
-                // Before the helper runs, which would wait for a reader.
+                // Before the helper runs, whose writes would fail.
                 let end = folder.open(OFlags::RDONLY).context("opening the pipe")?;
-                let script = format!("exec >/pipe/data; {script}");
+                let script = format!("{TO_PIPE}\n{script}");
                 let cmd =
                     helper.clone().mount(&folder.mounted, "/pipe")?.cmd(&script, args).stdin(input);
                 let running = cmd.start(Ends::default())?;
@@ -140,22 +146,12 @@ impl Incoming {
         match way {
             Way::Pipe(scratch) => {
                 let folder = Fifo::new(scratch).context("making a pipe")?;
-                let script = format!("exec </pipe/data; {script}");
+                let script = format!("{FROM_PIPE}\n{script}");
                 let cmd = helper.clone().mount(&folder.mounted, "/pipe")?.cmd(&script, args);
-                let running = cmd.start(Ends::default())?;
-                let end = loop {
-                    match folder.open(OFlags::WRONLY) {
-                        Ok(end) => break end,
-                        Err(error) if no_reader_yet(&error) => {}
-                        Err(error) => return Err(error).context("opening the pipe"),
-                    }
-                    check_interrupted()?;
-                    if running.has_ended()? {
-                        running.finish()?;
-                        anyhow::bail!("the helper has ended without reading");
-                    }
-                    std::thread::sleep(std::time::Duration::from_millis(5));
-                };
+                let (theirs, ours) = io::pipe().context("making a pipe")?;
+                let running = cmd.start(Ends { stdin: Some(theirs.into()), stdout: None })?;
+                let end = folder.open_for_reader(&running)?;
+                PipeEnd::new(ours)?.write_all(b"\n").context("telling the helper to read")?;
                 Ok(Self { end: Some(end), running, _folder: Some(folder.outer) })
             }
             Way::Client => {
@@ -222,6 +218,23 @@ impl Fifo {
         // Less than asked for is slower, not wrong.
         let _ = rustix::pipe::fcntl_setpipe_size(&end, CAPACITY);
         PipeEnd::new(end)
+    }
+
+    /// To write, once `helper` has opened it.
+    fn open_for_reader(&self, helper: &Running) -> Result<PipeEnd> {
+        loop {
+            match self.open(OFlags::WRONLY) {
+                Ok(end) => return Ok(end),
+                Err(error) if no_reader_yet(&error) => {}
+                Err(error) => return Err(error).context("opening the pipe"),
+            }
+            check_interrupted()?;
+            if helper.has_ended()? {
+                helper.finish()?;
+                anyhow::bail!("the helper has ended without reading");
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
     }
 }
 
