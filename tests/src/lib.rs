@@ -8,6 +8,8 @@
 
 pub mod age;
 pub mod api;
+pub mod blocks;
+pub mod compare;
 pub mod composes;
 pub mod disk;
 pub mod machine;
