@@ -99,6 +99,13 @@ fn a_set_made_under_load_brings_back_what_was_committed_and_undo_takes_it_away_a
     assert_eq!(site.redis(&["get", "counter"]), now.to_string());
 
     site.xtask(&["backup", "restore", "--undo"]).ends_with(1).says("nothing was changed");
+    // A restore that comes to nothing leaves this one to be undone.
+    let forged = site.forge(&id, |manifest| {
+        let services = manifest["services"].as_array_mut().unwrap();
+        let redis = services.iter_mut().find(|service| service["name"] == "redis").unwrap();
+        redis["facts"]["keys"]["db0"] = [7, 7].into();
+    });
+    site.xtask(&["backup", "restore", &forged, "--yes"]).ends_with(1).says("nothing has changed");
     // The data from before has the password from before.
     let password = database.split([':', '@']).nth(2).unwrap();
     site.set_env("POSTGRES_PASSWORD", password);

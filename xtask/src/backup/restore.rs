@@ -19,8 +19,9 @@ use super::set::{ObjectRecord, ServiceRecord, Set, stamp};
 use super::throwaway::{Place, Throwaway};
 use super::unpack::{Target, content_bytes};
 use crate::context::Context;
-use crate::docker::container;
+use crate::docker::container::Container;
 use crate::docker::place;
+use crate::logs;
 use crate::plan::Plan;
 use crate::report::finding::{Finding, Problem, Severity};
 use crate::report::units::Bytes;
@@ -102,10 +103,7 @@ impl<'a> Request<'a> {
         let journal = self.journal(&items);
         let mut plan = Plan::new();
         plan.run("make directories beside those in use", self.staging(&items, &journal)?);
-        let containers = self.containers(cx, &items)?;
-        for (what, cmd) in container::removal(&containers.iter().collect::<Vec<_>>()) {
-            plan.run(what, cmd);
-        }
+        plan.append(without_containers(cx, self.stack, &journal)?);
         plan.run("exchange the directories", journal.swap(self.stack)?);
         Ok(plan)
     }
@@ -118,29 +116,16 @@ impl<'a> Request<'a> {
     pub fn carry_out(&self, cx: &Context) -> Result<()> {
         let items = self.items()?;
         let mut journal = self.journal(&items);
-        journal.kept = Journal::load(self.stack)?.map_or_else(Vec::new, |last| last.kept());
-        journal.enter(self.stack, Phase::Staging)?;
+        journal.begin(self.stack)?;
         if let Err(error) = self.stage(cx, &items, &journal) {
             settle(cx, self.stack).context("removing what was staged")?;
             return Err(error.context("nothing has changed"));
         }
         journal.enter(self.stack, Phase::Swapping)?;
-        let mut plan = Plan::new();
-        let containers = self.containers(cx, &items)?;
-        for (what, cmd) in container::removal(&containers.iter().collect::<Vec<_>>()) {
-            plan.run(what, cmd);
-        }
+        let mut plan = without_containers(cx, self.stack, &journal)?;
         plan.run("exchange the directories", journal.swap(self.stack)?);
         plan.carry_out(&cx.report)?;
         journal.enter(self.stack, Phase::Done)
-    }
-
-    fn containers(&self, cx: &Context, items: &[Item]) -> Result<Vec<container::Container>> {
-        let mut containers = cx.containers(self.stack)?;
-        containers.retain(|container| {
-            items.iter().any(|item| container.service() == Some(&item.service.name))
-        });
-        Ok(containers)
     }
 
     fn journal(&self, items: &[Item]) -> Journal {
@@ -157,6 +142,7 @@ impl<'a> Request<'a> {
             phase: Phase::Staging,
             directories: items.iter().map(directory).collect(),
             kept: Vec::new(),
+            last: None,
         }
     }
 
@@ -265,21 +251,25 @@ pub fn settle(cx: &Context, stack: &Stack) -> Result<()> {
     let mut plan = Plan::new();
     if phase.is_some() {
         // Some may run on a stray empty directory, or still on the data that goes.
-        let containers = cx.containers(stack)?;
-        let is_meant =
-            |name| journal.directories.iter().any(|one| Some(one.service.as_str()) == name);
-        let meant: Vec<_> = containers.iter().filter(|one| is_meant(one.service())).collect();
-        for (what, cmd) in container::removal(&meant) {
-            plan.run(what, cmd);
-        }
+        plan = without_containers(cx, stack, &journal)?;
     }
     plan.run(what, cmd);
     cx.execute(plan)?;
     match phase {
         _ if cx.dry_run => Ok(()),
         Some(phase) => journal.enter(stack, phase),
-        None => journal.close(stack),
+        None => journal.abandon(stack),
     }
+}
+
+/// Takes away the containers of the services that the journal is about; their logs stay.
+fn without_containers(cx: &Context, stack: &Stack, journal: &Journal) -> Result<Plan> {
+    let is_meant = |container: &&Container| {
+        let mut services = journal.directories.iter().map(|one| one.service.as_str());
+        services.any(|service| container.service() == Some(service))
+    };
+    let containers = cx.containers(stack)?;
+    logs::removal::removal(cx, stack, &containers.iter().filter(is_meant).collect::<Vec<_>>(), "")
 }
 
 /// Puts the data back that was there before the last restore.
@@ -296,13 +286,7 @@ pub fn undo(cx: &Context, stack: &Stack) -> Result<()> {
         )
         .into());
     };
-    let containers = cx.containers(stack)?;
-    let is_meant = |name| journal.directories.iter().any(|one| Some(one.service.as_str()) == name);
-    let meant: Vec<_> = containers.iter().filter(|one| is_meant(one.service())).collect();
-    let mut plan = Plan::new();
-    for (what, cmd) in container::removal(&meant) {
-        plan.run(what, cmd);
-    }
+    let mut plan = without_containers(cx, stack, &journal)?;
     plan.run("put the old directories back", journal.swap_back(stack)?);
     if cx.dry_run {
         return cx.execute(plan);

@@ -62,6 +62,7 @@ pub fn stack_plan(cx: &Context, stack: &Stack, diagnosis: &Diagnosis) -> Result<
             let cmd = Cmd::new("rm").arg("-f").arg(&path);
             plan.run(format!("remove the half-written {}", path.display()), cmd);
         }
+        // Under the lock they have gone by now; `--dry-run` shows what would go.
         let containers = helper::leftovers(&stack.project()).unwrap_or_default();
         if !containers.is_empty() {
             let cmd = docker().args(["rm", "--force", "--volumes"]).args(&containers);
@@ -114,6 +115,7 @@ pub fn mend(cx: &Context, stacks: &[Stack]) -> Result<()> {
     };
     for stack in stacks {
         let _lock = cx.lock(stack, "doctor --fix")?;
+        cx.remove_leftovers(&stack.project())?;
         cx.execute(stack_plan(cx, stack, &diagnosis)?)?;
     }
     Ok(())

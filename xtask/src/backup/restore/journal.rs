@@ -55,6 +55,10 @@ pub struct Journal {
     /// Directories that earlier restores keep.
     #[serde(default)]
     pub kept: Vec<String>,
+    /// The journal of the restore before this one, which counts again when this one comes to
+    /// nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Box<Journal>>,
 }
 
 /// Takes triples: where the server looks, what comes there, and where goes what was there. Each step
@@ -103,11 +107,35 @@ impl Journal {
     /// When it cannot be written.
     pub fn enter(&mut self, stack: &Stack, phase: Phase) -> Result<()> {
         self.phase = phase;
+        if phase != Phase::Staging {
+            self.last = None;
+        }
         let text = serde_json::to_string_pretty(self).context("writing the journal")?;
         let path = Self::path(stack);
         let folder = path.parent().unwrap_or(&path);
         make_folder(folder, 0o700).with_context(|| format!("making {}", folder.display()))?;
         write_atomically(&path, text.as_bytes(), PRIVATE)
+    }
+
+    /// Writes it as the journal of a restore that is about to begin, after the one before.
+    ///
+    /// # Errors
+    /// When that one cannot be read, or this one not be written.
+    pub fn begin(&mut self, stack: &Stack) -> Result<()> {
+        self.last = Self::load(stack)?.map(Box::new);
+        self.kept = self.last.as_ref().map_or_else(Vec::new, |last| last.kept());
+        self.enter(stack, Phase::Staging)
+    }
+
+    /// This restore has come to nothing: what the one before has left counts again.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn abandon(self, stack: &Stack) -> Result<()> {
+        match self.last {
+            Some(mut last) => last.enter(stack, last.phase),
+            None => Self::forget(stack),
+        }
     }
 
     /// Removes it.
