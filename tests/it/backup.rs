@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Child, Command, Stdio};
 
+use serde_json::json;
 use tests::composes::FULL;
 use tests::{Site, root};
 
@@ -81,10 +82,13 @@ fn a_set_made_under_load_brings_back_what_was_committed_and_undo_takes_it_away_a
     let counted_later: u64 = site.redis(&["get", "counter"]).parse().unwrap();
 
     site.sql("create table only_now (n int)");
+    site.xtask(&["rotate-logs", "dev"]).succeeds();
     site.set_env("POSTGRES_PASSWORD", "another-password-of-today");
     let restored = site.xtask(&["backup", "restore", &id[..16], "--yes"]).succeeds();
     assert!(restored.stdout.contains("the data from before is kept"), "{}", restored.stdout);
     drop((pgbench, counter));
+    // The last words of a container that has gone.
+    site.xtask(&["logs", "dev", "redis"]).succeeds().says("bye bye");
 
     let history: u64 = site.sql("select count(*) from pgbench_history").parse().unwrap();
     assert!(history >= committed, "{history} of {committed} transactions are there");
@@ -102,8 +106,9 @@ fn a_set_made_under_load_brings_back_what_was_committed_and_undo_takes_it_away_a
     // A restore that comes to nothing leaves this one to be undone.
     let forged = site.forge(&id, |manifest| {
         let services = manifest["services"].as_array_mut().unwrap();
-        let redis = services.iter_mut().find(|service| service["name"] == "redis").unwrap();
-        redis["facts"]["keys"]["db0"] = [7, 7].into();
+        let postgres = services.iter_mut().find(|service| service["name"] == "postgres").unwrap();
+        let databases = postgres["facts"]["databases"].as_array_mut().unwrap();
+        databases.push(json!({"name": "gone", "tables": []}));
     });
     site.xtask(&["backup", "restore", &forged, "--yes"]).ends_with(1).says("nothing has changed");
     // The data from before has the password from before.

@@ -30,8 +30,8 @@ pub(crate) fn take(site: &Site, compose: Compose, heading: &str) {
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stdout));
 }
 
-fn a_new_machine(compose: Compose) {
-    let site = Site::new(&format!("bare-{}", compose.word()), &[compose]);
+/// A stack that has gone, with all but its backup. Returns the password that it had.
+fn leave_only_a_set(site: &Site) -> String {
     site.up();
     site.sql("create table kept as select generate_series(1, 100) as n");
     site.redis(&["set", "kept", "yes"]);
@@ -39,13 +39,23 @@ fn a_new_machine(compose: Compose) {
     let password = site.env("POSTGRES_PASSWORD");
     site.xtask(&["down", "dev", "--purge", "--yes"]).succeeds();
     fs::remove_file(site.env_file()).unwrap();
+    password
+}
+
+fn is_back(site: &Site) {
+    assert_eq!(site.sql("select count(*) from kept"), "100");
+    assert_eq!(site.redis(&["get", "kept"]), "yes");
+}
+
+fn a_new_machine(compose: Compose) {
+    let site = Site::new(&format!("bare-{}", compose.word()), &[compose]);
+    let password = leave_only_a_set(&site);
 
     take(&site, compose, "By hand");
 
     assert_eq!(site.env("POSTGRES_PASSWORD"), password);
     site.xtask(&["up", "dev"]).succeeds();
-    assert_eq!(site.sql("select count(*) from kept"), "100");
-    assert_eq!(site.redis(&["get", "kept"]), "yes");
+    is_back(&site);
     site.xtask(&["restart", "dev"]).succeeds();
     assert_eq!(site.redis(&["get", "kept"]), "yes");
 }
@@ -65,17 +75,10 @@ fn a_set_comes_back_by_hand_with_the_compose_plugin() {
 #[ignore = "for cargo xtask test --long"]
 fn a_bare_set_comes_back_on_a_new_machine_with_new_passwords() {
     let site = Site::new("bare-xtask", &[FULL[1]]);
-    site.up();
-    site.sql("create table kept as select generate_series(1, 100) as n");
-    site.redis(&["set", "kept", "yes"]);
-    site.backup(&[]);
-    let password = site.env("POSTGRES_PASSWORD");
-    site.xtask(&["down", "dev", "--purge", "--yes"]).succeeds();
-    fs::remove_file(site.env_file()).unwrap();
+    let password = leave_only_a_set(&site);
     fs::remove_dir_all(site.data().join("state")).unwrap();
     site.xtask(&[&["setup", "dev"], Site::images()].concat()).succeeds();
     assert_ne!(site.env("POSTGRES_PASSWORD"), password);
     site.xtask(&["backup", "restore", "latest", "--yes"]).succeeds();
-    assert_eq!(site.sql("select count(*) from kept"), "100");
-    assert_eq!(site.redis(&["get", "kept"]), "yes");
+    is_back(&site);
 }
