@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -269,24 +270,35 @@ fn a_second_backup_after_one_more_block_among_a_hundred_writes_a_twentieth() {
         };
         (sum("bytes"), of_prometheus.len())
     };
+    let flip = |path: &Path| {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[100] ^= 1;
+        fs::write(path, bytes).unwrap();
+    };
+    let objects = || {
+        let listed = site.xtask(&["backup", "list", "--json"]).succeeds().json();
+        let id = listed["sets"][0]["id"].as_str().unwrap();
+        let objects = objects_of(&site, id, &made);
+        objects.into_iter().map(|path| site.backups().join(path)).collect::<Vec<_>>()
+    };
     let first = back_up();
     assert!(first.1 > 100, "{first:?}");
+    // Before a verify has looked at it.
+    let unverified = objects().swap_remove(0);
+    flip(&unverified);
     blocks::make(&site, 0..1, 300);
     let second = back_up();
     println!("bytes {} then {}", first.0, second.0);
-    assert!((2..=4).contains(&second.1), "a new block and what is in memory: {second:?}");
+    let new = "a new block, the damaged one, and what is in memory";
+    assert!((3..=5).contains(&second.1), "{new}: {second:?}");
     assert!(second.0 <= first.0 * 0.05, "{first:?} {second:?}");
+    flip(&unverified);
     site.xtask(&["backup", "verify"]).succeeds();
 
     // A shared object that is known to be damaged, or gone, is written anew.
-    let id = site.xtask(&["backup", "list", "--json"]).succeeds().json();
-    let id = id["sets"][0]["id"].as_str().unwrap().to_owned();
-    let objects: Vec<_> = objects_of(&site, &id, &made).into_iter().take(2).collect();
-    fs::remove_file(site.backups().join(&objects[0])).unwrap();
-    let damaged = site.backups().join(&objects[1]);
-    let mut bytes = fs::read(&damaged).unwrap();
-    bytes[100] ^= 1;
-    fs::write(&damaged, bytes).unwrap();
+    let objects = objects();
+    fs::remove_file(&objects[1]).unwrap();
+    flip(&objects[2]);
     site.xtask(&["backup", "verify"]).ends_with(1);
     let third = back_up();
     assert!((3..=5).contains(&third.1), "{third:?}");

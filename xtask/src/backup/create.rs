@@ -144,10 +144,10 @@ impl<'a> Request<'a> {
         let jobs = self.jobs()?;
         let shared = self.shared()?;
         self.refuse_full_disk(&jobs, &shared)?;
-        let run =
+        let mut run =
             Run { started: self.free_second()?, way: Way::choose(&self.folder.state())?, shared };
         let mut objects = Vec::new();
-        let outcome = self.fill(cx, jobs, &run, &mut objects);
+        let outcome = self.fill(cx, jobs, &mut run, &mut objects);
         if outcome.is_err() {
             for object in objects.iter().filter(|object| !run.shared.has(object)) {
                 let _ = fs::remove_file(self.folder.path().join(&object.path));
@@ -160,7 +160,7 @@ impl<'a> Request<'a> {
         &self,
         cx: &Context,
         jobs: Vec<Job>,
-        run: &Run,
+        run: &mut Run,
         objects: &mut Vec<ObjectRecord>,
     ) -> Result<Set> {
         let mut services = Vec::new();
@@ -229,9 +229,10 @@ impl<'a> Request<'a> {
         cx: &Context,
         service: &Service,
         stream: Stream,
-        run: &Run,
+        run: &mut Run,
         objects: &mut Vec<ObjectRecord>,
     ) -> Result<Option<Output>> {
+        run.shared.verify(&cx.report, self.folder, &service.name, &stream.parts)?;
         let known = stream.parts.iter().filter_map(|part| run.shared.find(&service.name, part));
         let before = objects.len();
         objects.extend(known);

@@ -1,17 +1,25 @@
 //! Objects that a new set may share with earlier ones, since what they are copies of never changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
 use super::folder::Folder;
+use super::object::Keys;
 use super::set::ObjectRecord;
 use super::source::Part;
-use super::verify;
+use super::verify::{self, Depth};
+use crate::report::Report;
 
-/// By service and key.
+/// A service and the key of what is copied.
+type Place = (String, String);
+
+/// What could be shared.
 #[derive(Debug, Default)]
-pub struct Shared(BTreeMap<(String, String), ObjectRecord>);
+pub struct Shared {
+    objects: BTreeMap<Place, ObjectRecord>,
+    unverified: BTreeSet<Place>,
+}
 
 impl Shared {
     /// What sets of `project` hold that were encrypted to exactly these recipients. Each object is
@@ -26,10 +34,7 @@ impl Shared {
             let facts = std::fs::symlink_metadata(folder.path().join(&object.path));
             facts.is_ok_and(|facts| facts.is_file() && facts.len() == object.bytes)
         };
-        let is_good = |object: &ObjectRecord| {
-            record.get(&object.path).is_none_or(|last| last.wrong.is_none()) && is_whole(object)
-        };
-        let mut found = BTreeMap::new();
+        let mut found = Self::default();
         let ours = sets
             .into_iter()
             .map(|set| set.manifest)
@@ -37,21 +42,56 @@ impl Shared {
         for object in ours.flat_map(|manifest| manifest.objects) {
             let Some(key) = &object.key else { continue };
             let place = (object.service.clone(), key.clone());
-            if !found.contains_key(&place) && is_good(&object) {
-                found.insert(place, ObjectRecord { seconds: 0.0, ..object });
+            let last = record.get(&object.path);
+            let is_bad = last.is_some_and(|last| last.wrong.is_some());
+            if is_bad || found.objects.contains_key(&place) || !is_whole(&object) {
+                continue;
+            }
+            if last.is_none() {
+                found.unverified.insert(place.clone());
+            }
+            found.objects.insert(place, ObjectRecord { seconds: 0.0, ..object });
+        }
+        Ok(found)
+    }
+
+    /// Verifies those of `parts` that nobody has verified yet, and leaves out what is wrong. A
+    /// mistake of the disk would else go from set to set.
+    ///
+    /// # Errors
+    /// When the outcome cannot be recorded or the user interrupts.
+    pub fn verify<'p>(
+        &mut self,
+        report: &Report,
+        folder: &Folder,
+        service: &str,
+        parts: impl IntoIterator<Item = &'p Part>,
+    ) -> Result<()> {
+        let places: Vec<_> = parts
+            .into_iter()
+            .filter_map(|part| self.unverified.take(&(service.to_owned(), part.key.clone()?)))
+            .collect();
+        if places.is_empty() {
+            return Ok(());
+        }
+        let objects: Vec<_> = places.iter().filter_map(|place| self.objects.get(place)).collect();
+        let looks = verify::each(report, folder, &objects, Depth::Full, &Keys::default())?;
+        for (place, wrong) in places.iter().zip(looks) {
+            if let Some(wrong) = wrong {
+                report.warning(format!("{}; it is not shared, but written anew", wrong.found));
+                self.objects.remove(place);
             }
         }
-        Ok(Self(found))
+        Ok(())
     }
 
     /// The object that there is of `part`.
     pub fn find(&self, service: &str, part: &Part) -> Option<ObjectRecord> {
-        let key = part.key.as_ref()?;
-        self.0.get(&(service.to_owned(), key.clone())).cloned()
+        self.objects.get(&(service.to_owned(), part.key.clone()?)).cloned()
     }
 
     /// Whether an earlier set has the object.
     pub fn has(&self, object: &ObjectRecord) -> bool {
-        self.0.values().any(|shared| shared.path == object.path)
+        self.objects.values().any(|shared| shared.path == object.path)
     }
 }

@@ -99,27 +99,43 @@ pub fn objects(
         .map(|object| ((&object.path, &object.sha256), object))
         .collect();
     let all: Vec<_> = all.into_values().collect();
-    let looks = look_at(report, folder, &all, depth, keys)?;
-    if depth != Depth::Quick {
-        let mut record = recorded(folder)?;
-        for (object, wrong) in all.iter().zip(&looks) {
-            let was_opened = wrong.as_ref().is_none_or(|finding| finding.id != NOT_OPENED);
-            let wrong = wrong.as_ref().filter(|_| was_opened).map(|finding| finding.found.clone());
-            let deep = depth == Depth::Deep && was_opened;
-            let verified = Verified { at: Timestamp::now(), deep, wrong };
-            record.insert(object.path.clone(), verified);
-        }
-        let present = folder.objects()?;
-        record.retain(|path, verified| present.contains(path) || verified.wrong.is_some());
-        let text = serde_json::to_string_pretty(&record).context("writing the record")?;
-        write_atomically(&record_path(folder), text.as_bytes(), PRIVATE)?;
-    }
+    let looks = each(report, folder, &all, depth, keys)?;
     let wrong: BTreeMap<_, _> = all
         .iter()
         .zip(looks)
         .filter_map(|(object, finding)| Some((object.path.as_str(), finding?)))
         .collect();
     Ok(sets.iter().flat_map(|set| findings(set, &wrong, depth)).collect())
+}
+
+/// Looks at these objects and records the outcome. What is wrong with each, in their order.
+///
+/// # Errors
+/// As [`objects`].
+pub fn each(
+    report: &Report,
+    folder: &Folder,
+    objects: &[&ObjectRecord],
+    depth: Depth,
+    keys: &Keys,
+) -> Result<Vec<Option<Finding>>> {
+    let looks = look_at(report, folder, objects, depth, keys)?;
+    if depth == Depth::Quick {
+        return Ok(looks);
+    }
+    let mut record = recorded(folder)?;
+    for (object, wrong) in objects.iter().zip(&looks) {
+        let was_opened = wrong.as_ref().is_none_or(|finding| finding.id != NOT_OPENED);
+        let wrong = wrong.as_ref().filter(|_| was_opened).map(|finding| finding.found.clone());
+        let deep = depth == Depth::Deep && was_opened;
+        let verified = Verified { at: Timestamp::now(), deep, wrong };
+        record.insert(object.path.clone(), verified);
+    }
+    let present = folder.objects()?;
+    record.retain(|path, verified| present.contains(path) || verified.wrong.is_some());
+    let text = serde_json::to_string_pretty(&record).context("writing the record")?;
+    write_atomically(&record_path(folder), text.as_bytes(), PRIVATE)?;
+    Ok(looks)
 }
 
 fn findings(set: &Set, wrong: &BTreeMap<&str, Finding>, depth: Depth) -> Vec<Finding> {
