@@ -16,11 +16,11 @@ use self::journal::{Directory, Journal, Phase, helper, removal};
 use super::folder::Folder;
 use super::object::Keys;
 use super::set::{ObjectRecord, ServiceRecord, Set, stamp};
-use super::throwaway::{Place, Throwaway};
+use super::throwaway::{self, Throwaway};
 use super::unpack::{Target, content_bytes};
 use crate::context::Context;
 use crate::docker::container::Container;
-use crate::docker::place;
+use crate::docker::place::Place;
 use crate::logs;
 use crate::plan::Plan;
 use crate::report::finding::{Finding, Problem, Severity};
@@ -167,7 +167,13 @@ impl<'a> Request<'a> {
             target.unpack(&cx.report, self.folder, &item.objects, &self.keys)?;
             cx.report.done(format!("unpack {name} ({})", Bytes(content_bytes(&item.objects))));
             let memory = item.record.memory_limit;
-            let place = Place { project: &project, image: &item.image, data: place, owner, memory };
+            let place = throwaway::Place {
+                project: &project,
+                image: &item.image,
+                data: place,
+                owner,
+                memory,
+            };
             let facts = &item.record.facts;
             let server = Throwaway::start(&place, facts)
                 .with_context(|| format!("starting {name} alone"))?;
@@ -216,7 +222,7 @@ fn accept(cx: &Context, service: &str, findings: Vec<Finding>) -> Result<()> {
 /// Everything written to the file system of `path` is on disk; where it is not this machine's, the
 /// helper that exchanges the directories sees to that.
 fn sync(path: &Path) -> Result<()> {
-    if !place::Place::current()?.shares_owners() {
+    if !Place::current()?.shares_owners() {
         return Ok(());
     }
     let folder = File::open(path).with_context(|| format!("opening {}", path.display()))?;
@@ -278,7 +284,9 @@ fn without_containers(cx: &Context, stack: &Stack, journal: &Journal) -> Result<
 /// When there is none.
 pub fn undo(cx: &Context, stack: &Stack) -> Result<()> {
     let journal = Journal::load(stack)?.filter(|last| last.phase == Phase::Done);
-    let is_kept = |one: &Directory| stack.data_dir().join(&one.before).exists();
+    // On another machine the journal is all that can be looked at from here.
+    let is_here = Place::current()?.shares_paths();
+    let is_kept = |one: &Directory| !is_here || stack.data_dir().join(&one.before).exists();
     let Some(mut journal) = journal.filter(|last| last.directories.iter().any(is_kept)) else {
         return Err(Problem::failed(
             "restore.nothing-to-undo",
