@@ -12,6 +12,7 @@ pub mod object;
 pub mod progress;
 pub mod prune;
 pub mod restore;
+pub mod room;
 pub mod set;
 pub mod shared;
 pub mod source;

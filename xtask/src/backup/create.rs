@@ -1,6 +1,6 @@
 //! Making a set while the services run.
 
-mod room;
+mod estimate;
 
 use std::fs;
 use std::io::Read;

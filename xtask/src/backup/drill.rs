@@ -2,6 +2,7 @@
 //! stack is touched, and nothing is left.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::folder::Folder;
 use super::object::{self, Keys};
+use super::room::Need;
 use super::set::{Content, ObjectRecord, PRIVATE, ServiceRecord, Set};
 use super::throwaway::{Place, Throwaway};
 use super::unpack::{Target, content_bytes};
@@ -20,7 +22,6 @@ use crate::docker::helper::Helper;
 use crate::docker::image;
 use crate::docker::place;
 use crate::docker::volume::Volume;
-use crate::host::disk;
 use crate::host::files::{read_optional, write_atomically};
 use crate::report::finding::{Finding, Problem, Severity};
 use crate::report::units::Bytes;
@@ -204,20 +205,11 @@ fn refuse_full_disk(contents: u64) -> Result<()> {
     if !place::Place::current()?.shares_owners() {
         return Ok(());
     }
-    let needed = (contents as f64 * ROOM) as u64;
-    let space = disk::space(std::path::Path::new(&Engine::ask()?.docker_root_dir))?;
-    if space.available >= needed {
-        return Ok(());
+    Need {
+        id: "drill.disk-low",
+        who: "the drill",
+        bytes: (contents as f64 * ROOM) as u64,
+        mend: "make room there, or drill on another machine with a copy of the backup folder",
     }
-    Err(Problem::failed(
-        "drill.disk-low",
-        format!(
-            "{} has {} left, and the drill needs {}",
-            space.at.display(),
-            Bytes(space.available),
-            Bytes(needed)
-        ),
-    )
-    .mend("make room there, or drill on another machine with a copy of the backup folder")
-    .into())
+    .fits(Path::new(&Engine::ask()?.docker_root_dir))
 }

@@ -6,13 +6,13 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{Item, Request};
+use crate::backup::room::Need;
 use crate::backup::source::Facts;
 use crate::backup::unpack::content_bytes;
 use crate::backup::verify::{self, Depth};
 use crate::context::Context;
-use crate::host::disk;
+use crate::docker::place::Place;
 use crate::report::finding::{Problem, Severity};
-use crate::report::units::Bytes;
 use crate::stack::Stack;
 use crate::stack::manifest::DataDirectory;
 
@@ -122,23 +122,18 @@ impl Request<'_> {
     }
 
     fn refuse_full_disk(&self, items: &[Item]) -> Result<()> {
-        let contents: u64 = items.iter().map(|item| content_bytes(&item.objects)).sum();
-        let needed = (contents as f64 * ROOM) as u64;
-        let space = disk::space(&self.stack.data_dir())?;
-        if space.available >= needed {
+        // Where the directory is another machine's, its disk cannot be asked.
+        if !Place::current()?.shares_paths() {
             return Ok(());
         }
-        Err(Problem::failed(
-            "restore.disk-low",
-            format!(
-                "{} has {} left, and the new data needs {} beside the old",
-                space.at.display(),
-                Bytes(space.available),
-                Bytes(needed)
-            ),
-        )
-        .mend("make room; or drop what an earlier restore keeps: cargo xtask backup restore --drop")
-        .into())
+        let contents: u64 = items.iter().map(|item| content_bytes(&item.objects)).sum();
+        Need {
+            id: "restore.disk-low",
+            who: "the new data beside the old",
+            bytes: (contents as f64 * ROOM) as u64,
+            mend: "make room; or drop what an earlier restore keeps: cargo xtask backup restore --drop",
+        }
+        .fits(&self.stack.data_dir())
     }
 }
 

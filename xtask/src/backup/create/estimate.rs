@@ -1,13 +1,11 @@
-//! Is there room for a backup, as far as can be told before it begins?
+//! What a backup will take on disk, as far as can be told before it begins.
 
 use anyhow::Result;
 
 use super::{Job, Request};
 use crate::backup::configuration;
+use crate::backup::room::Need;
 use crate::backup::shared::Shared;
-use crate::host::disk;
-use crate::report::finding::Problem;
-use crate::report::units::Bytes;
 
 /// Room that must stay free beyond the estimate.
 const SPARE: u64 = 16 << 20;
@@ -15,7 +13,7 @@ const SPARE: u64 = 16 << 20;
 const USUAL_RATIO: f64 = 0.5;
 
 impl Request<'_> {
-    /// A problem when there is not.
+    /// A problem when there is too little room for it.
     pub(super) fn refuse_full_disk(&self, jobs: &[Job], shared: &Shared) -> Result<()> {
         let of_job = |job: &Job| -> u64 {
             let parts = job.streams.iter().map(|stream| &stream.parts);
@@ -32,20 +30,12 @@ impl Request<'_> {
         });
         let needed =
             (estimate as f64 * ratio.min(1.0)) as u64 + configuration::size(self.stack)? + SPARE;
-        let space = disk::space(self.folder.path())?;
-        if space.available >= needed {
-            return Ok(());
+        Need {
+            id: "backup.disk-low",
+            who: "this backup",
+            bytes: needed,
+            mend: "make room (cargo xtask backup prune), or choose another folder in infrastructure/backup.toml",
         }
-        Err(Problem::failed(
-            "backup.disk-low",
-            format!(
-                "{} has {} left, and this backup needs about {}",
-                space.at.display(),
-                Bytes(space.available),
-                Bytes(needed)
-            ),
-        )
-        .mend("make room (cargo xtask backup prune), or choose another folder in infrastructure/backup.toml")
-        .into())
+        .fits(self.folder.path())
     }
 }
