@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tests::composes::FULL;
-use tests::disk::SmallDisk;
 use tests::{Random, Site, is_long, seed};
 use xtask::backup::folder::Folder;
 use xtask::backup::object::Keys;
@@ -22,7 +21,7 @@ fn is_found(folder: &Folder, depth: Depth) -> bool {
     findings.iter().any(|finding| finding.severity == Severity::Error)
 }
 
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     let mut entries: Vec<_> =
         fs::read_dir(folder).unwrap().flatten().map(|one| one.path()).collect();
     entries.sort();
@@ -130,7 +129,22 @@ fn a_hostile_archive_restores_nothing_outside_its_target() {
         ),
         ("i.type=tarfile.LNKTYPE\ni.linkname='/etc/passwd'\ni.size=0".to_owned(), "neither a file"),
         ("i.type=tarfile.BLKTYPE\ni.devmajor=8\ni.size=0".to_owned(), "neither a file"),
+        (
+            "i.type=tarfile.CHRTYPE\ni.devmajor=1\ni.devminor=3\ni.size=0".to_owned(),
+            "neither a file",
+        ),
         ("i.type=tarfile.FIFOTYPE\ni.size=0".to_owned(), "neither a file"),
+        ("i.pax_headers={'path':'../../outside'}".to_owned(), "leads outside"),
+        (format!("i.pax_headers={{'path':'{}'}}", outside.display()), "leads outside"),
+        ("i.pax_headers={'linkpath':'/etc/passwd'}".to_owned(), "a pax record `linkpath`"),
+        (
+            format!("t.format=tarfile.GNU_FORMAT\ni.name='{}outside'", "../".repeat(70)),
+            "leads outside",
+        ),
+        (
+            format!("t.format=tarfile.GNU_FORMAT\n{link}\ni.linkname='{}'", "../".repeat(70)),
+            "neither a file nor a directory",
+        ),
         (format!("i.name='{}/outside'", "a/".repeat(60) + &"../".repeat(70)), "leads outside"),
     ] {
         let contents = archive(&member);
@@ -161,42 +175,4 @@ fn a_hostile_archive_restores_nothing_outside_its_target() {
     }
     assert_eq!(site.redis(&["get", "kept"]), "yes");
     assert!(site.left_over().is_empty(), "{:?}", site.left_over());
-}
-
-#[test]
-#[ignore = "for cargo xtask test --long"]
-fn a_disk_that_fills_up_leaves_no_set_and_nothing_half_done() {
-    let site = Site::new("full", &[FULL[1]]);
-    site.up();
-    let first = site.backup(&[]);
-    // Unlike what the first set holds, it hardly compresses: the estimate is too low.
-    site.sql("create table noise as select md5(random()::text) || md5(random()::text) as t from generate_series(1, 1500000)");
-    let config = site.root().join("infrastructure/backup.toml");
-    let shipped = fs::read_to_string(&config).unwrap();
-    let mut random = Random(seed());
-    let mut sizes = vec![20 << 10];
-    sizes.extend((0..if is_long() { 30 } else { 3 }).map(|_| (44 << 10) + random.below(12 << 10)));
-    for (round, size) in sizes.into_iter().enumerate() {
-        let disk = SmallDisk::mount(&site.root().join(format!("mounted-{size}")), size << 10);
-        let folder = disk.path().join("backups");
-        fs_extra::dir::copy(site.backups(), disk.path(), &fs_extra::dir::CopyOptions::new())
-            .unwrap();
-        fs::write(&config, shipped.replace("folder = \"\"", &format!("folder = {folder:?}")))
-            .unwrap();
-        let run = site.xtask(&["backup", "dev"]).ends_with(1);
-        let words = if round == 0 { "and this backup needs about" } else { "the disk is full" };
-        run.says(words).says("cargo xtask backup prune");
-        let mut left = Vec::new();
-        for part in ["objects", "sets"] {
-            files(&folder.join(part), &mut left);
-        }
-        assert_eq!(left.len(), 4, "round {round}, {size} KB: {left:?}");
-        let listed = site.xtask(&["backup", "list", "--json"]).succeeds().json();
-        assert_eq!(listed["sets"][0]["id"], first, "round {round}");
-        site.xtask(&["backup", "verify"]).succeeds();
-        assert!(site.left_over().is_empty(), "{:?}", site.left_over());
-    }
-    fs::write(&config, shipped).unwrap();
-    site.backup(&[]);
-    site.xtask(&["backup", "verify", "--deep"]).succeeds();
 }

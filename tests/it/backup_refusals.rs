@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use tests::composes::FULL;
-use tests::{Site, docker};
+use tests::{Site, docker, net};
 
 #[test]
 fn a_set_that_does_not_fit_is_refused_before_anything_changes() {
@@ -43,7 +43,11 @@ fn a_set_that_does_not_fit_is_refused_before_anything_changes() {
 
     let huge = 1_u64 << 60;
     site.forge(&id, |manifest| manifest["objects"][0]["content_bytes"] = huge.into());
-    restore(&id).says("and the new data needs");
+    restore(&id).says("and the new data beside the old needs about").says("restore --drop");
+    site.xtask(&["backup", "drill", &id])
+        .ends_with(1)
+        .says("and the drill needs about")
+        .says("on another machine");
     site.forge(&id, |manifest| *manifest = original.clone());
 
     let full = site.root().join("full");
@@ -101,6 +105,13 @@ fn what_does_not_run_is_not_backed_up_and_mistakes_are_named() {
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace("level = 3", "level = 33")).unwrap();
     site.xtask(&["backup", "list"]).ends_with(3).says("not between 1 and 19");
+    let key = format!("recipients = [\"age1{}\"]", "q".repeat(58));
+    fs::write(&config, text.replace("recipients = []", &key)).unwrap();
+    site.up();
+    site.xtask(&["backup", "dev"])
+        .ends_with(3)
+        .says("no program `age` on the PATH")
+        .says("apt-get install age");
     assert_eq!(fs::read_dir(site.backups().join("sets")).unwrap().count(), 0);
 }
 
@@ -182,7 +193,9 @@ fn a_second_backup_waits_for_the_first_and_a_dead_ones_lock_is_no_obstacle() {
     assert_eq!(listed["sets"].as_array().unwrap().len(), 2);
 
     let mut killed = spawn();
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let lock = site.backups().join("state/lock");
+    let holder = format!("(process {})", killed.id());
+    net::eventually("it has the lock", || fs::read_to_string(&lock).unwrap().contains(&holder));
     killed.kill().unwrap();
     killed.wait().unwrap();
     site.backup(&[]);

@@ -5,6 +5,7 @@
 mod api_alerts;
 mod backup;
 mod backup_damage;
+mod backup_disk;
 mod backup_encrypted;
 mod backup_guide;
 mod backup_killed;
@@ -18,6 +19,7 @@ mod command_line;
 mod dashboards;
 mod data_safety;
 mod dotenv;
+mod engine_stopped;
 mod env_check;
 mod guarded;
 mod images;

@@ -28,10 +28,23 @@ impl SmallDisk {
 
     /// The part of it that is used.
     pub fn used(&self) -> f64 {
+        let [available, size] = self.space();
+        1.0 - available as f64 / size as f64
+    }
+
+    /// Fills it with the file `ballast`, all but so many bytes.
+    pub fn fill(&self, ballast: &Path, left: u64) {
+        let [available, _] = self.space();
+        let length = available.saturating_sub(left).to_string();
+        run("fallocate", &["--length", &length, text(ballast)]);
+    }
+
+    /// What is free of it, and all of it, in bytes.
+    fn space(&self) -> [u64; 2] {
         let said = run("df", &["--output=avail,size", "--block-size=1", text(&self.0)]);
-        let numbers = said.split_whitespace().filter_map(|word| word.parse::<f64>().ok());
-        let [available, size] = numbers.collect::<Vec<_>>()[..] else { panic!("df says {said}") };
-        1.0 - available / size
+        let numbers: Vec<_> =
+            said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        numbers.try_into().unwrap_or_else(|_| panic!("df says {said}"))
     }
 }
 

@@ -58,16 +58,30 @@ impl Machine {
     /// Runs a program in the repository, and returns what it said.
     #[track_caller]
     pub fn run(&self, words: &[&str], status: i32) -> String {
-        let output = Command::new("docker")
-            .args(["exec", "--workdir", "/repository", "--env", "PIP_CERT", &self.0])
-            .args(words)
-            .env("PIP_CERT", "/host-certificates.crt")
-            .output()
-            .unwrap();
+        let output = self.command(words).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
         assert_eq!(output.status.code(), Some(status), "{words:?}: {said}");
         said
+    }
+
+    /// A program in the repository, ready to be spawned.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("docker");
+        command.args(["exec", "--workdir", "/repository", "--env", "PIP_CERT", &self.0]);
+        command.args(words).env("PIP_CERT", "/host-certificates.crt");
+        command
+    }
+
+    /// Kills its engine, as a crash would.
+    pub fn stop_engine(&self) {
+        self.run(&["sh", "-euc", "kill -9 $(cat /var/run/docker.pid)"], 0);
+    }
+
+    /// Starts it again, and waits until it answers.
+    pub fn start_engine(&self) {
+        self.run(&["service", "docker", "start"], 0);
+        self.run(&["sh", "-c", "until docker version >/dev/null 2>&1; do sleep 0.1; done"], 0);
     }
 
     /// Takes over the offline images of this machine, since to build them again takes minutes.
