@@ -119,7 +119,7 @@ fn a_hostile_archive_restores_nothing_outside_its_target() {
     let id = site.backup(&["--only", "redis"]);
     let outside = site.root().join("outside");
     let link = format!("i.type=tarfile.SYMTYPE\ni.linkname='{}'\ni.size=0", outside.display());
-    for (member, words) in [
+    let members = [
         (format!("i.name='{}'", outside.display()), "leads outside"),
         ("i.name='../../outside'".to_owned(), "leads outside"),
         (link.clone(), "neither a file nor a directory"),
@@ -146,16 +146,22 @@ fn a_hostile_archive_restores_nothing_outside_its_target() {
             "neither a file nor a directory",
         ),
         (format!("i.name='{}/outside'", "a/".repeat(60) + &"../".repeat(70)), "leads outside"),
-    ] {
+    ];
+    for (round, (member, words)) in members.into_iter().enumerate() {
         let contents = archive(&member);
         smuggle(&site, &id, &contents, contents.len() as u64);
-        let to = site.root().join("looked");
-        site.xtask(&["backup", "restore", &id, "--to", to.to_str().unwrap()])
-            .ends_with(1)
-            .says(words);
-        let _ = fs::remove_dir_all(&to);
-        site.xtask(&["backup", "restore", &id, "--yes"]).ends_with(1).says("nothing has changed");
         site.xtask(&["backup", "verify", &id, "--deep"]).ends_with(1).says(words);
+        // All of them take the way that the first ones take.
+        if round < 3 || is_long() {
+            let to = site.root().join("looked");
+            site.xtask(&["backup", "restore", &id, "--to", to.to_str().unwrap()])
+                .ends_with(1)
+                .says(words);
+            let _ = fs::remove_dir_all(&to);
+            site.xtask(&["backup", "restore", &id, "--yes"])
+                .ends_with(1)
+                .says("nothing has changed");
+        }
         assert!(!outside.exists(), "{member}");
     }
     // A bomb: four gigabytes of zeros in a few kilobytes, said to be small, and said to be large.

@@ -14,6 +14,7 @@ use crate::backup_damage::files;
 fn a_disk_that_fills_up_during_a_restore_leaves_what_was_there() {
     let site = Site::new("full-restore", &[FULL[1]]);
     let disk = SmallDisk::mount(&site.data(), 512 << 20);
+    SmallDisk::is_enough_for(&site, "32MB");
     site.up();
     site.mark(1);
     let id = site.backup(&[]);

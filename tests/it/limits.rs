@@ -117,15 +117,12 @@ fn starts(site: &Site) -> BTreeMap<String, String> {
 
 /// Has the stack take so small a disk for enough, and a little less than all of it for PostgreSQL's quota.
 fn configure_sizes(site: &Site) {
+    SmallDisk::is_enough_for(site, "32MB");
     let path = site.root().join("infrastructure/stacks.toml");
-    let mut text = fs::read_to_string(&path).unwrap();
-    for (shipped, small) in
-        [("quota = \"20GB\"", "quota = \"200MB\""), ("disk = \"10GB\"", "disk = \"32MB\"")]
-    {
-        assert!(text.contains(shipped), "{shipped}");
-        text = text.replace(shipped, small);
-    }
-    fs::write(path, text).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let shipped = "quota = \"20GB\"";
+    assert!(text.contains(shipped), "{shipped}");
+    fs::write(path, text.replace(shipped, "quota = \"200MB\"")).unwrap();
 }
 
 /// A Prometheus with the shipped rules, and a node-exporter that sees one disk and what the

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::Site;
+
 /// A file system of its own, unmounted when dropped. Its image lies beside the folder.
 #[derive(Debug)]
 pub struct SmallDisk(PathBuf);
@@ -19,6 +21,15 @@ impl SmallDisk {
         let disk = Self(at.to_owned());
         fs::remove_dir(at.join("lost+found")).expect("an empty disk");
         disk
+    }
+
+    /// Has the stacks of `site` take less than they ask for.
+    pub fn is_enough_for(site: &Site, free: &str) {
+        let path = site.root().join("infrastructure/stacks.toml");
+        let text = fs::read_to_string(&path).expect("stacks.toml");
+        let shipped = "disk = \"10GB\"";
+        assert!(text.contains(shipped), "{shipped}");
+        fs::write(path, text.replace(shipped, &format!("disk = {free:?}"))).expect("stacks.toml");
     }
 
     /// Where it is mounted.

@@ -32,7 +32,7 @@ impl Need<'_> {
             return Ok(());
         }
         let (at, left, needed) = (space.at.display(), Bytes(space.available), Bytes(self.bytes));
-        let found = format!("{at} has {left} left, and {} needs {needed}", self.who);
+        let found = format!("{at} has {left} left, and {} needs about {needed}", self.who);
         Err(Problem::failed(self.id, found).mend(self.mend).into())
     }
 }
