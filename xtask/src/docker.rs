@@ -4,6 +4,7 @@ pub mod compose;
 mod connection;
 pub mod container;
 pub mod engine;
+pub mod exec;
 pub mod helper;
 mod http;
 pub mod image;

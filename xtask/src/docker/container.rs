@@ -105,6 +105,9 @@ pub struct HostConfig {
     /// Relative weight; 0 for the usual 1024.
     #[serde(default)]
     pub cpu_shares: u64,
+    /// Whether nothing can be written but to mounts.
+    #[serde(default)]
+    pub readonly_rootfs: bool,
     /// What keeps its log.
     #[serde(default)]
     pub log_config: LogConfig,

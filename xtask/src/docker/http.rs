@@ -56,7 +56,22 @@ impl Answers {
     /// # Errors
     /// When the engine does not answer, or the user interrupts.
     pub(super) fn ask(&mut self, path: &str) -> Result<u16> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: docker\r\n\r\n");
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: docker\r\n\r\n"))
+    }
+
+    /// Gives `path` a document, and is otherwise as [`Answers::ask`].
+    ///
+    /// # Errors
+    /// As [`Answers::ask`].
+    pub(super) fn give(&mut self, path: &str, document: &serde_json::Value) -> Result<u16> {
+        let body = document.to_string();
+        self.send(&format!(
+            "POST {path} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+    }
+
+    fn send(&mut self, request: &str) -> Result<u16> {
         let sent = self.source.get_mut().send(request.as_bytes());
         let status = sent.and_then(|()| self.head());
         status.map_err(|error| self.why(error).context("asking the engine"))
@@ -68,16 +83,37 @@ impl Answers {
     /// As [`Answers::ask`], and when the engine refuses or makes no sense.
     pub(super) fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<Option<T>> {
         let status = self.ask(path)?;
-        let mut text = Vec::new();
-        self.read_to_end(&mut text).map_err(|error| self.why(error.into()))?;
+        self.document(path, status)
+    }
+
+    /// The body of an answer with this status.
+    ///
+    /// # Errors
+    /// As [`Answers::get`].
+    pub(super) fn document<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        status: u16,
+    ) -> Result<Option<T>> {
+        let text = self.body()?;
         match status {
-            200 => {
+            200 | 201 => {
                 let answer = serde_json::from_slice(&text);
                 answer.map(Some).with_context(|| format!("reading what the engine says of {path}"))
             }
             404 => Ok(None),
             _ => bail!("the engine refuses {path}: {} (status {status})", message(&text[..])),
         }
+    }
+
+    /// The rest of the answer.
+    ///
+    /// # Errors
+    /// When it breaks off, or the user interrupts.
+    pub(super) fn body(&mut self) -> Result<Vec<u8>> {
+        let mut text = Vec::new();
+        self.read_to_end(&mut text).map_err(|error| self.why(error.into()))?;
+        Ok(text)
     }
 
     /// The interruption or the client's own words, where they caused `error`.

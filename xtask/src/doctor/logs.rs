@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::facts::Facts;
 use crate::docker::container::{Container, LogConfig};
-use crate::docker::docker;
+use crate::docker::exec;
 use crate::report::finding::Finding;
 use crate::report::units::Bytes;
 use crate::stack::Stack;
@@ -62,7 +62,7 @@ const LARGE: Bytes = Bytes(10 << 20);
 
 /// Prints size in kilobytes and path of each large log file. File systems in memory are bounded
 /// and left out; so is what an ordinary user of the container may not read.
-const SCRIPT: &str = r#"for below in / "$@"; do
+const SCRIPT: &str = r#"for below; do
     find "$below" -xdev -type f -size +10240k \( -name '*.log' -o -name '*.log.*' -o -path '*/log/*' -o -path '*/logs/*' \) -exec du -k {} \; 2>/dev/null
 done; true"#;
 
@@ -91,14 +91,16 @@ pub(super) fn inside(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     Ok(findings.into_iter().map(|finding| finding.about(stack.name())).collect())
 }
 
-/// None where the container has no shell to ask.
+/// None where the container has no shell to ask, or nothing that could be written to.
 fn large_files(container: &Container) -> Vec<(String, String, Bytes)> {
+    let root = (!container.host_config.readonly_rootfs).then_some("/");
     let mounts = container.mounts.iter().filter(|mount| mount.writable);
-    let output = docker()
-        .args(["exec", &container.id, "sh", "-c", SCRIPT, "sh"])
-        .args(mounts.map(|mount| mount.destination.as_str()))
-        .output();
-    let text = output.map(|output| output.stdout).unwrap_or_default();
+    let places = root.into_iter().chain(mounts.map(|mount| mount.destination.as_str()));
+    let words: Vec<_> = ["sh", "-c", SCRIPT, "sh"].into_iter().chain(places).collect();
+    if words.len() == 4 {
+        return Vec::new();
+    }
+    let text = exec::read(&container.id, &words).unwrap_or_default();
     text.lines()
         .filter_map(|line| {
             let (size, path) = line.split_once('\t')?;
