@@ -123,6 +123,12 @@ fn a_new_env_over_old_data_is_recognised_and_the_password_can_be_set_anew() {
     let site = Site::new("oldpw", &[FULL[1]]);
     site.up();
     site.xtask(&["down", "dev"]).succeeds();
+    let kept = site.root().join("kept.env");
+    fs::rename(site.env_file(), &kept).unwrap();
+    site.xtask(&["doctor", "dev"])
+        .says("the data of postgres has the password of an older one")
+        .says("cargo xtask env set-password dev postgres");
+    fs::rename(kept, site.env_file()).unwrap();
     site.set_env("POSTGRES_PASSWORD", "another-password-for-old-data");
     let run = site.xtask(&["up", "dev"]).ends_with(1).says("refuses the credentials");
     assert!(run.stderr.contains("cargo xtask env set-password dev postgres"), "{}", run.stderr);

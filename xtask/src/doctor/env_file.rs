@@ -10,10 +10,11 @@ use super::{ports, values};
 use crate::context::Context as Invocation;
 use crate::report::finding::{Finding, Severity};
 use crate::report::units::Bytes;
+use crate::setup::origin;
 use crate::stack::Stack;
 use crate::stack::dotenv::{Assignment, Reading};
 use crate::stack::env::shell;
-use crate::stack::manifest::MemoryPair;
+use crate::stack::manifest::{MemoryPair, Service};
 
 /// Every variable that holds a secret.
 pub(super) fn secrets(stack: &Stack) -> Vec<&str> {
@@ -57,16 +58,24 @@ fn absent(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
 }
 
 pub(super) fn missing(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
-    let file = facts.shown(stack.env.path());
-    Ok(vec![
-        if stack.env.text().is_some() {
-            Finding::ok("env.missing", format!("{file} is there"))
-        } else {
-            Finding::warning("env.missing", format!("{file} is not there yet"))
-                .mend(format!("cargo xtask up {} writes it", stack.short()))
-        }
-        .about(stack.name()),
-    ])
+    let (file, short) = (facts.shown(stack.env.path()), stack.short());
+    let is_missing = |found| Finding::warning("env.missing", found);
+    let keeper = stack.definition.services.iter().find(|service| keeps_password(stack, service));
+    let finding = match keeper {
+        _ if stack.env.text().is_some() => Finding::ok("env.missing", format!("{file} is there")),
+        None => is_missing(format!("{file} is not there yet"))
+            .mend(format!("cargo xtask up {short} writes it")),
+        Some(Service { name, .. }) => is_missing(format!(
+            "{file} is not there, and the data of {name} has the password of an older one"
+        ))
+        .mend(format!("put it back; or write a new one and give the data its password: cargo xtask up {short}, then cargo xtask env set-password {short} {name}")),
+    };
+    Ok(vec![finding.about(stack.name())])
+}
+
+/// Whether there is data that remembers the password with which it was made.
+pub(super) fn keeps_password(stack: &Stack, service: &Service) -> bool {
+    service.set_password.is_some() && origin::has_answered(stack, service)
 }
 
 pub(super) fn incomplete(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {

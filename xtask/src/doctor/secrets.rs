@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::env_file::secrets;
+use super::env_file::{keeps_password, secrets};
 use super::facts::Facts;
 use crate::host::files::read_optional;
 use crate::report::finding::Finding;
@@ -93,12 +93,8 @@ fn way_to_change(stack: &Stack, name: &str) -> String {
         .services
         .iter()
         .find(|service| service.secrets.iter().any(|secret| secret == name));
-    let keeps = service.is_some_and(|service| {
-        service.set_password.is_some()
-            && service.data.as_ref().is_some_and(|data| stack.data_path(data).exists())
-    });
     match service {
-        Some(service) if keeps => format!(
+        Some(service) if keeps_password(stack, service) => format!(
             "empty it, run `cargo xtask env init {short}`, and where there is data already: cargo xtask env set-password {short} {}",
             service.name
         ),

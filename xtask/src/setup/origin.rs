@@ -68,6 +68,12 @@ pub fn may_be_half_made(stack: &Stack, service: &Service) -> bool {
     origin.is_some_and(|origin| origin.image.is_some() && !origin.answered)
 }
 
+/// Whether a server has answered on the data of `service`, which has been there since.
+pub fn has_answered(stack: &Stack, service: &Service) -> bool {
+    let origin = recorded(stack).ok().and_then(|mut record| record.remove(&service.name));
+    origin.is_some_and(|origin| origin.image.is_some() && origin.answered)
+}
+
 /// The step that records today's images for data that has none on record. Where the engine's
 /// files are on another machine there is no record.
 ///
