@@ -1,11 +1,13 @@
 //! Sets that this machine can write and cannot read.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::process::Command;
 
 use tests::composes::FULL;
 use tests::{Site, age};
+
+use crate::backup_monitoring::{ask, dashboard, has_dashboard, silence, state_of};
 
 /// A key pair: the file with the private key, and the public one.
 fn key(site: &Site, name: &str) -> (String, String) {
@@ -16,19 +18,27 @@ fn key(site: &Site, name: &str) -> (String, String) {
     (file, said.trim().rsplit(' ').next().unwrap().to_owned())
 }
 
+fn give_age(site: &Site) {
+    let bin = site.root().parent().unwrap().join("bin");
+    symlink(age::program("age"), bin.join("age")).unwrap();
+}
+
+fn encrypt_to(site: &Site, public: &str) {
+    let config = site.root().join("infrastructure/backup.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let key = format!("recipients = [\"{public}\"]");
+    fs::write(&config, text.replace("recipients = []", &key)).unwrap();
+}
+
 #[test]
 #[ignore = "for cargo xtask test --long"]
 fn an_encrypted_set_opens_with_its_private_key_alone_and_with_plain_age() {
     let site = Site::new("age", &[FULL[1]]);
-    let bin = site.root().parent().unwrap().join("bin");
-    symlink(age::program("age"), bin.join("age")).unwrap();
+    give_age(&site);
     let (mine, public) = key(&site, "mine.txt");
     let (other, _) = key(&site, "other.txt");
     site.up();
-    let config = site.root().join("infrastructure/backup.toml");
-    let text = fs::read_to_string(&config).unwrap();
-    fs::write(&config, text.replace("recipients = []", &format!("recipients = [\"{public}\"]")))
-        .unwrap();
+    encrypt_to(&site, &public);
     site.sql("create table kept as select generate_series(1, 100) as n");
     let made = site.xtask(&["backup", "dev", "--json"]).succeeds();
     assert!(!made.stderr.contains("not encrypted"), "{}", made.stderr);
@@ -55,4 +65,35 @@ fn an_encrypted_set_opens_with_its_private_key_alone_and_with_plain_age() {
         .arg(site.backups().join(configuration))
         .status();
     assert!(status.unwrap().success());
+}
+
+#[test]
+#[ignore = "for cargo xtask test --long"]
+fn an_encrypted_set_of_monitoring_comes_back_for_a_user_who_is_not_root() {
+    let uid = 4325;
+    let socket = fs::metadata("/var/run/docker.sock").expect("the engine's socket");
+    let mut site = Site::new("monage", &[FULL[1]]);
+    give_age(&site);
+    let (mine, public) = key(&site, "mine.txt");
+    encrypt_to(&site, &public);
+    site.run_as(uid, socket.gid());
+    site.xtask(&[&["up", "monitoring"], Site::images()].concat()).succeeds();
+    let part = site.monitoring();
+    let uid_of_board = dashboard(&part);
+    let silence = silence(&part);
+    let made = site.xtask(&["backup", "monitoring", "--json"]).succeeds().json();
+    for object in made["sets"][0]["objects"].as_array().unwrap() {
+        let path = site.backups().join(object["path"].as_str().unwrap());
+        let facts = fs::metadata(&path).unwrap();
+        assert!(path.to_string_lossy().ends_with(".zst.age"), "{}", path.display());
+        assert_eq!((facts.uid(), facts.mode() & 0o077), (uid, 0), "{}", path.display());
+    }
+    site.xtask(&["backup", "verify", "--deep", "--identity", &mine]).succeeds();
+    site.xtask(&["backup", "drill", "--identity", &mine]).succeeds();
+    ask(&part, "ALERTMANAGER", "DELETE", &format!("/api/v2/silence/{silence}"), "");
+    ask(&part, "GRAFANA", "DELETE", &format!("/api/dashboards/uid/{uid_of_board}"), "");
+    site.xtask(&["backup", "restore", "latest", "--yes", "--identity", &mine]).succeeds();
+    assert_eq!(state_of(&part, &silence), "active");
+    assert!(has_dashboard(&part, &uid_of_board));
+    assert!(site.left_over().is_empty(), "{:?}", site.left_over());
 }

@@ -131,11 +131,8 @@ fn create_prune_and_restore_survive_being_killed_at_any_moment() {
         let restored = words[&latest];
         let may_be = if round % 3 == 2 { vec![round, restored] } else { vec![round] };
         assert!(is.0 == is.1 && may_be.contains(&is.0), "round {round}: {is:?}, not {may_be:?}");
-        site.once_free(&["backup", "restore", "--drop", "--yes", "--stack", "dev"]);
-        let names: Vec<_> =
-            std::fs::read_dir(site.data()).unwrap().flatten().map(|one| one.file_name()).collect();
-        let odd = names.iter().any(|name| name.to_string_lossy().contains('.'));
-        assert!(!odd, "round {round}: {names:?}");
+        site.once_free(&DROP);
+        assert!(site.kept().is_empty(), "round {round}: {:?}", site.kept());
         assert!(site.left_over().is_empty(), "round {round}: {:?}", site.left_over());
         if round % 3 == 0 {
             let id = site.backup(&[]);
@@ -147,28 +144,47 @@ fn create_prune_and_restore_survive_being_killed_at_any_moment() {
     site.xtask(&["backup", "drill"]).succeeds();
 }
 
-/// Nobody is left then to open the other end of the pipe that a helper opens.
+const DROP: [&str; 6] = ["backup", "restore", "--drop", "--yes", "--stack", "dev"];
+
+/// Kills the command at each helper that it starts, in turn, when nobody is left to open the other
+/// end of the pipe that the helper opens.
+fn kill_at_each_helper(scene: &Scene, args: &[&str], next: &str) {
+    let (site, line) = (scene.site, args.join(" "));
+    for nth in 1.. {
+        if !scene.kill_at_helper(args, nth) {
+            println!("`{line}` starts {} helpers", nth - 1);
+            assert!(nth > 1, "`{line}` starts no helper");
+            return;
+        }
+        println!("killed at helper {nth} of `{line}`");
+        site.once_free(&[next, "dev"]);
+        assert_eq!(site.marked(), (1, 1), "`{line}` killed at helper {nth}");
+        site.once_free(&DROP);
+        assert!(site.left_over().is_empty(), "{:?}", site.left_over());
+        assert!(site.kept().is_empty(), "{:?}", site.kept());
+    }
+}
+
 #[test]
-fn the_helpers_of_a_killed_run_hold_nothing_up() {
+fn a_backup_killed_at_a_helper_holds_nothing_up() {
     let site = Site::new("helperkill", &[FULL[1]]);
-    let scene = Scene::of(&site);
+    site.up();
+    site.mark(1);
+    kill_at_each_helper(&Scene::of(&site), &["backup", "dev"], "setup");
+    site.backup(&[]);
+}
+
+#[test]
+#[ignore = "for cargo xtask test --long"]
+fn a_restore_killed_at_a_helper_holds_nothing_up() {
+    let site = Site::new("helperkill2", &[FULL[1]]);
     site.up();
     site.mark(1);
     let set = site.backup(&[]);
-    let restore = ["backup", "restore", &set, "--yes"];
-    for (args, next) in [(&["backup", "dev"][..], "setup"), (&restore, "up")] {
-        for nth in 1.. {
-            if !scene.kill_at_helper(args, nth) {
-                println!("`{}` starts {} helpers", args.join(" "), nth - 1);
-                break;
-            }
-            println!("killed at helper {nth} of `{}`", args.join(" "));
-            site.once_free(&[next, "dev"]);
-            assert_eq!(site.marked(), (1, 1), "`{}` killed at helper {nth}", args.join(" "));
-            site.once_free(&["backup", "restore", "--drop", "--yes", "--stack", "dev"]);
-            assert!(site.left_over().is_empty(), "{:?}", site.left_over());
-        }
-    }
+    let scene = Scene::of(&site);
+    kill_at_each_helper(&scene, &["backup", "restore", &set, "--yes"], "up");
+    // What that one has kept at last.
+    kill_at_each_helper(&scene, &DROP, "up");
 }
 
 #[test]

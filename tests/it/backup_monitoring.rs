@@ -25,7 +25,7 @@ fn back_up(site: &Site) -> String {
     run.json()["sets"][0]["id"].as_str().expect("a set").to_owned()
 }
 
-fn ask(part: &Part<'_>, service: &str, method: &str, path: &str, body: &str) -> Value {
+pub(crate) fn ask(part: &Part<'_>, service: &str, method: &str, path: &str, body: &str) -> Value {
     let secret = if service == "GRAFANA" {
         "GRAFANA_ADMIN_PASSWORD"
     } else {
@@ -43,7 +43,7 @@ fn now() -> u64 {
 }
 
 /// Silences `job="gone"` for two hours, and returns the silence's id.
-fn silence(part: &Part<'_>) -> String {
+pub(crate) fn silence(part: &Part<'_>) -> String {
     let at = |seconds: u64| {
         let time = UNIX_EPOCH + std::time::Duration::from_secs(seconds);
         jiff::Timestamp::try_from(time).unwrap().to_string()
@@ -57,20 +57,20 @@ fn silence(part: &Part<'_>) -> String {
     said["silenceID"].as_str().unwrap().to_owned()
 }
 
-fn state_of(part: &Part<'_>, silence: &str) -> String {
+pub(crate) fn state_of(part: &Part<'_>, silence: &str) -> String {
     let all = ask(part, "ALERTMANAGER", "GET", "/api/v2/silences", "");
     let found = all.as_array().unwrap().iter().find(|one| one["id"] == silence);
     found.map_or("missing", |one| one["status"]["state"].as_str().unwrap()).to_owned()
 }
 
 /// Makes a dashboard by hand.
-fn dashboard(part: &Part<'_>) -> String {
+pub(crate) fn dashboard(part: &Part<'_>) -> String {
     let body = json!({"dashboard": {"title": "Made by hand", "panels": []}, "overwrite": false});
     let said = ask(part, "GRAFANA", "POST", "/api/dashboards/db", &body.to_string());
     said["uid"].as_str().unwrap().to_owned()
 }
 
-fn has_dashboard(part: &Part<'_>, uid: &str) -> bool {
+pub(crate) fn has_dashboard(part: &Part<'_>, uid: &str) -> bool {
     let hits = ask(part, "GRAFANA", "GET", "/api/search?type=dash-db&limit=5000", "");
     hits.as_array().unwrap().iter().any(|hit| hit["uid"] == uid)
 }

@@ -101,6 +101,13 @@ impl Site {
         found
     }
 
+    /// The data directories that restores keep or have left beside those in use.
+    pub fn kept(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.data()).expect("the data directory").flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.contains('.')).collect()
+    }
+
     /// Runs SQL in the stack's database as its user.
     pub fn sql(&self, sql: &str) -> String {
         let args = ["shell", "dev", "postgres", "--", "-AtqX", "-v", "ON_ERROR_STOP=1", "-c", sql];

@@ -50,7 +50,7 @@ pub(super) fn place(facts: &Facts<'_>) -> Result<Vec<Finding>> {
     let engine = facts.engine()?;
     let finding = match facts.engine_place() {
         Place::Here => return Ok(Vec::new()),
-        Place::Remote => Finding::warning("engine.remote", format!("the engine at {} is on another machine: data directories and published ports are there, and are not looked at here", Endpoint::current()))
+        Place::Remote => Finding::warning("engine.remote", format!("the engine at {} is on another machine: data directories and published ports are there, and are not looked at here; files of this repository that services read have to lie there too, at the same path", Endpoint::current()))
             .mend("nothing, if it is meant so; else: unset DOCKER_HOST; docker context use default"),
         Place::Rootless => Finding::warning("engine.rootless", "the engine runs without root: the servers' user ids are others on this machine, so owners are not looked at; ports below 1024 and memory limits may not work")
             .mend("nothing, if it is meant so (docs.docker.com/engine/security/rootless)"),
