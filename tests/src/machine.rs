@@ -5,11 +5,15 @@ use std::process::Command;
 
 use crate::{Site, root, xtask};
 
-/// The container is less than a machine in three things, none of which xtask is told: it may not
+/// The container is less than a machine in four things, none of which xtask is told: it may not
 /// raise limits, which the engine's start script wants to; its engine has to keep images in plain
-/// folders; and no init has told apt where to fetch from, which the image has.
+/// folders, and its control groups below the container's own, which go with it; it must not mount
+/// control groups that the host has not, which would be the host's from then on; and no init has
+/// told apt where to fetch from, which the image has.
 const ARRANGED: &str = r#"
-printf 'ulimit() { :; }\nDOCKER_OPTS="--storage-driver=vfs --host=unix:///var/run/docker.sock --host=tcp://0.0.0.0:2375"\n' >/etc/default/docker
+own=$(sed -n 's/^[0-9]*:pids://p; s/^0:://p' /proc/self/cgroup | head -n 1)
+printf 'ulimit() { :; }\nDOCKER_OPTS="--storage-driver=vfs --cgroup-parent=%s --host=unix:///var/run/docker.sock --host=tcp://0.0.0.0:2375"\n' "$own" >/etc/default/docker
+echo 'none /mnt cgroup noauto 0 0' >>/etc/fstab
 echo 'DPkg::Options { "--force-confold"; };' >/etc/apt/apt.conf.d/keep
 cp -r /host/Cargo.toml /host/infrastructure /host/tests .
 rm -rf infrastructure/.state
@@ -38,7 +42,7 @@ impl Machine {
             .args(["--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE"])
             .args(["--security-opt", "seccomp=unconfined"])
             .args(["--security-opt", "apparmor=unconfined"])
-            .args(["--volume", "/sys/fs/cgroup:/sys/fs/cgroup", "--volume", "/var/lib/docker"])
+            .args(["--volume", "/sys/fs/cgroup:/sys/fs/cgroup:ro", "--volume", "/var/lib/docker"])
             .args(["--tmpfs", "/run", "--volume", &host, "--volume", &program])
             .args(["--volume", CERTIFICATES])
             .args(["--workdir", "/repository", image, "sleep", "infinity"])
