@@ -114,7 +114,7 @@ fn spread(archive: &Path, folder: &Path) {
     let length = file.metadata().unwrap().len();
     let today: jiff::civil::Date =
         archive.file_name().unwrap().to_str().unwrap()[..10].parse().unwrap();
-    let (places, _) = xtask::logs::archive::frames(&file, length);
+    let (places, _) = xtask::logs::stored::frames(&file, length);
     for days in 1..30 {
         let day = today.checked_sub(jiff::ToSpan::days(days)).unwrap().to_string();
         let mut bytes = Vec::new();

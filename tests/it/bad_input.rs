@@ -123,17 +123,21 @@ fn a_new_env_over_old_data_is_recognised_and_the_password_can_be_set_anew() {
     let site = Site::new("oldpw", &[FULL[1]]);
     site.up();
     site.xtask(&["down", "dev"]).succeeds();
+    let offer = "cargo xtask env set-password dev postgres";
+    let doctor = || site.xtask(&["doctor", "dev"]);
     let kept = site.root().join("kept.env");
     fs::rename(site.env_file(), &kept).unwrap();
-    site.xtask(&["doctor", "dev"])
-        .says("the data of postgres has the password of an older one")
-        .says("cargo xtask env set-password dev postgres");
+    doctor().says("the data of postgres has the password of an older one").says(offer);
     fs::rename(kept, site.env_file()).unwrap();
+    doctor().succeeds();
     site.set_env("POSTGRES_PASSWORD", "another-password-for-old-data");
+    doctor().ends_with(3).says("than those that opened its data last").says(offer);
     let run = site.xtask(&["up", "dev"]).ends_with(1).says("refuses the credentials");
-    assert!(run.stderr.contains("cargo xtask env set-password dev postgres"), "{}", run.stderr);
+    assert!(run.stderr.contains(offer), "{}", run.stderr);
     assert!(!run.stderr.contains("another-password"), "{}", run.stderr);
     site.xtask(&["env", "set-password", "dev", "postgres"]).succeeds();
+    site.xtask(&["down", "dev"]).succeeds();
+    doctor().succeeds();
     site.xtask(&["up", "dev"]).succeeds();
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tests::composes::FULL;
-use tests::{Run, Site};
+use tests::{Run, Site, net};
 
 pub(crate) fn docker(args: &[&str]) -> String {
     let output = Command::new("docker").args(args).output().unwrap();
@@ -49,6 +49,12 @@ pub(crate) fn run_image(
     let program = ["--init", "--entrypoint", "sh", image, "-c", script];
     docker(&[&fixed, options, &program].concat());
     name
+}
+
+/// Waits until the engine has this as the last line of the container.
+pub(crate) fn until_last(name: &str, line: &str) {
+    let last = || docker(&["logs", "--tail", "1", name]);
+    net::eventually(&format!("{name} logs {line}"), || last() == line);
 }
 
 pub(crate) fn wait(name: &str) {
@@ -98,9 +104,7 @@ fn archives_outlive_their_containers() {
     docker(&["rm", &first]);
     // Of the same name.
     let second = run(&site, "writer", &[], "echo three; exec sleep 600");
-    while docker(&["logs", &second]) != "three" {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until_last(&second, "three");
     let quiet = rotate();
     assert!(!quiet.stderr.contains("gap"), "it had stopped before: {}", quiet.stderr);
     let expected = ["one", "two", "no line break", "three"];
@@ -126,9 +130,7 @@ fn going_down_archives_the_last_lines() {
         &[],
         "echo first; trap 'echo last; exit' TERM; while :; do sleep 0.1; done",
     );
-    while docker(&["logs", &writer]) != "first" {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until_last(&writer, "first");
     site.xtask(&["rotate-logs", "dev"]).succeeds();
     site.xtask(&["down", "dev"]).succeeds().says("archive the last lines");
     assert_eq!(logs(&site, &["writer"]), ["first", "last"]);
@@ -176,15 +178,11 @@ fn archive_and_engine_are_read_as_one() {
             .replace("ebcho", "echo"),
     );
     for (name, last) in [(&a, "a2"), (&b, "b2")] {
-        while docker(&["logs", "--tail", "1", name]) != last {
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        until_last(name, last);
     }
     site.xtask(&["rotate-logs", "dev"]).succeeds();
     docker(&["exec", &a, "touch", "/tmp/go"]);
-    while docker(&["logs", "--tail", "1", &a]) != "a3" {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until_last(&a, "a3");
     assert_eq!(logs(&site, &["a"]), ["a1", "a2", "a3"]);
     assert_eq!(logs(&site, &["--tail", "1"]), ["b2", "a3"]);
     assert_eq!(logs(&site, &["--grep", "2|3"]).len(), 3);
@@ -213,9 +211,7 @@ fn following_shows_what_was_and_what_comes() {
     let site = site("logs-follow");
     let script = "echo 1; while [ ! -f /tmp/go ]; do sleep 0.05; done; seq 2 2000; rm /tmp/go; while [ ! -f /tmp/go ]; do sleep 0.05; done";
     let writer = run(&site, "writer", &[], script);
-    while docker(&["logs", &writer]) != "1" {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until_last(&writer, "1");
     site.xtask(&["rotate-logs", "dev"]).succeeds();
     let mut follower =
         site.command(&["logs", "dev", "-f", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
@@ -226,9 +222,7 @@ fn following_shows_what_was_and_what_comes() {
     };
     let first = number(lines.next().unwrap());
     docker(&["exec", &writer, "touch", "/tmp/go"]);
-    while docker(&["logs", "--tail", "1", &writer]) != "2000" {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until_last(&writer, "2000");
     docker(&["exec", &writer, "touch", "/tmp/go"]);
     let rest = lines.map(number);
     let numbers: Vec<_> = std::iter::once(first).chain(rest).collect();
@@ -298,9 +292,7 @@ fn doctor_finds_logs_that_nothing_bounds() {
     let endless = "head -c 12000000 /dev/zero >/tmp/endless.log; echo ready; exec sleep 600";
     let unbounded = run(&site, "unbounded", &["--log-opt", "max-size=500g"], endless);
     run(&site, "bounded", &["--log-opt", "max-size=1m"], "exec sleep 600");
-    while docker(&["logs", &unbounded]) != "ready" {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until_last(&unbounded, "ready");
     let doctor = site.xtask(&["doctor", "dev", "--json"]).json();
     let of = |id: &str| -> Vec<String> {
         let findings = doctor["findings"].as_array().unwrap().iter();

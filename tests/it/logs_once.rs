@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tests::{Random, Site, is_long, seed};
 
-use crate::logs::{archived, docker, run, run_image, site, text, wait};
+use crate::logs::{archived, docker, run, run_image, site, text, until_last, wait};
 
 /// What an archive of a writer of 1, 2, 3, … holds.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -136,9 +136,7 @@ fn a_gap_is_named_in_the_archive_and_reported() {
     let script =
         "seq 1 500; touch /tmp/half; while [ -f /tmp/half ]; do sleep 0.1; done; seq 501 9000";
     let writer = run(&site, "writer", &options, script);
-    while docker(&["logs", "--tail", "1", &writer]) != "500" {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until_last(&writer, "500");
     site.xtask(&["rotate-logs", "dev"]).succeeds();
     docker(&["exec", &writer, "rm", "/tmp/half"]);
     wait(&writer);

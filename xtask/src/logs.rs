@@ -21,5 +21,6 @@ pub mod join;
 pub mod read;
 pub mod removal;
 pub mod rotate;
+pub mod stored;
 pub mod when;
 mod writer;

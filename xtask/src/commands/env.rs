@@ -8,7 +8,7 @@ use crate::docker::{container, docker};
 use crate::doctor;
 use crate::plan::Plan;
 use crate::report::finding::{Finding, Problem, Severity};
-use crate::setup::env_file;
+use crate::setup::{env_file, origin};
 
 /// Write, check or apply a stack's .env
 #[derive(Debug, clap::Args)]
@@ -110,5 +110,6 @@ fn set_password(cx: &Context, word: &str, name: &str) -> Result<()> {
         .stdin(password);
     let mut plan = Plan::new();
     plan.run(format!("give {name} the password of {}", stack.env.path().display()), cmd);
+    plan.append(origin::opened(&stack, service)?);
     cx.execute(plan)
 }

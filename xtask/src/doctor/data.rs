@@ -137,15 +137,23 @@ pub(super) fn other_kind(_: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// Do the passwords of `.env` open the data that is there? Only a running server knows.
+/// Do the passwords of `.env` open the data that is there? A running server knows; of another is on
+/// record what opened its data last.
 pub(super) fn credentials(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     if Endpoint::current().is_remote() {
         return Ok(Vec::new());
     }
     let mut findings = Vec::new();
     for service in &stack.definition.services {
+        if service.secrets.is_empty() {
+            continue;
+        }
+        if !facts.is_running(stack, &service.name)? {
+            findings.extend(locked(facts, stack, service));
+            continue;
+        }
         // One that runs on other ports is another check's finding.
-        if service.secrets.is_empty() || !runs_as_configured(facts, stack, &service.name)? {
+        if !runs_as_configured(facts, stack, &service.name)? {
             continue;
         }
         for endpoint in &service.endpoints {
@@ -180,6 +188,20 @@ fn refused(facts: &Facts<'_>, stack: &Stack, service: &Service, why: &str) -> Fi
     } else {
         finding.mend(format!("it still runs with an older {file}: cargo xtask up {short}"))
     }
+}
+
+fn locked(facts: &Facts<'_>, stack: &Stack, service: &Service) -> Option<Finding> {
+    // That there is no file, and a record that cannot be read, are other checks' findings.
+    stack.env.text()?;
+    if !origin::is_locked(stack, service).unwrap_or_default() {
+        return None;
+    }
+    let (short, name, file) = (stack.short(), &service.name, facts.shown(stack.env.path()));
+    let finding = Finding::error(
+        "data.credentials",
+        format!("{file} has other credentials than those that opened its data last"),
+    );
+    Some(finding.about(name.as_str()).mend(format!("put the old values back; or set the new password in the data: cargo xtask up {short}, then cargo xtask env set-password {short} {name}; or start anew, losing the data: cargo xtask down {short} --purge")))
 }
 
 pub(super) fn leftovers(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {

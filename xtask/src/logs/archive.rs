@@ -11,17 +11,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::cursor::{Cursor, Position, Trail};
-use super::entry::{Entry, Origin, fingerprint};
-use super::frame::{self, Place};
+use super::cursor::{Cursor, Position};
+use super::frame::Place;
+use super::stored::{CURSOR, FileName, explain, frames, load, open};
 use crate::host::files::{make_folder, take_owner_of, write_atomically};
-use crate::report::finding::Problem;
 use crate::report::units::Bytes;
 use crate::stack::manifest::LogBounds;
 
-/// The cursor's name in the archive's folder.
-pub const CURSOR: &str = "cursor.json";
-const SUFFIX: &str = ".log.zst";
 /// A day's file that has reached this part of the whole bound is continued in another, so that
 /// keeping the bound never costs more than this part.
 const PARTS: u64 = 8;
@@ -258,146 +254,4 @@ impl Archive {
     pub fn size(&self) -> u64 {
         self.next.files.values().sum()
     }
-}
-
-/// What to do about an error of the disk.
-pub(super) fn explain(error: std::io::Error, path: &Path) -> anyhow::Error {
-    match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            Problem::failed("logs.disk-full", format!("the disk is full: {} cannot be written. Nothing is lost: what the engine has was not archived yet, and what was archived stays", path.display()))
-                .mend("make room, then: cargo xtask rotate-logs")
-                .into()
-        }
-        ErrorKind::PermissionDenied => {
-            Problem::failed("logs.permission", format!("you may not read or write {}: it belongs to another user", path.display()))
-                .mend("run the command as the user who ran `cargo xtask setup`, or as root")
-                .into()
-        }
-        _ => anyhow::Error::from(error).context(format!("using {}", path.display())),
-    }
-}
-
-/// Opens an archive's file for reading.
-///
-/// # Errors
-/// `logs.permission`, or what else went wrong.
-pub fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(|error| explain(error, path))
-}
-
-/// `<day>.log.zst`, or `<day>.<part>.log.zst` from the second on, in the order of time.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct FileName {
-    day: String,
-    part: u32,
-    name: String,
-}
-
-impl FileName {
-    fn of(day: &str, part: u32) -> String {
-        if part > 1 { format!("{day}.{part}{SUFFIX}") } else { format!("{day}{SUFFIX}") }
-    }
-
-    fn parse(name: &str) -> Option<Self> {
-        let stem = name.strip_suffix(SUFFIX)?;
-        let (day, part) = match stem.split_once('.') {
-            Some((day, part)) => (day, part.parse().ok()?),
-            None => (stem, 1),
-        };
-        day.parse::<jiff::civil::Date>().ok()?;
-        Some(Self { day: day.to_owned(), part, name: name.to_owned() })
-    }
-}
-
-/// The archive's files in `folder`, the oldest first.
-///
-/// # Errors
-/// When the folder cannot be read.
-pub fn files(folder: &Path) -> Result<Vec<String>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(explain(error, folder)),
-    };
-    let names = entries.flatten().filter_map(|entry| FileName::parse(entry.file_name().to_str()?));
-    let mut names: Vec<_> = names.collect();
-    names.sort();
-    Ok(names.into_iter().map(|file| file.name).collect())
-}
-
-/// The whole frames of a file up to `length`, and what keeps us from reading on, if anything does.
-pub fn frames(file: &File, length: u64) -> (Vec<Place>, Option<anyhow::Error>) {
-    let mut places = Vec::new();
-    let mut offset = 0;
-    loop {
-        match frame::at(file, offset, length) {
-            Ok(Some(place)) => {
-                offset = place.end();
-                places.push(place);
-            }
-            Ok(None) => return (places, None),
-            Err(error) => return (places, Some(error)),
-        }
-    }
-}
-
-/// The cursor of the archive in `folder`. Where it is damaged or missing, it is made from the
-/// archive, and that is said.
-///
-/// # Errors
-/// When something cannot be read.
-pub fn load(folder: &Path) -> Result<(Cursor, Option<String>)> {
-    let path = folder.join(CURSOR);
-    let text = fs::read_to_string(&path);
-    let what = match &text {
-        Ok(text) => match serde_json::from_str(text) {
-            Ok(cursor) => return Ok((cursor, None)),
-            Err(_) => "is damaged",
-        },
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            if files(folder)?.is_empty() {
-                return Ok((Cursor::default(), None));
-            }
-            "is missing"
-        }
-        Err(error) if error.kind() == ErrorKind::InvalidData => "is damaged",
-        Err(_) => return text.map(|_| Default::default()).map_err(|error| explain(error, &path)),
-    };
-    let warning =
-        format!("{} {what}; what it said was read from the archive itself", path.display());
-    Ok((rebuild(folder)?, Some(warning)))
-}
-
-/// The cursor as the archive itself tells it: its last frames hold the last entries.
-fn rebuild(folder: &Path) -> Result<Cursor> {
-    let mut cursor = Cursor::default();
-    for name in files(folder)? {
-        let path = folder.join(&name);
-        let file = open(&path)?;
-        let length = file.metadata().map_err(|error| explain(error, &path))?.len();
-        let (places, _) = frames(&file, length);
-        cursor.files.insert(name.clone(), places.last().map_or(0, Place::end));
-        for place in places {
-            let Ok(entries) = frame::unpack(&file, &place) else { continue };
-            let id = place.head.container;
-            let position = cursor.containers.entry(id.clone()).or_insert_with(|| Position {
-                name: id.chars().take(12).collect(),
-                stamp: String::new(),
-                day: String::new(),
-                trail: Trail::default(),
-                ended: false,
-            });
-            for line in entries.split(|byte| *byte == b'\n') {
-                // The engine knows nothing of our gaps.
-                let Some(entry) = Entry::parse(line).filter(|entry| entry.origin != Origin::Gap)
-                else {
-                    continue;
-                };
-                position.trail.push(fingerprint(line));
-                entry.stamp.clone_into(&mut position.stamp);
-            }
-            name.get(..10).unwrap_or_default().clone_into(&mut position.day);
-        }
-    }
-    Ok(cursor)
 }

@@ -8,12 +8,12 @@ use std::rc::Rc;
 use anyhow::Result;
 use memchr::memmem::Finder;
 
-use super::archive;
 use super::cursor::Position;
 use super::entry::{Entry, fingerprint};
 use super::frame::{self, Place};
 use super::fresh::Fresh;
 use super::join::{Joiner, Line};
+use super::stored;
 use super::when::When;
 use crate::docker::container::Container;
 use crate::docker::log::Begin;
@@ -112,16 +112,16 @@ pub fn sources(
     containers: &[&Container],
     query: &Query,
 ) -> Result<(Vec<Source>, Vec<String>)> {
-    let (cursor, warning) = archive::load(folder)?;
+    let (cursor, warning) = stored::load(folder)?;
     let mut warnings = Vec::from_iter(warning);
     let mut frames: BTreeMap<String, VecDeque<_>> = BTreeMap::new();
-    for name in archive::files(folder)? {
+    for name in stored::files(folder)? {
         let path = folder.join(&name);
-        let file = Rc::new(archive::open(&path)?);
+        let file = Rc::new(stored::open(&path)?);
         // What lies beyond is being written.
         let length = cursor.files.get(&name).copied().unwrap_or(u64::MAX);
         let length = length.min(file.metadata().map_or(0, |facts| facts.len()));
-        let (places, damage) = archive::frames(&file, length);
+        let (places, damage) = stored::frames(&file, length);
         warnings.extend(
             damage.map(|error| {
                 format!("{}: {error:#}; what follows there is left out", path.display())

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::Serialize;
 
-use super::archive::{Archive, explain};
+use super::archive::Archive;
 use super::entry::{Entry, Origin};
+use super::stored::explain;
 use super::writer::{Block, Writer, day, short, today};
 use crate::docker::container::Container;
 use crate::host::files::make_folder;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::Page;
 use crate::docker::container;
-use crate::logs::{archive, rotate};
+use crate::logs::{rotate, stored};
 use crate::quota;
 use crate::stack::Stack;
 
@@ -46,7 +46,7 @@ fn directories(page: &mut Page, stack: &Stack, seen: &mut BTreeSet<String>) -> R
 fn archives(page: &mut Page, stack: &Stack) -> Result<()> {
     let folder = rotate::folder(stack);
     for service in rotate::archived_services(stack)? {
-        let (cursor, _) = archive::load(&folder.join(&service))?;
+        let (cursor, _) = stored::load(&folder.join(&service))?;
         let labels = [("stack", stack.name()), ("service", service.as_str())];
         let bytes = cursor.files.values().sum();
         page.gauge(

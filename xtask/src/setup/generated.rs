@@ -224,7 +224,8 @@ fn digest(stack: &Stack, files: &[GeneratedFile], written: &[(String, String)]) 
     Ok(hex(&hasher.finalize()))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// `bytes` in hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

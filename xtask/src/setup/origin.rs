@@ -1,5 +1,6 @@
-//! Where a service's data comes from: which image made it, and whether a server has answered on
-//! it yet. A stand-in never starts on the data of the real server, nor the reverse.
+//! Where a service's data comes from: which image made it, whether a server has answered on it
+//! yet, and to which credentials. A stand-in never starts on the data of the real server, nor the
+//! reverse.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::directories::{Found, inspect};
+use super::generated::hex;
 use crate::docker::container::Container;
 use crate::docker::place::Place;
 use crate::host::files::read_optional;
@@ -27,6 +30,9 @@ struct Origin {
     image: Option<String>,
     /// Whether a server has answered on it. Until then it may be half made.
     answered: bool,
+    /// A digest of the credentials that last opened it, of a server that keeps them in its data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    opened_by: Option<String>,
 }
 
 fn path(stack: &Stack) -> PathBuf {
@@ -93,14 +99,15 @@ pub fn plan(stack: &Stack, containers: &[Container]) -> Result<Plan> {
         let origin = record.entry(service.name.clone()).or_insert_with(|| {
             let container = containers.iter().find(|its| its.service() == Some(&service.name));
             let image = container.map(|container| container.config.image.clone());
-            Origin { answered: image.is_some(), image }
+            Origin { answered: image.is_some(), image, opened_by: None }
         });
         if origin.image.is_none() {
             let unknown = !before.contains_key(&service.name) && holds_data(stack, service);
             if unknown && stack.is_offline(service) {
                 return Err(unknown_kind(stack, service).into());
             }
-            *origin = Origin { image: Some(stack.image(service)?), answered: unknown };
+            *origin =
+                Origin { image: Some(stack.image(service)?), answered: unknown, opened_by: None };
         }
     }
     write(stack, "record which images make the data", &before, &record)
@@ -129,8 +136,49 @@ pub fn made_empty(stack: &Stack) -> Result<Plan> {
 pub fn answered(stack: &Stack) -> Result<Plan> {
     let before = recorded(stack)?;
     let mut record = before.clone();
-    record.values_mut().for_each(|origin| origin.answered = true);
+    for (name, origin) in &mut record {
+        origin.answered = true;
+        origin.opened_by = stack.service(name).ok().and_then(|service| keys(stack, service));
+    }
     write(stack, "record that the data is whole", &before, &record)
+}
+
+/// The step that records that the credentials of `.env` open the data of `service`.
+///
+/// # Errors
+/// When the record cannot be read.
+pub fn opened(stack: &Stack, service: &Service) -> Result<Plan> {
+    let before = recorded(stack)?;
+    let mut record = before.clone();
+    if let Some(origin) = record.get_mut(&service.name) {
+        origin.opened_by = keys(stack, service);
+    }
+    write(stack, "record what opens the data", &before, &record)
+}
+
+/// Whether other credentials than those of `.env` opened the data of `service` last.
+///
+/// # Errors
+/// When the record cannot be read.
+pub fn is_locked(stack: &Stack, service: &Service) -> Result<bool> {
+    let opened_by = recorded(stack)?.remove(&service.name).and_then(|origin| origin.opened_by);
+    Ok(opened_by.is_some() && opened_by != keys(stack, service))
+}
+
+/// A digest of user, password and database of each endpoint, where the server keeps them in its
+/// data; none while a value is missing.
+fn keys(stack: &Stack, service: &Service) -> Option<String> {
+    service.set_password.as_ref()?;
+    let mut hasher = Sha256::new();
+    for endpoint in &service.endpoints {
+        let url = stack.url(&endpoint.url).ok()?;
+        let password = url.password.as_ref().map(|password| password.reveal()).unwrap_or_default();
+        for part in [url.user.as_str(), password, url.path.as_str()] {
+            hasher.update(part.len().to_le_bytes());
+            hasher.update(part);
+        }
+    }
+    Some(hex(&hasher.finalize()))
 }
 
 /// The step that forgets the record, after the data has gone.
