@@ -1,5 +1,6 @@
-//! The only place that touches the machine: files, locks, disks, memory, ports.
+//! The only place that touches the machine: files, locks, disks, memory, ports, digests.
 
+pub mod digest;
 pub mod disk;
 pub mod files;
 pub mod lock;

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::context::Context;
 use crate::docker::helper::LABEL;
 use crate::docker::image;
+use crate::host::digest::{hex, sha256};
 use crate::host::files;
 use crate::host::lock::{self, IfHeld, Lock};
 use crate::plan::Plan;
@@ -204,11 +205,7 @@ fn require_programs() -> Result<()> {
 
 /// A short name for a path, without a space.
 fn place(path: &Path) -> String {
-    hex(&Sha256::digest(path.as_os_str().as_encoded_bytes())[..6])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256(path.as_os_str().as_encoded_bytes())[..12].to_owned()
 }
 
 /// Of the files that make the image, with their names: a change of any makes another image.

@@ -12,7 +12,8 @@ use tempfile::TempPath;
 use zstd::zstd_safe::CParameter;
 
 use super::archive::Scan;
-use super::set::{ObjectRecord, PRIVATE, hex};
+use super::set::{ObjectRecord, PRIVATE};
+use crate::host::digest::hex;
 use crate::host::files::{PARTIAL, keep_owner, make_folder};
 use crate::process::stream::{Ends, PipeEnd};
 use crate::process::{Cmd, check_interrupted, find};

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::source::Facts;
+use crate::host::digest::sha256;
 use crate::host::files::write_atomically;
 use crate::report::finding::Problem;
 
@@ -194,16 +194,6 @@ impl Manifest {
 /// `20261123T131500Z`.
 pub fn stamp(time: Timestamp) -> String {
     time.strftime("%Y%m%dT%H%M%SZ").to_string()
-}
-
-/// In hexadecimal digits.
-pub fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// As [`sha256`].
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `objects/<service>/<file>`, nothing else.

@@ -16,6 +16,7 @@ use crate::alerts::{self, Told};
 use crate::docker::engine::Engine;
 use crate::docker::helper::Helper;
 use crate::docker::place::Place;
+use crate::host::digest::{hex, sha256};
 use crate::host::files::read_optional;
 use crate::host::user::{self, Owner};
 use crate::plan::Plan;
@@ -224,11 +225,6 @@ fn digest(stack: &Stack, files: &[GeneratedFile], written: &[(String, String)]) 
     Ok(hex(&hasher.finalize()))
 }
 
-/// `bytes` in hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn template<'a>(stack: &Stack, file: &'a GeneratedFile) -> &'a str {
     let is_absent = |name: &String| stack.active().iter().all(|service| service.name != *name);
     if file.about.as_ref().is_some_and(is_absent) { "[]\n" } else { &file.contents }
@@ -257,7 +253,7 @@ fn fill(template: &str, secret: &str) -> Result<String> {
     let forms: [(&str, Form); 4] = [
         ("{plain}", |secret| Ok(secret.to_owned())),
         ("{json}", |secret| Ok(serde_json::to_string(secret)?)),
-        ("{sha256}", |secret| Ok(hex(&Sha256::digest(secret)))),
+        ("{sha256}", |secret| Ok(sha256(secret))),
         ("{bcrypt}", |secret| Ok(bcrypt::non_truncating_hash(secret, BCRYPT_COST)?)),
     ];
     let mut text = template.to_owned();

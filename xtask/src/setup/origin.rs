@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::directories::{Found, inspect};
-use super::generated::hex;
 use crate::docker::container::Container;
 use crate::docker::place::Place;
+use crate::host::digest::hex;
 use crate::host::files::read_optional;
 use crate::plan::Plan;
 use crate::process::Cmd;

@@ -8,8 +8,9 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{Client, Part, Source, Stream, Subject};
-use crate::backup::set::{Content, sha256};
+use crate::backup::set::Content;
 use crate::docker::helper::Helper;
+use crate::host::digest::sha256;
 use crate::host::user;
 use crate::process::Output;
 use crate::report::finding::Problem;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Part;
 use super::super::api::Api;
-use crate::backup::set::sha256;
 use crate::docker::helper::Helper;
+use crate::host::digest::sha256;
 use crate::stack::url::encode;
 
 /// Ten minutes, in milliseconds.
