@@ -1,5 +1,6 @@
 //! What is said to Docker and Compose.
 
+pub mod client;
 pub mod compose;
 mod connection;
 pub mod container;

@@ -11,7 +11,6 @@ use serde::Deserialize;
 use super::relative;
 use crate::context::Context;
 use crate::docker::compose::{self, Compose};
-use crate::docker::engine::Engine;
 use crate::report::finding::Finding;
 use crate::secret::Secret;
 use crate::stack::Stack;
@@ -68,7 +67,7 @@ fn disagreement(stack: &Stack, assignment: &Assignment) -> Option<String> {
 }
 
 pub(super) fn valid_for_every_compose(cx: &Context) -> Result<Vec<Finding>> {
-    let found = Compose::discover(|| Engine::ask().ok())?;
+    let found = Compose::discover()?;
     if found.is_empty() {
         return Ok(vec![
             Finding::warning("compose.valid", "no Compose here to read the compose files")

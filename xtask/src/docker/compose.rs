@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::client;
 use super::container::Container;
-use super::engine::{Engine, parse_version};
+use super::engine::parse_version;
 use super::image;
 use crate::process::{Cmd, check_interrupted};
 use crate::report::finding::Problem;
@@ -63,23 +64,16 @@ const ANSWER: Duration = Duration::from_secs(60);
 const PATIENCE: (&str, &str) = ("COMPOSE_HTTP_TIMEOUT", "600");
 
 impl Compose {
-    /// Every Compose on this machine, the preferred one first. `engine` knows whether there is the
-    /// plugin, which saves a call.
+    /// Every Compose on this machine, the preferred one first.
     ///
     /// # Errors
     /// When the user interrupts.
-    pub fn discover(engine: impl FnOnce() -> Option<&'static Engine>) -> Result<Vec<Self>> {
-        let (standalone, engine) = std::thread::scope(|scope| {
-            let standalone = scope.spawn(|| Self::find(Call::Standalone));
-            let engine = engine();
-            (standalone.join().ok().flatten(), engine)
+    pub fn discover() -> Result<Vec<Self>> {
+        let (standalone, plugin) = std::thread::scope(|scope| {
+            let standalone = scope.spawn(Self::standalone);
+            let plugin = Self::plugin();
+            (standalone.join().ok().flatten(), plugin)
         });
-        let plugin = match engine {
-            Some(engine) => {
-                engine.compose_plugin().map(|version| Self { call: Call::Plugin, version })
-            }
-            None => Self::find(Call::Plugin),
-        };
         // What was cut off has not been missing.
         check_interrupted()?;
         Ok(plugin.into_iter().chain(standalone).collect())
@@ -89,23 +83,27 @@ impl Compose {
     /// that.
     ///
     /// # Errors
-    /// As [`Compose::choose`], and when the engine does not answer.
+    /// As [`Compose::choose`].
     pub fn to_use(containers: &[Container], oldest: &semver::Version) -> Result<Self> {
-        if let Some(version) = Engine::ask()?.compose_plugin() {
-            let plugin = Self { call: Call::Plugin, version };
+        if let Some(plugin) = Self::plugin() {
             let made_by = made_by(containers);
             if plugin.version >= *oldest && made_by.is_none_or(|other| other == plugin.version) {
                 return Ok(plugin);
             }
         }
-        Self::choose(&Self::discover(|| Engine::ask().ok())?, containers, oldest)
+        Self::choose(&Self::discover()?, containers, oldest)
     }
 
-    fn find(call: Call) -> Option<Self> {
-        let version = base(call).args(["version", "--short"]).time_limit(ANSWER).output().ok()?;
-        // Without the plugin, `docker compose version` fails or prints docker's own help.
-        let version = version.success().then(|| parse_version(&version.stdout).ok())??;
-        Some(Self { call, version })
+    fn plugin() -> Option<Self> {
+        let version = client::compose_plugin()?.clone();
+        Some(Self { call: Call::Plugin, version })
+    }
+
+    fn standalone() -> Option<Self> {
+        let asked = base(Call::Standalone).args(["version", "--short"]).time_limit(ANSWER);
+        let said = asked.output().ok()?;
+        let version = said.success().then(|| parse_version(&said.stdout).ok())??;
+        Some(Self { call: Call::Standalone, version })
     }
 
     /// The one to use: the flavour that made `containers` where there are any, since another

@@ -1,14 +1,14 @@
 //! The engine itself: is it there, which is it, what does it have?
 
-use std::io::ErrorKind;
-use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
+use super::client::{has_default_context, set};
 use super::docker;
-use crate::process::{Failure, ProcessError, find};
+use super::http::Answers;
+use crate::process::{check_interrupted, find};
 use crate::report::finding::Problem;
 use crate::report::hint;
 
@@ -64,34 +64,7 @@ impl std::fmt::Display for Endpoint {
     }
 }
 
-/// Whether the client certainly uses the context that needs no asking; starting it to ask takes
-/// longer than all that the engine then answers.
-fn has_default_context() -> bool {
-    #[derive(Deserialize)]
-    struct Config {
-        #[serde(rename = "currentContext", default)]
-        context: String,
-    }
-    if let Some(context) = set("DOCKER_CONTEXT") {
-        return context == "default";
-    }
-    let at_home = || Some(std::env::home_dir()?.join(".docker"));
-    let Some(folder) = set("DOCKER_CONFIG").map(PathBuf::from).or_else(at_home) else {
-        return false;
-    };
-    match std::fs::read(folder.join("config.json")) {
-        Ok(text) => serde_json::from_slice(&text)
-            .is_ok_and(|Config { context }| context.is_empty() || context == "default"),
-        Err(error) => error.kind() == ErrorKind::NotFound,
-    }
-}
-
-/// An environment variable that is not empty.
-fn set(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// What `docker info` says.
+/// What the engine says of itself (docs.docker.com/reference/api/engine, "Get system information").
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Engine {
@@ -113,28 +86,6 @@ pub struct Engine {
     /// `Docker Desktop`, or the distribution.
     #[serde(default)]
     pub operating_system: String,
-    /// Errors of the server; set where there is none to ask.
-    #[serde(default)]
-    pub server_errors: Vec<String>,
-    /// What the client says of itself.
-    #[serde(default)]
-    client_info: ClientInfo,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ClientInfo {
-    #[serde(default)]
-    plugins: Option<Vec<Plugin>>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Plugin {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    version: String,
 }
 
 impl Engine {
@@ -154,28 +105,13 @@ impl Engine {
     }
 
     fn ask_anew() -> Result<Self> {
-        let output =
-            docker().args(["info", "--format", "{{json .}}"]).output().map_err(classify)?;
-        let engine: Self =
-            serde_json::from_str(output.stdout.trim()).unwrap_or_else(|_| Self::absent());
-        if engine.server_version.is_empty() {
-            let said = [output.stderr, engine.server_errors.join("\n")].join("\n");
-            return Err(unreachable(said.trim()).into());
-        }
-        Ok(engine)
-    }
-
-    fn absent() -> Self {
-        Self {
-            id: String::new(),
-            server_version: String::new(),
-            mem_total: 0,
-            docker_root_dir: String::new(),
-            security_options: Vec::new(),
-            operating_system: String::new(),
-            server_errors: Vec::new(),
-            client_info: ClientInfo::default(),
-        }
+        // Nothing can be done without, although the engine answers.
+        command()?;
+        let answer = Answers::brief().and_then(|mut engine| engine.get("/info"));
+        answer.and_then(|info| info.context("it says nothing of itself")).map_err(|error| {
+            let is_told = error.is::<Problem>() || check_interrupted().is_err();
+            if is_told { error } else { unreachable(&format!("{error:#}")).into() }
+        })
     }
 
     /// Whether it runs without root, so that its user ids are shifted on the host.
@@ -186,13 +122,6 @@ impl Engine {
     /// Whether its files are not this machine's although its socket is.
     pub fn is_desktop(&self) -> bool {
         self.operating_system.contains("Docker Desktop")
-    }
-
-    /// The version of the client's Compose plugin, if it has one.
-    pub fn compose_plugin(&self) -> Option<semver::Version> {
-        let plugins = self.client_info.plugins.iter().flatten();
-        let compose = plugins.into_iter().find(|plugin| plugin.name == "compose")?;
-        parse_version(&compose.version).ok()
     }
 
     /// The version without what distributions add.
@@ -220,14 +149,6 @@ pub fn parse_version(text: &str) -> Result<semver::Version> {
         anyhow::bail!("`{text}` is no version");
     };
     Ok(semver::Version::new(*major, minor.copied().unwrap_or(0), patch.copied().unwrap_or(0)))
-}
-
-fn classify(error: anyhow::Error) -> anyhow::Error {
-    match error.downcast_ref::<ProcessError>().map(|error| error.failure) {
-        Some(Failure::NotFound) => no_command().into(),
-        Some(Failure::TimedOut(_)) => unreachable(&format!("{error:#}")).into(),
-        _ => error,
-    }
 }
 
 fn no_command() -> Problem {

@@ -104,7 +104,7 @@ impl<'a> Facts<'a> {
 
     /// Every Compose that was found.
     pub(super) fn composes(&self) -> &[Compose] {
-        self.composes.get_or_init(|| Compose::discover(|| self.engine().ok()).unwrap_or_default())
+        self.composes.get_or_init(|| Compose::discover().unwrap_or_default())
     }
 
     /// Every container on the engine.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::docker::client::PLUGIN_FOLDERS;
 use crate::host::user;
 use crate::process::{Cmd, find};
 use crate::report::finding::Finding;
@@ -11,14 +12,6 @@ pub const PROGRAMS: [&str; 8] =
     ["chown", "docker-compose", "git", "mount", "pip3", "ps", "python3", "setpriv"];
 /// The last of its family, which reads files as no later one does.
 const COMPOSE_V1: &str = "1.29.2";
-/// Where the client looks for plugins, whatever `DOCKER_CONFIG` says
-/// (docs.docker.com, "Docker Engine managed plugin system", CLI plugins).
-const PLUGIN_FOLDERS: [&str; 4] = [
-    "/usr/local/lib/docker/cli-plugins",
-    "/usr/local/libexec/docker/cli-plugins",
-    "/usr/lib/docker/cli-plugins",
-    "/usr/libexec/docker/cli-plugins",
-];
 
 /// What is missing; empty where the tests can run.
 pub fn lacking() -> Vec<Finding> {
