@@ -79,7 +79,7 @@ impl Site {
             manifest["stack"].as_str().unwrap()
         );
         fs::remove_file(&path).unwrap();
-        let name = format!("{id}.{}.json", xtask::backup::set::sha256(text.as_bytes()));
+        let name = format!("{id}.{}.json", xtask::host::digest::sha256(text.as_bytes()));
         fs::write(path.with_file_name(name), text).unwrap();
         id
     }

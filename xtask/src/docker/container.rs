@@ -266,9 +266,7 @@ impl Container {
 /// # Errors
 /// When the engine does not answer.
 pub fn of_project(project: &str) -> Result<Vec<Container>> {
-    list(|summary| {
-        summary.labels.iter().flatten().any(|(name, of)| name == PROJECT && of == project)
-    })
+    list(|summary| summary.has(PROJECT, project))
 }
 
 /// Every container on the image with this id.
@@ -321,17 +319,17 @@ pub fn removal(containers: &[&Container]) -> Vec<(String, Cmd)> {
 /// When it does not answer, or is still at it after `limit`.
 pub fn wait_for_removals(project: &str, limit: Duration) -> Result<()> {
     let started = Instant::now();
-    let label = format!("label={PROJECT}={project}");
-    let filters = ["--filter", "status=removing", "--filter", &label];
     loop {
-        let ids = docker().args(["ps", "--all", "--quiet"]).args(filters).read()?;
+        let all = summaries(&mut Answers::brief()?)?;
+        let is_going = |one: &&Summary| one.state == "removing" && one.has(PROJECT, project);
+        let ids: Vec<_> = all.iter().filter(is_going).map(Summary::short_id).collect();
         if ids.is_empty() {
             return Ok(());
         }
-        let ids = ids.replace('\n', ", ");
         ensure!(
             started.elapsed() < limit,
-            "the engine does not get these containers removed: {ids}"
+            "the engine does not get these containers removed: {}",
+            ids.join(", ")
         );
         check_interrupted()?;
         std::thread::sleep(Duration::from_millis(50));
@@ -359,11 +357,36 @@ struct Summary {
     image: String,
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    state: String,
+}
+
+impl Summary {
+    fn has(&self, label: &str, value: &str) -> bool {
+        self.labels.iter().flatten().any(|(name, of)| name == label && of == value)
+    }
+
+    fn short_id(&self) -> String {
+        self.id.get(..12).unwrap_or(&self.id).to_owned()
+    }
+}
+
+/// The ids of the containers with this label.
+///
+/// # Errors
+/// When the engine does not answer.
+pub(super) fn labelled(label: &str, value: &str) -> Result<Vec<String>> {
+    let all = summaries(&mut Answers::brief()?)?;
+    Ok(all.iter().filter(|one| one.has(label, value)).map(Summary::short_id).collect())
+}
+
+fn summaries(engine: &mut Answers) -> Result<Vec<Summary>> {
+    Ok(engine.get("/containers/json?all=1")?.unwrap_or_default())
 }
 
 fn list(is_wanted: impl Fn(&Summary) -> bool) -> Result<Vec<Container>> {
     let mut engine = Answers::brief()?;
-    let all: Vec<Summary> = engine.get("/containers/json?all=1")?.unwrap_or_default();
+    let all = summaries(&mut engine)?;
     let mut containers = Vec::new();
     for summary in all.iter().filter(|summary| is_wanted(summary)) {
         // It may have vanished since.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::{container, docker};
+use super::{container, docker, image, volume};
 use crate::host::user::Owner;
 use crate::process::{Cmd, check_interrupted};
 
@@ -108,9 +108,7 @@ impl Helper {
 /// # Errors
 /// When the engine does not answer.
 pub fn leftovers(project: &str) -> Result<Vec<String>> {
-    let filter = format!("label={LABEL}={project}");
-    let ids = docker().args(["ps", "--all", "--quiet", "--filter", &filter]).read()?;
-    Ok(ids.lines().map(str::to_owned).collect())
+    container::labelled(LABEL, project)
 }
 
 /// Removes them, with their volumes, and says how many there were; what the engine is removing
@@ -134,16 +132,15 @@ pub fn remove_leftovers(project: &str) -> Result<usize> {
         std::thread::sleep(POLL);
     }
     container::wait_for_removals(project, REMOVAL)?;
-    let filter = format!("label={LABEL}={project}");
-    let volumes = docker().args(["volume", "ls", "--quiet", "--filter", &filter]).read()?;
+    let volumes = volume::labelled(LABEL, project)?;
     if !volumes.is_empty() {
-        let remove = docker().args(["volume", "rm", "--force"]).args(volumes.lines());
+        let remove = docker().args(["volume", "rm", "--force"]).args(&volumes);
         remove.run().context("removing left-over volumes")?;
     }
     // A base image that was being built.
-    let images = docker().args(["image", "ls", "--quiet", "--filter", &filter]).read()?;
+    let images = image::labelled(LABEL, project)?;
     if !images.is_empty() {
-        let remove = docker().args(["image", "rm", "--force"]).args(images.lines());
+        let remove = docker().args(["image", "rm", "--force"]).args(&images);
         remove.run().context("removing a half-made image")?;
     }
     Ok(count)

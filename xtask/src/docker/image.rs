@@ -73,6 +73,24 @@ pub fn find<'a>(references: impl IntoIterator<Item = &'a str>) -> Result<BTreeMa
     Ok(found)
 }
 
+/// The ids of the images with this label.
+///
+/// # Errors
+/// When the engine does not answer.
+pub(super) fn labelled(label: &str, value: &str) -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Summary {
+        id: String,
+        labels: Option<BTreeMap<String, String>>,
+    }
+    let images: Vec<Summary> = Answers::brief()?.get("/images/json")?.unwrap_or_default();
+    let is_labelled = |image: &Summary| {
+        image.labels.iter().flatten().any(|(name, of)| name == label && of == value)
+    };
+    Ok(images.into_iter().filter(is_labelled).map(|image| image.id).collect())
+}
+
 /// The image behind `reference`; `None` where the engine does not have it.
 ///
 /// # Errors

@@ -1,9 +1,13 @@
 //! Volumes that go when they are not needed any more.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result};
+use serde::Deserialize;
 
 use super::docker;
 use super::helper::LABEL;
+use super::http::Answers;
 use crate::process::Cmd;
 
 /// A volume, removed when dropped; by the next run of its project where we were killed.
@@ -34,4 +38,28 @@ impl Drop for Volume {
     fn drop(&mut self) {
         let _ = Cmd::new("docker").args(["volume", "rm", "--force", &self.0]).clean_up();
     }
+}
+
+/// The names of the volumes with this label.
+///
+/// # Errors
+/// When the engine does not answer.
+pub(super) fn labelled(label: &str, value: &str) -> Result<Vec<String>> {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Volumes {
+        volumes: Option<Vec<Summary>>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Summary {
+        name: String,
+        labels: Option<BTreeMap<String, String>>,
+    }
+    let Volumes { volumes } = Answers::brief()?.get("/volumes")?.unwrap_or_default();
+    let is_labelled = |volume: &Summary| {
+        volume.labels.iter().flatten().any(|(name, of)| name == label && of == value)
+    };
+    let found = volumes.into_iter().flatten().filter(is_labelled);
+    Ok(found.map(|volume| volume.name).collect())
 }

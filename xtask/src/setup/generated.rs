@@ -253,7 +253,7 @@ fn fill(template: &str, secret: &str) -> Result<String> {
     let forms: [(&str, Form); 4] = [
         ("{plain}", |secret| Ok(secret.to_owned())),
         ("{json}", |secret| Ok(serde_json::to_string(secret)?)),
-        ("{sha256}", |secret| Ok(sha256(secret))),
+        ("{sha256}", |secret| Ok(sha256(secret.as_bytes()))),
         ("{bcrypt}", |secret| Ok(bcrypt::non_truncating_hash(secret, BCRYPT_COST)?)),
     ];
     let mut text = template.to_owned();

@@ -1,12 +1,13 @@
 //! PostgreSQL: a physical base backup with the write-ahead log that it needs, and dumps on request.
 
 mod questions;
-
-use std::time::Duration;
+mod server;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+pub use self::server::Server;
+use self::server::{CLIENT, Look, Looks, State};
 use super::{Client, Part, Source, Stream, Subject};
 use crate::backup::set::Content;
 use crate::docker::helper::Helper;
@@ -14,15 +15,9 @@ use crate::host::digest::sha256;
 use crate::host::user;
 use crate::process::Output;
 use crate::report::finding::Problem;
-use crate::report::units::Bytes;
-
-/// Over TCP: it works the same in the stack's container, in a helper beside it and in a drill.
-pub const CLIENT: &str = r#"export PGPASSWORD="${POSTGRES_PASSWORD-}"; exec psql --no-psqlrc --host 127.0.0.1 --username "$POSTGRES_USER" --no-password --quiet --no-align --tuples-only --set ON_ERROR_STOP=1 "$@""#;
 
 /// Bytes of its log that a base backup holds at least.
 const LOG: u64 = 32 << 20;
-/// The answer to a question about a large database may take its time.
-const ANSWER: Duration = Duration::from_secs(600);
 
 /// One tar stream with the write-ahead log at its end. psql holds a temporary replication slot
 /// meanwhile, so that no part of that log is recycled under load; the slot goes with the session,
@@ -88,44 +83,11 @@ pub struct Table {
     pub rows: Option<(u64, u64)>,
 }
 
-/// What one look at a table told.
-#[derive(Debug, Clone, Deserialize)]
-struct Look {
-    name: String,
-    bytes: u64,
-    inserted: u64,
-    deleted: u64,
-    file: u64,
-    #[serde(skip)]
-    rows: Option<u64>,
-}
-
-/// A cluster as it was at one time.
-type Looks = Vec<(String, Vec<Look>)>;
-
 /// The backup of one server.
 pub struct Backup<'a> {
     subject: Subject<'a>,
     before: Looks,
     begin_lsn: String,
-}
-
-/// What one question about the whole server tells.
-#[derive(Debug, Clone, Deserialize)]
-pub struct State {
-    version: String,
-    major: u32,
-    user: String,
-    system_identifier: String,
-    /// Where its log stands.
-    pub lsn: String,
-    preload: String,
-    tablespaces: u64,
-    bytes: u64,
-    /// Whether it still replays its log.
-    pub in_recovery: bool,
-    /// The databases that can be connected to.
-    pub databases: Vec<String>,
 }
 
 impl<'a> Backup<'a> {
@@ -263,86 +225,6 @@ fn bounds(before: &Look, after: &Look) -> Option<(u64, u64)> {
     let rewritten = before.file != after.file;
     let fewest = if rewritten { 0 } else { first.min(last).saturating_sub(deleted) };
     Some((fewest, first.max(last).saturating_add(inserted)))
-}
-
-/// A server that answers [`CLIENT`].
-pub struct Server<'a> {
-    /// Its client.
-    pub client: Client<'a>,
-}
-
-impl Server<'_> {
-    /// The one value that `sql` gives.
-    ///
-    /// # Errors
-    /// When the server refuses.
-    pub fn one(&self, database: &str, sql: &str) -> Result<String> {
-        self.client.cmd(&["--dbname", database, "--file", "-"], sql).time_limit(ANSWER).read()
-    }
-
-    /// What there is to know of the whole server.
-    ///
-    /// # Errors
-    /// As [`Server::one`].
-    pub fn state(&self) -> Result<State> {
-        const STATE: &str = "SELECT json_build_object(
-            'version', current_setting('server_version'),
-            'major', current_setting('server_version_num')::int / 10000,
-            'user', current_user,
-            'system_identifier', (SELECT system_identifier::text FROM pg_control_system()),
-            'lsn', CASE WHEN pg_is_in_recovery() THEN '0/0' ELSE pg_current_wal_lsn()::text END,
-            'preload', current_setting('shared_preload_libraries'),
-            'tablespaces', (SELECT count(*) FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')),
-            'bytes', (SELECT sum(pg_database_size(oid)) FROM pg_database),
-            'in_recovery', pg_is_in_recovery(),
-            'databases', (SELECT json_agg(datname ORDER BY datname) FROM pg_database WHERE datallowconn AND NOT datistemplate))";
-        serde_json::from_str(&self.one("postgres", STATE)?).context("reading the server's state")
-    }
-
-    fn look(&self, databases: &[String], count_below: Bytes) -> Result<Looks> {
-        let mut looks = Looks::new();
-        for database in databases {
-            looks.push((database.clone(), self.tables(database, count_below)?));
-        }
-        Ok(looks)
-    }
-
-    /// The permanent tables, partitions among them, with their rows where they are small enough.
-    fn tables(&self, database: &str, count_below: Bytes) -> Result<Vec<Look>> {
-        const TABLES: &str = "SELECT coalesce(json_agg(json_build_object(
-            'name', format('%I.%I', n.nspname, c.relname), 'bytes', pg_table_size(c.oid),
-            'inserted', pg_stat_get_tuples_inserted(c.oid), 'deleted', pg_stat_get_tuples_deleted(c.oid),
-            'file', pg_relation_filenode(c.oid)::bigint) ORDER BY c.oid), '[]')
-            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND pg_relation_filenode(c.oid) IS NOT NULL
-            AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'";
-        let mut tables: Vec<Look> = serde_json::from_str(&self.one(database, TABLES)?)
-            .with_context(|| format!("reading the tables of {database}"))?;
-        let small: Vec<_> =
-            tables.iter_mut().filter(|table| table.bytes <= count_below.0).collect();
-        if small.is_empty() {
-            return Ok(tables);
-        }
-        let counts: Vec<_> = small
-            .iter()
-            .enumerate()
-            .map(|(at, table)| format!("SELECT {at} AS at, count(*) AS n FROM {}", table.name))
-            .collect();
-        let sql = format!(
-            "SET lock_timeout = '5s'; SELECT json_agg(n ORDER BY at) FROM ({}) AS counts",
-            counts.join(" UNION ALL ")
-        );
-        // A table that is locked or dropped meanwhile leaves them uncounted, and is no failure.
-        let counted: Vec<u64> = self
-            .one(database, &sql)
-            .ok()
-            .and_then(|text| serde_json::from_str(&text).ok())
-            .unwrap_or_default();
-        for (table, rows) in small.into_iter().zip(counted) {
-            table.rows = Some(rows);
-        }
-        Ok(tables)
-    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,9 @@ use crate::docker::helper::Helper;
 use crate::process::Output;
 use crate::report::finding::Problem;
 
+/// Where the container has its data.
+const DATA: &str = "/prometheus";
+
 /// One archive a block.
 const COPY: &str = r#"cd "/data/$1"; shift; for block; do tar -c -f - "$block"; done"#;
 
@@ -65,7 +68,7 @@ impl<'a> Backup<'a> {
 
     /// Sees the data directory and can change nothing.
     fn helper(&self) -> Result<Helper> {
-        let data = self.subject.data("/prometheus")?;
+        let data = self.subject.data(DATA)?;
         let image = &self.subject.container.image;
         Helper::new(&self.subject.stack.project(), image).mount(&data, "/data:ro")
     }
@@ -99,10 +102,10 @@ impl<'a> Backup<'a> {
 impl Source for Backup<'_> {
     fn streams(&self) -> Result<Vec<Stream>> {
         self.refuse_without_admin(&self.api()?)?;
-        let helper = self.helper()?;
-        let blocks = list(&helper, ".")?;
+        let container = &self.subject.container.id;
+        let blocks = list(container, DATA)?;
         let mut parts: Vec<_> = blocks.iter().map(Block::part).collect();
-        parts.push(Part::new("head", size_of_head(&helper)?));
+        parts.push(Part::new("head", size_of_head(container, DATA)?));
         Ok(vec![self.stream(".", parts)?])
     }
 
@@ -111,7 +114,7 @@ impl Source for Backup<'_> {
         let snapshot = Snapshot::make(&self.subject, &api)?;
         let folder = snapshot.folder();
         self.snapshot = Some(snapshot);
-        self.blocks = list(&self.helper()?, &folder)?;
+        self.blocks = list(&self.subject.container.id, &format!("{DATA}/{folder}"))?;
         self.blocks.sort_by_key(|block| (block.max_time, block.min_time));
         ensure!(
             !self.blocks.is_empty(),

@@ -3,7 +3,8 @@
 use anyhow::{Context as _, Result};
 
 use super::super::{Scope, Server as Spec};
-use super::{ANSWER, CLIENT, Database, Facts, Server};
+use super::server::{ANSWER, CLIENT};
+use super::{Database, Facts, Server};
 use crate::docker::helper::Helper;
 use crate::report::finding::{Finding, Problem};
 use crate::report::units::Bytes;
@@ -120,7 +121,8 @@ impl Database {
         // A restored table may be larger on disk than the smaller of two looks at the original.
         let count_below =
             if scope == Scope::Live { Bytes(0) } else { Bytes(2 * largest + (1 << 20)) };
-        let there = server.tables(&self.name, count_below)?;
+        let looks = server.look(std::slice::from_ref(&self.name), count_below)?;
+        let there: Vec<_> = looks.iter().flat_map(|(_, tables)| tables).collect();
         let wrong = |found: String| Finding::error("drill.tables", found).about(self.name.as_str());
         let mut findings = Vec::new();
         for table in &self.tables {

@@ -1,25 +1,27 @@
 //! Blocks as they lie on disk, and whether their data can be read.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::super::Part;
 use super::super::api::Api;
-use crate::docker::helper::Helper;
+use super::super::{Client, Part};
 use crate::host::digest::sha256;
 use crate::stack::url::encode;
 
 /// Ten minutes, in milliseconds.
 const END: i64 = 10 * 60 * 1000;
+/// Longest wait for a look at all blocks.
+const ANSWER: Duration = Duration::from_secs(600);
 /// Characters of a block's name.
 const ULID: usize = 26;
 
 /// Digests of what can still change in a finished block, sizes of the rest, then every `meta.json`.
 /// Blocks may come and go meanwhile.
 const LIST: &str = r#"
-cd "/data/$1"
+cd "$1"
 set -- */meta.json
 [ -e "$1" ] || exit 0
 sha256sum */meta.json */tombstones 2>/dev/null || :
@@ -27,7 +29,7 @@ stat -c '%s  %n' */meta.json */tombstones */index */chunks/* 2>/dev/null || :
 echo
 cat */meta.json 2>/dev/null || :"#;
 
-const HEAD: &str = r#"cd /data; set --; for part in wal chunks_head; do [ ! -d "$part" ] || set -- "$@" "$part"; done
+const HEAD: &str = r#"cd "$1"; set --; for part in wal chunks_head; do [ ! -d "$part" ] || set -- "$@" "$part"; done
 [ $# -eq 0 ] || du -sk "$@""#;
 
 /// A block.
@@ -123,22 +125,26 @@ impl Block {
     }
 }
 
-/// The blocks in `folder` below the helper's `/data`.
+/// The blocks in `folder` of `container`.
 ///
 /// # Errors
 /// When it cannot be looked at.
-pub(super) fn list(helper: &Helper, folder: &str) -> Result<Vec<Block>> {
-    parse(&helper.cmd(LIST, &[folder.to_owned()]).read()?)
+pub(super) fn list(container: &str, folder: &str) -> Result<Vec<Block>> {
+    parse(&look(container, LIST, folder)?)
 }
 
-/// Bytes on disk of what is not in a block yet.
+/// Bytes on disk of what is not in a block yet, in `folder` of `container`.
 ///
 /// # Errors
 /// When it cannot be looked at.
-pub(super) fn size_of_head(helper: &Helper) -> Result<u64> {
-    let said = helper.cmd(HEAD, &[]).read()?;
+pub(super) fn size_of_head(container: &str, folder: &str) -> Result<u64> {
+    let said = look(container, HEAD, folder)?;
     let kib = |line: &str| line.split_whitespace().next()?.parse::<u64>().ok();
     Ok(said.lines().filter_map(kib).sum::<u64>() << 10)
+}
+
+fn look(container: &str, script: &'static str, folder: &str) -> Result<String> {
+    Client { id: container, script }.cmd(&[folder], "").time_limit(ANSWER).read()
 }
 
 fn parse(said: &str) -> Result<Vec<Block>> {

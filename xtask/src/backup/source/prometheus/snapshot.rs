@@ -6,8 +6,9 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
-use super::super::Subject;
 use super::super::api::Api;
+use super::super::{Client, Subject};
+use super::DATA;
 use crate::backup::unfinished::{self, Step};
 use crate::docker::helper::Helper;
 use crate::process::Cmd;
@@ -18,7 +19,7 @@ const FOLDER: &str = "snapshots";
 /// How long after it was asked for its folder may have been begun, in seconds.
 const SOON: i64 = 60;
 
-const LIST: &str = r#"[ ! -d "/data/$1" ] || ls -1 "/data/$1""#;
+const LIST: &str = r#"[ ! -d "$1" ] || ls -1 "$1""#;
 
 /// Waits until nobody writes there any more: a server that was asked for a snapshot makes it to the
 /// end, also when nobody waits for it.
@@ -66,13 +67,14 @@ impl<'a> Snapshot<'a> {
     /// # Errors
     /// When the server refuses.
     pub fn make(subject: &Subject<'a>, api: &Api) -> Result<Self> {
-        let Subject { stack, service, .. } = *subject;
+        let Subject { stack, service, container, .. } = *subject;
+        let look = Client { id: &container.id, script: LIST };
         let helper = helper(stack, &service.name)?;
         let mut step = Step::Snapshot {
             service: service.name.clone(),
             // Its own clock names the folder.
             asked: api.json::<Now>("/api/v1/query?query=time()")?.data.result.0 as i64,
-            before: all(&helper)?,
+            before: names(&look.ask(&[&format!("{DATA}/{FOLDER}")], "")?),
             name: None,
         };
         unfinished::record(stack, &step)?;
@@ -124,7 +126,8 @@ pub fn left(
     name: Option<&str>,
 ) -> Result<Option<(String, Cmd)>> {
     let helper = helper(stack, service)?;
-    let found = ours(all(&helper)?, asked, before, name);
+    let all = names(&helper.cmd(LIST, &[format!("/data/{FOLDER}")]).read()?);
+    let found = ours(all, asked, before, name);
     Ok(found.map(|name| {
         let cmd = helper.cmd(REMOVE, &[FOLDER.to_owned(), name.clone()]);
         (name, cmd)
@@ -151,9 +154,8 @@ fn begun(name: &str) -> Option<i64> {
     time.to_zoned(TimeZone::UTC).ok().map(|at| Timestamp::from(&at).as_second())
 }
 
-fn all(helper: &Helper) -> Result<Vec<String>> {
-    let said = helper.cmd(LIST, &[FOLDER.to_owned()]).read()?;
-    Ok(said.lines().map(str::to_owned).collect())
+fn names(listed: &str) -> Vec<String> {
+    listed.lines().map(str::to_owned).collect()
 }
 
 fn helper(stack: &Stack, service: &str) -> Result<Helper> {
