@@ -105,7 +105,7 @@ fn smuggle(site: &Site, id: &str, contents: &[u8], claimed: u64) {
         let objects = manifest["objects"].as_array_mut().unwrap();
         let object = objects.iter_mut().find(|object| object["service"] == "redis").unwrap();
         fs::write(site.backups().join(object["path"].as_str().unwrap()), &compressed).unwrap();
-        object["sha256"] = xtask::backup::set::sha256(&compressed).into();
+        object["sha256"] = xtask::host::digest::sha256(&compressed).into();
         object["bytes"] = compressed.len().into();
         object["content_bytes"] = claimed.into();
     });
@@ -173,7 +173,7 @@ fn a_hostile_archive_restores_nothing_outside_its_target() {
         site.forge(&id, |manifest| {
             let object = &mut manifest["objects"][0];
             fs::write(site.backups().join(object["path"].as_str().unwrap()), &bomb).unwrap();
-            object["sha256"] = xtask::backup::set::sha256(&bomb).into();
+            object["sha256"] = xtask::host::digest::sha256(&bomb).into();
             object["bytes"] = bomb.len().into();
             object["content_bytes"] = claimed.into();
         });
