@@ -169,10 +169,16 @@ fn a_drill_fails_on_a_set_that_is_not_what_its_manifest_says() {
     site.up();
     let empty = site.backup(&[]);
     site.sql("create table kept as select generate_series(1, 100) as n");
+    site.sql(r#"create database "it's a \ ""name""""#);
     site.redis(&["mset", "one", "1", "two", "2", "soon", "gone"]);
     site.redis(&["expire", "soon", "3600"]);
     let id = site.backup(&[]);
-    site.xtask(&["backup", "drill", &id]).succeeds().says("2 databases and 1 tables are there");
+    let services = site.manifest(&id).1["services"].take();
+    assert!(
+        services.to_string().contains(r#""name":"public.kept","rows":[100,100]"#),
+        "{services}"
+    );
+    site.xtask(&["backup", "drill", &id]).succeeds().says("3 databases and 1 tables are there");
     let listed = site.xtask(&["backup", "list", "--json"]).succeeds().json();
     assert_eq!(listed["sets"][0]["drill"]["ok"], true, "{listed}");
 
