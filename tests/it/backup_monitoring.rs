@@ -21,7 +21,7 @@ fn up(name: &str) -> Site {
 }
 
 fn back_up(site: &Site) -> String {
-    let run = site.xtask(&["backup", "create", "monitoring", "--json"]).succeeds();
+    let run = site.once_free(&["backup", "create", "monitoring", "--json"]);
     run.json()["sets"][0]["id"].as_str().expect("a set").to_owned()
 }
 
@@ -197,7 +197,7 @@ fn a_killed_backup_leaves_no_snapshot_and_nothing_standing_still() {
     assert_eq!(snapshots(&site).len(), 1);
     site.xtask(&["setup", "monitoring", "--dry-run"]).succeeds();
     assert_eq!(snapshots(&site).len(), 1, "--dry-run changes nothing");
-    site.xtask(&["setup", "monitoring"]).succeeds().says("which an interrupted backup has left");
+    site.once_free(&["setup", "monitoring"]).says("which an interrupted backup has left");
     assert_eq!((snapshots(&site).len(), record.exists()), (0, false));
 
     // Before it was, while a person's own stay.
@@ -216,7 +216,7 @@ fn a_killed_backup_leaves_no_snapshot_and_nothing_standing_still() {
     // While Grafana stands still.
     kill_at(&site, "unpause*");
     assert!(is_paused(&part, "grafana"));
-    site.xtask(&["up", "monitoring"]).succeeds().says("standing still");
+    site.once_free(&["up", "monitoring"]).says("standing still");
     assert!(!is_paused(&part, "grafana") && !record.exists());
     let uid = dashboard(&part);
     kill_at(&site, "unpause*");
