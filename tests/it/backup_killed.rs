@@ -144,7 +144,7 @@ fn create_prune_and_restore_survive_being_killed_at_any_moment() {
     site.xtask(&["backup", "drill"]).succeeds();
 }
 
-const DROP: [&str; 6] = ["backup", "restore", "--drop", "--yes", "--stack", "dev"];
+const DROP: [&str; 5] = ["backup", "restore", "dev", "--drop", "--yes"];
 
 /// Kills the command at each helper that it starts, in turn, when nobody is left to open the other
 /// end of the pipe that the helper opens.

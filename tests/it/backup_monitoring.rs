@@ -144,7 +144,7 @@ fn monitoring_comes_back_with_its_samples_dashboards_and_silences() {
     ask(&part, "ALERTMANAGER", "DELETE", &format!("/api/v2/silence/{silence}"), "");
     ask(&part, "GRAFANA", "DELETE", &format!("/api/dashboards/uid/{uid}"), "");
     part.set_env("GRAFANA_ADMIN_PASSWORD", "another-password-of-today");
-    site.xtask(&["backup", "restore", "latest", "--stack", "monitoring", "--yes"]).succeeds();
+    site.xtask(&["backup", "restore", "monitoring", "latest", "--yes"]).succeeds();
     assert_eq!(value(&part, samples), 3.0 * 5.0 * 120.0);
     assert_eq!(state_of(&part, &silence), "active");
     assert!(has_dashboard(&part, &uid), "with today's password");
@@ -302,7 +302,7 @@ fn a_second_backup_after_one_more_block_among_a_hundred_writes_a_twentieth() {
     site.xtask(&["backup", "verify"]).ends_with(1);
     let third = back_up();
     assert!((3..=5).contains(&third.1), "{third:?}");
-    let latest = ["backup", "verify", "latest", "--deep", "--stack", "monitoring"];
+    let latest = ["backup", "verify", "monitoring", "latest", "--deep"];
     site.xtask(&latest).succeeds();
 }
 
@@ -336,7 +336,7 @@ fn monitoring_comes_back_on_a_new_machine_from_a_bare_set() {
 
     site.xtask(&[&["setup", "monitoring"], Site::images()].concat()).succeeds();
     let to = site.root().join("looked");
-    let look = ["--stack", "monitoring", "--only", "configuration", "--to", to.to_str().unwrap()];
+    let look = ["--only", "configuration", "--to", to.to_str().unwrap()];
     site.xtask(&[&["backup", "restore", &id], &look[..]].concat()).succeeds();
     let set = to.join("configuration/docker/monitoring");
     let copied = Command::new("cp")
@@ -345,7 +345,7 @@ fn monitoring_comes_back_on_a_new_machine_from_a_bare_set() {
         .arg(part.folder())
         .status();
     assert!(copied.unwrap().success());
-    site.xtask(&["backup", "restore", &id, "--stack", "monitoring", "--yes"]).succeeds();
+    site.xtask(&["backup", "restore", &id, "--yes"]).succeeds();
     assert_eq!(part.env("GRAFANA_ADMIN_PASSWORD"), password);
     assert!(value(&part, scraped) >= samples * 0.9);
     assert_eq!(state_of(&part, &silence), "active");

@@ -35,15 +35,28 @@ fn a_set_that_does_not_fit_is_refused_before_anything_changes() {
     site.forge(&id, |manifest| *manifest = original.clone());
 
     let other = site.forge(&id, |manifest| manifest["stack"] = "monitoring".into());
-    site.xtask(&["backup", "restore", &other, "--stack", "dev", "--yes"])
-        .ends_with(1)
-        .says("a set of the monitoring stack")
-        .says("cargo xtask backup list");
+    site.xtask(&["backup", "restore", "dev", &other, "--yes"])
+        .ends_with(2)
+        .says("is a set of monitoring")
+        .says(&format!("cargo xtask backup restore mon {other}"));
     let id = site.forge(&other, |manifest| *manifest = original.clone());
+
+    let monitoring = site.monitoring().project();
+    let other = site.forge_another(&id, |manifest| {
+        manifest["project"] = monitoring.as_str().into();
+        manifest["stack"] = "monitoring".into();
+    });
+    site.xtask(&["backup", "restore", "latest", "--yes"]).ends_with(2).says(
+        "→ cargo xtask backup restore dev latest\n  → or cargo xtask backup restore mon latest",
+    );
+    site.xtask(&["backup", "restore", "latest", "dev", "--yes"])
+        .ends_with(2)
+        .says("→ cargo xtask backup restore dev latest\n");
+    fs::remove_file(site.manifest(&other).0).unwrap();
 
     let huge = 1_u64 << 60;
     site.forge(&id, |manifest| manifest["objects"][0]["content_bytes"] = huge.into());
-    restore(&id).says("and the new data beside the old needs about").says("restore --drop");
+    restore(&id).says("and the new data beside the old needs about").says("restore dev --drop");
     site.xtask(&["backup", "drill", &id])
         .ends_with(1)
         .says("and the drill needs about")
@@ -55,7 +68,7 @@ fn a_set_that_does_not_fit_is_refused_before_anything_changes() {
     fs::write(full.join("precious"), "").unwrap();
     let to = full.to_str().unwrap();
     site.xtask(&["backup", "restore", &id, "--to", to]).ends_with(2).says("is not empty");
-    site.xtask(&["backup", "restore", "--undo", "--stack", "dev", "--yes"])
+    site.xtask(&["backup", "restore", "dev", "--undo", "--yes"])
         .ends_with(1)
         .says("no restore that could be undone");
 

@@ -30,8 +30,8 @@ fn a_set_made_over_a_remote_engine_brings_back_what_it_held() {
     assert_eq!(site.sql("select count(*) from kept"), "300000");
     assert_eq!(site.marked(), (1, 1));
     site.xtask(&["backup", "drill", &id]).succeeds();
-    site.xtask(&["backup", "restore", "--undo", "--stack", "dev", "--yes"]).succeeds();
+    site.xtask(&["backup", "restore", "dev", "--undo", "--yes"]).succeeds();
     assert_eq!(site.marked(), (2, 2));
-    site.xtask(&["backup", "restore", "--drop", "--stack", "dev", "--yes"]).succeeds();
+    site.xtask(&["backup", "restore", "dev", "--drop", "--yes"]).succeeds();
     assert_eq!(machine.run(&LEFT_OVER, 0), "");
 }

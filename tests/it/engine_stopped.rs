@@ -65,7 +65,7 @@ fn an_engine_that_stops_half_way_costs_no_data_and_no_set() {
         assert!(is.0 == is.1 && may_be.contains(&is.0), "{is:?}, not {may_be:?}");
         machine.xtask(&["backup", "verify", "--deep"], 0);
         assert_eq!(machine.run(&LEFT_OVER, 0), "");
-        machine.xtask(&["backup", "restore", "--drop", "--stack", "dev", "--yes"], 0);
+        machine.xtask(&["backup", "restore", "dev", "--drop", "--yes"], 0);
         let names = machine.run(&["ls", "/data"], 0);
         assert!(!names.contains('.'), "{names}");
     }

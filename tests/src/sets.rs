@@ -68,7 +68,19 @@ impl Site {
     pub fn forge(&self, id: &str, change: impl FnOnce(&mut Value)) -> String {
         let (path, mut manifest) = self.manifest(id);
         change(&mut manifest);
-        let text = serde_json::to_string_pretty(&manifest).unwrap();
+        fs::remove_file(path).unwrap();
+        self.write_manifest(&manifest)
+    }
+
+    /// As [`Site::forge`], with the set from before still there.
+    pub fn forge_another(&self, id: &str, change: impl FnOnce(&mut Value)) -> String {
+        let (_, mut manifest) = self.manifest(id);
+        change(&mut manifest);
+        self.write_manifest(&manifest)
+    }
+
+    fn write_manifest(&self, manifest: &Value) -> String {
+        let text = serde_json::to_string_pretty(manifest).unwrap();
         let compact = |time: &Value| {
             time.as_str().unwrap().chars().filter(|c| !matches!(c, '-' | ':')).collect::<String>()
         };
@@ -78,9 +90,8 @@ impl Site {
             manifest["project"].as_str().unwrap(),
             manifest["stack"].as_str().unwrap()
         );
-        fs::remove_file(&path).unwrap();
         let name = format!("{id}.{}.json", xtask::host::digest::sha256(text.as_bytes()));
-        fs::write(path.with_file_name(name), text).unwrap();
+        fs::write(self.backups().join("sets").join(name), text).unwrap();
         id
     }
 

@@ -136,9 +136,9 @@ fn refusal(findings: &[Finding]) -> Problem {
     match errors.as_slice() {
         [error] => Problem::from(*error),
         all => {
-            let line = |finding: &&Finding| match &finding.mend {
-                Some(mend) => format!("\n  {finding}\n    → {mend}"),
-                None => format!("\n  {finding}"),
+            let line = |finding: &&Finding| {
+                let mend: String = finding.mend.lines().map(|line| format!("\n  {line}")).collect();
+                format!("\n  {finding}{mend}")
             };
             let lines: String = all.iter().map(line).collect();
             let id = all.first().map_or("notifications.invalid", |finding| finding.id);

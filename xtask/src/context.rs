@@ -9,6 +9,7 @@ use crate::docker::helper;
 use crate::host::lock::{self, IfHeld, Lock};
 use crate::plan::Plan;
 use crate::report::Report;
+use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 use crate::report::units::count;
 use crate::stack::manifest::Manifest;
@@ -96,7 +97,7 @@ impl Context {
             }
         }
         let found = format!("there is no project {project} yet (no .env.{project}, no containers)");
-        let start = format!("to make it: cargo xtask up {}", first.short());
+        let start = format!("to make it: {}", Xtask::Up(first.on()));
         Err(Problem::usage("project.unknown", found).mend(start).into())
     }
 
@@ -111,7 +112,7 @@ impl Context {
         let path = lock::path(&self.state_folder(), &stack.project());
         let if_held = if self.wait { IfHeld::Wait } else { IfHeld::Fail };
         let waiting = |holder: &str| self.report.progress(format!("waiting for {holder}"));
-        let lock = Lock::take(&path, &format!("cargo xtask {what}"), if_held, waiting);
+        let lock = Lock::take(&path, what, if_held, waiting);
         lock.map(Some).map_err(|error| match error.downcast::<lock::Held>() {
             Ok(held) => Problem::failed("lock.held", held.to_string())
                 .mend("wait until it has ended, then run the command again")

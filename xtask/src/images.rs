@@ -7,6 +7,7 @@ use crate::docker::image;
 use crate::offline;
 use crate::plan::Plan;
 use crate::process::ProcessError;
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Problem;
 use crate::stack::Stack;
 
@@ -28,8 +29,12 @@ impl std::error::Error for NoRegistry {}
 impl NoRegistry {
     /// What ends `up` of `stack`.
     pub fn problem(&self, stack: &Stack) -> Problem {
-        Problem::prerequisite("images.no-registry", self.to_string())
-            .mend(format!("connect to a network with a registry; or build images from Debian's packages: cargo xtask up {} --offline", stack.short()))
+        Problem::prerequisite("images.no-registry", self.to_string()).mend(
+            Advice::from("connect to a network with a registry").or(format!(
+                "build images from Debian's packages: {}",
+                Xtask::UpOffline(stack.on())
+            )),
+        )
     }
 }
 

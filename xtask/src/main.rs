@@ -8,7 +8,7 @@ use xtask::cli::{self, Cli, Color, Command, Global};
 use xtask::context::{self, Context};
 use xtask::process::watch_signals;
 use xtask::report::finding::Problem;
-use xtask::report::{Report, Verbosity, hint};
+use xtask::report::{Report, Verbosity, advice};
 use xtask::stack::Overrides;
 use xtask::stack::manifest::Manifest;
 
@@ -47,7 +47,7 @@ fn run(cli: Cli, report: Report) -> anyhow::Result<()> {
     let Global { yes, dry_run, wait, data_dir, project, .. } = cli.global;
     let manifest = Manifest::load(&root)?;
     let data_dir = data_dir.map(std::path::absolute).transpose().context("finding --data-dir")?;
-    hint::carry(project.as_deref(), data_dir.as_deref());
+    advice::carry(project.as_deref(), data_dir.as_deref());
     let overrides = Overrides { project, data_dir };
     let cx = &Context { root, manifest, report, yes, dry_run, wait, overrides };
     match cli.command {

@@ -76,7 +76,7 @@ pub fn build(cx: &Context, services: &[Service]) -> Result<bool> {
     }
     let path = lock::path(&cx.state_folder(), PROJECT);
     let waiting = |holder: &str| cx.report.progress(format!("waiting for {holder}"));
-    let _lock = Lock::take(&path, "building offline images", IfHeld::Wait, waiting)?;
+    let _lock = Lock::take(&path, "images build", IfHeld::Wait, waiting)?;
     cx.remove_leftovers(PROJECT)?;
     cx.execute(plan(cx, services)?)?;
     Ok(true)

@@ -1,8 +1,8 @@
 //! The only place that prints. Results go to stdout, everything else to stderr; every line is
 //! masked on its way out.
 
+pub mod advice;
 pub mod finding;
-pub mod hint;
 pub mod live;
 pub mod table;
 pub mod units;

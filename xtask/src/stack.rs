@@ -22,8 +22,8 @@ use crate::docker::compose;
 use crate::docker::engine::Endpoint;
 use crate::host::ports;
 use crate::host::user::{self, Owner};
+use crate::report::advice::{On, Xtask};
 use crate::report::finding::Problem;
-use crate::report::hint;
 use crate::secret::Secret;
 
 /// Everything known of a stack without asking the engine.
@@ -126,13 +126,17 @@ impl Stack {
         &self.definition.name
     }
 
-    /// The words that a user types for it after a command: `dev`, or `dev --project NAME`, and
-    /// `--data-dir DIR` as long as no `.env` has it.
-    pub fn short(&self) -> String {
+    /// The word that a user types for it: `dev`.
+    pub fn short(&self) -> &str {
+        self.definition.short()
+    }
+
+    /// The stack and its copy, for a command line that acts on it.
+    pub fn on(&self) -> On {
         let Overrides { project, data_dir } = &self.overrides;
         // Once the file has it, it need not be said again.
         let data_dir = data_dir.as_deref().filter(|_| self.env.in_file("DATA_DIR").is_none());
-        format!("{}{}", self.definition.short(), hint::options(project.as_deref(), data_dir))
+        On::new(self.definition.short(), project.as_deref(), data_dir)
     }
 
     /// The name of a file: `stem.ending` for the usual copy, and `stem.COPY.ending` for one
@@ -293,10 +297,10 @@ impl Stack {
                 "env.missing",
                 format!("{} has not been started yet, so it has no passwords", self.name()),
             )
-            .mend(format!("cargo xtask up {}", self.short()));
+            .mend(Xtask::Up(self.on()));
         }
         Problem::prerequisite("env.incomplete", format!("{}: {what}", self.env_file()))
-            .mend(format!("cargo xtask env init {}", self.short()))
+            .mend(Xtask::EnvInit(self.on()))
     }
 
     /// The owner that a data directory should have: the stated one, or whoever runs us.

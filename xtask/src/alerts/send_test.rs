@@ -134,7 +134,7 @@ fn alert(channel: &str, now: Timestamp) -> Result<String> {
         },
         "annotations": {
             "summary": format!("Test of the channel {channel}"),
-            "description": "Nothing is wrong. Somebody ran `cargo xtask alerts send-test`; a second message says that the test is over.",
+            "description": "Nothing is wrong. Somebody ran `alerts send-test`; a second message says that the test is over.",
             "runbook_url": super::DOCUMENT,
         },
         "startsAt": now.to_string(),

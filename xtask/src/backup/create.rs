@@ -26,6 +26,7 @@ use crate::docker::transfer::{Outgoing, Way};
 use crate::plan::Plan;
 use crate::process::stream::{Ends, PipeEnd};
 use crate::process::{Output, check_interrupted};
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Problem;
 use crate::report::units::{Bytes, count, duration};
 use crate::stack::Stack;
@@ -99,10 +100,10 @@ impl<'a> Request<'a> {
                         service.name
                     ),
                 )
-                .mend(format!(
-                    "cargo xtask up {0}; or leave it out: cargo xtask backup {0} --only SERVICE",
-                    self.stack.short()
-                ))
+                .mend(
+                    Advice::from(Xtask::Up(self.stack.on()))
+                        .or(format!("leave it out: {}", Xtask::BackupOnly(self.stack.on()))),
+                )
                 .into()
             })
     }

@@ -23,6 +23,7 @@ use crate::docker::image;
 use crate::docker::place;
 use crate::docker::volume::Volume;
 use crate::host::files::{read_optional, write_atomically};
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::{Finding, Problem, Severity};
 use crate::report::units::Bytes;
 use crate::stack::Stack;
@@ -193,7 +194,10 @@ fn image_of(record: &ServiceRecord) -> Result<(String, Vec<Finding>)> {
             "drill.image",
             format!("the image {} of the set is not here", record.image),
         )
-        .mend(format!("docker pull {0}; an offline image: cargo xtask images build", record.image))
+        .mend(
+            Advice::from(format!("docker pull {}", record.image))
+                .or(format!("where it is an offline image: {}", Xtask::ImagesBuild)),
+        )
         .into());
     }
     let found = format!("not the very image that made the set, but today's {}", record.image);
@@ -209,7 +213,8 @@ fn refuse_full_disk(contents: u64) -> Result<()> {
         id: "drill.disk-low",
         who: "the drill",
         bytes: (contents as f64 * ROOM) as u64,
-        mend: "make room there, or drill on another machine with a copy of the backup folder",
+        mend: Advice::from("make room there")
+            .or("drill on another machine with a copy of the backup folder"),
     }
     .fits(Path::new(&Engine::ask()?.docker_root_dir))
 }

@@ -13,8 +13,12 @@ use crate::docker::transfer;
 use crate::host::files::{PARTIAL, make_folder, read_optional, write_atomically};
 use crate::host::lock::{IfHeld, Lock};
 use crate::report::Report;
+use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 use crate::stack::Stack;
+
+/// The word for the newest set.
+pub const LATEST: &str = "latest";
 
 const README: &str = include_str!("folder.md");
 
@@ -86,12 +90,7 @@ impl Folder {
             make_folder(folder, 0o700).with_context(|| format!("making {}", folder.display()))?;
         }
         let waiting = |holder: &str| report.progress(format!("waiting for {holder}"));
-        let lock = Lock::take(
-            &self.state().join("lock"),
-            &format!("cargo xtask {what}"),
-            IfHeld::Wait,
-            waiting,
-        )?;
+        let lock = Lock::take(&self.state().join("lock"), what, IfHeld::Wait, waiting)?;
         self.make()?;
         transfer::remove_leftovers(&self.state())?;
         for folder in [self.sets_path(), self.state()] {
@@ -121,17 +120,18 @@ impl Folder {
         Ok((sets, damaged))
     }
 
-    /// The set that `word` means: an id, a unique beginning of one, or `latest` of those that
-    /// `is_ours`.
+    /// The set that `word` means among those that are `wanted`: an id, a unique beginning of one,
+    /// or [`LATEST`].
     ///
     /// # Errors
     /// A usage problem when there is none or there are several.
-    pub fn find(&self, word: &str, is_ours: impl Fn(&Set) -> bool) -> Result<Set> {
+    pub fn find(&self, word: &str, wanted: impl Fn(&Set) -> bool) -> Result<Set> {
         let (sets, damaged) = self.sets()?;
-        let mut found: Vec<_> = if word == "latest" {
-            sets.into_iter().rfind(is_ours).into_iter().collect()
+        let mut sets = sets.into_iter().filter(wanted);
+        let mut found: Vec<_> = if word == LATEST {
+            sets.next_back().into_iter().collect()
         } else {
-            sets.into_iter().filter(|set| set.id.starts_with(word)).collect()
+            sets.filter(|set| set.id.starts_with(word)).collect()
         };
         if let Some(at) = found.iter().position(|set| set.id == word) {
             return Ok(found.swap_remove(at));
@@ -148,19 +148,19 @@ impl Folder {
                         "set.damaged",
                         format!("{} cannot be used: {}", bad.path.display(), bad.why),
                     )
-                    .mend("choose another: cargo xtask backup list")
+                    .mend(format!("choose another: {}", Xtask::BackupList))
                     .into());
                 }
                 Err(Problem::usage(
                     "set.unknown",
                     format!("no set `{word}` in {}", self.0.display()),
                 )
-                .mend("cargo xtask backup list")
+                .mend(Xtask::BackupList)
                 .into())
             }
             (Some(_), _) => {
                 Err(Problem::usage("set.ambiguous", format!("several sets begin with `{word}`"))
-                    .mend("more of its id: cargo xtask backup list")
+                    .mend(format!("give more of its id: {}", Xtask::BackupList))
                     .into())
             }
         }

@@ -218,9 +218,12 @@ fn explain(error: anyhow::Error, path: &Path) -> anyhow::Error {
     match kind {
         Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => Problem::failed(
             "backup.disk-full",
-            format!("the disk is full: {} was not written, and nothing else has changed", path.display()),
+            format!(
+                "the disk is full: {} was not written, and nothing else has changed",
+                path.display()
+            ),
         )
-        .mend("make room (cargo xtask backup prune), or choose another folder in infrastructure/backup.toml")
+        .mend(super::room::on_the_backup_disk())
         .into(),
         _ => error.context(format!("writing {}", path.display())),
     }

@@ -14,6 +14,7 @@ use super::set::Set;
 use super::verify;
 use crate::plan::Plan;
 use crate::process::{Cmd, check_interrupted};
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Problem;
 
 /// The length of `20261123T131500Z`.
@@ -181,7 +182,7 @@ fn refuse(sets: &[Set], record: &verify::Record) -> Result<()> {
             "prune.unverified",
             format!("the newest set {} is not verified, so older ones stay", newest.id),
         )
-        .mend("cargo xtask backup verify, then this command again (--force: prune all the same)")
+        .mend(format!("{}, then this command again (--force prunes anyway)", Xtask::BackupVerify))
         .into());
     }
     for service in &newest.manifest.services {
@@ -194,7 +195,10 @@ fn refuse(sets: &[Set], record: &verify::Record) -> Result<()> {
                 "prune.shrunk",
                 format!("{} of the newest set {} has {now} bytes, where the one before has {then}, so older ones stay", service.name, newest.id),
             )
-            .mend("see whether data was lost: cargo xtask backup drill; if that is how it should be: --force")
+            .mend(
+                Advice::from(format!("see whether data was lost: {}", Xtask::BackupDrill))
+                    .or("if the data really shrank: --force"),
+            )
             .into());
         }
     }

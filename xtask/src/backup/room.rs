@@ -5,8 +5,15 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::host::disk;
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Problem;
 use crate::report::units::Bytes;
+
+/// What makes room on the disk of the backup folder.
+pub fn on_the_backup_disk() -> Advice {
+    Advice::from(format!("make room: {}", Xtask::BackupPrune))
+        .or("choose another folder in infrastructure/backup.toml")
+}
 
 /// What is about to write, and what it needs.
 #[derive(Debug)]
@@ -18,7 +25,7 @@ pub struct Need<'a> {
     /// Bytes.
     pub bytes: u64,
     /// The way out.
-    pub mend: &'a str,
+    pub mend: Advice,
 }
 
 impl Need<'_> {
@@ -26,7 +33,7 @@ impl Need<'_> {
     ///
     /// # Errors
     /// That problem; when the disk cannot be asked.
-    pub fn fits(&self, path: &Path) -> Result<()> {
+    pub fn fits(self, path: &Path) -> Result<()> {
         let space = disk::space(path)?;
         if space.available >= self.bytes {
             return Ok(());

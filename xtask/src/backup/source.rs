@@ -22,6 +22,7 @@ use crate::docker::container::Container;
 use crate::docker::docker;
 use crate::docker::helper::Helper;
 use crate::process::{Cmd, Output};
+use crate::report::advice::Xtask;
 use crate::report::finding::{Finding, Problem};
 use crate::stack::Stack;
 use crate::stack::manifest::{BackupMethod, Service};
@@ -57,10 +58,7 @@ impl Subject<'_> {
         }
         let found = format!("{name} keeps its data at {place}, which is not {}", ours.display());
         Err(Problem::failed("backup.other-data", found)
-            .mend(format!(
-                "start it as the compose file says: cargo xtask up {}",
-                self.stack.short()
-            ))
+            .mend(format!("start it as the compose file says: {}", Xtask::Up(self.stack.on())))
             .into())
     }
 }

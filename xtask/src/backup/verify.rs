@@ -16,6 +16,7 @@ use super::set::{ObjectRecord, PRIVATE, Set};
 use crate::host::files::{read_optional, write_atomically};
 use crate::process::check_interrupted;
 use crate::report::Report;
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::{Finding, Severity};
 use crate::report::units::Bytes;
 
@@ -213,8 +214,10 @@ fn look(
     let path = folder.path().join(&object.path);
     let wrong = |id, found: String| {
         Some(
-            Finding::error(id, format!("{}: {found}", object.path))
-                .mend("bring the file back from a copy of the folder; or choose another set: cargo xtask backup list"),
+            Finding::error(id, format!("{}: {found}", object.path)).mend(
+                Advice::from("bring the file back from a copy of the folder")
+                    .or(format!("choose another set: {}", Xtask::BackupList)),
+            ),
         )
     };
     let facts = match std::fs::symlink_metadata(&path) {
@@ -260,8 +263,9 @@ fn unopened(object: &ObjectRecord, keys: &Keys, error: &anyhow::Error) -> Findin
         return Finding::warning(NOT_OPENED, format!("{}: encrypted, so not opened", object.path))
             .mend("give the file with the private key: --identity FILE");
     }
-    Finding::error(NOT_OPENED, format!("{}: cannot be opened: {error:#}", object.path))
-        .mend("is it the right private key? cargo xtask backup show SET names the public ones")
+    Finding::error(NOT_OPENED, format!("{}: cannot be opened: {error:#}", object.path)).mend(
+        "give the private key of one of the recipients that `backup show` lists: --identity FILE",
+    )
 }
 
 /// Manifests that cannot be used, and files that no manifest names.
@@ -285,7 +289,7 @@ pub fn strays(folder: &Folder, sets: &[Set], damaged: &[Damaged]) -> Result<Vec<
         if !named.contains(path.as_str()) {
             findings.push(
                 Finding::warning("object.unnamed", format!("{path}: no set names it")).mend(
-                    "an interrupted backup leaves such; cargo xtask backup prune removes them",
+                    format!("an interrupted backup left it; {} removes it", Xtask::BackupPrune),
                 ),
             );
         }

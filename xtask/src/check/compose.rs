@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::relative;
 use crate::context::Context;
 use crate::docker::compose::{self, Compose};
+use crate::report::advice::Xtask;
 use crate::report::finding::Finding;
 use crate::secret::Secret;
 use crate::stack::Stack;
@@ -71,7 +72,7 @@ pub(super) fn valid_for_every_compose(cx: &Context) -> Result<Vec<Finding>> {
     if found.is_empty() {
         return Ok(vec![
             Finding::warning("compose.valid", "no Compose here to read the compose files")
-                .mend("cargo xtask doctor"),
+                .mend(Xtask::Doctor),
         ]);
     }
     let mut findings = Vec::new();

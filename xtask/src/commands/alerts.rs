@@ -14,8 +14,8 @@ use crate::context::Context;
 use crate::docker::container;
 use crate::docker::engine::Engine;
 use crate::ready::Unanswered;
+use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
-use crate::report::hint;
 use crate::report::table::{self, Cell};
 use crate::report::{BAD, DIM, GOOD, WARNING};
 use crate::setup::generated;
@@ -62,7 +62,7 @@ impl Args {
         if stack.env.text().is_none() {
             let found = format!("the {} stack is not set up", stack.name());
             return Err(Problem::prerequisite("env.missing", found)
-                .mend(format!("cargo xtask up {}", stack.short()))
+                .mend(Xtask::Up(stack.on()))
                 .into());
         }
         match self.action {
@@ -77,7 +77,7 @@ impl Args {
 
 fn silent(stack: &Stack, service: &str, why: &Unanswered) -> Problem {
     Problem::prerequisite("service.not-ready", format!("{service} does not answer: {why}"))
-        .mend(format!("cargo xtask up {}", stack.short()))
+        .mend(Xtask::Up(stack.on()))
 }
 
 fn list(cx: &Context, stack: &Stack) -> Result<()> {
@@ -162,10 +162,10 @@ fn send_test(cx: &Context, stack: &Stack, only: Option<&str>, limit: Duration) -
     if let Some((_, name)) = channels.iter().find(|(_, name)| !known.iter().any(|k| k == name)) {
         let found = format!("AlertManager does not know the channel `{name}` yet");
         let problem = Problem::failed("notifications.not-loaded", found);
-        return Err(problem.mend(hint::command("alerts render")).into());
+        return Err(problem.mend(Xtask::AlertsRender).into());
     }
     if !generated::plan(stack)?.is_empty() {
-        let render = hint::command("alerts render");
+        let render = Xtask::AlertsRender;
         cx.report.warning(format!("the notifications have changed since AlertManager loaded them; {render} has it load them"));
     }
     let mut outcomes = Vec::new();
@@ -226,7 +226,7 @@ fn running(cx: &Context, stack: &Stack, service: &Service) -> Result<Alertmanage
     let container = container::running(&containers, &service.name);
     let not_there = || {
         Problem::prerequisite("service.not-running", format!("{} does not run", service.name))
-            .mend(format!("cargo xtask up {}", stack.short()))
+            .mend(Xtask::Up(stack.on()))
     };
     let container = container.ok_or_else(not_there)?.id.clone();
     let endpoint = service.endpoints.first().context("AlertManager has no endpoint")?;

@@ -7,6 +7,7 @@ mod prune;
 mod restore;
 mod show;
 mod verify;
+mod which;
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,6 @@ use crate::backup::folder::Folder;
 use crate::backup::set::Set;
 use crate::context::Context;
 use crate::host::lock::Lock;
-use crate::report::finding::Problem;
 use crate::stack::Stack;
 
 /// Back up, verify, restore, and prove by drills that it works
@@ -90,26 +90,6 @@ fn folders(
         folders.entry(Folder::of(cx, config, &stack)).or_default().push(stack);
     }
     Ok(folders)
-}
-
-/// The set that `word` means, in any folder, with the folder. `latest` is of this project alone.
-fn find(cx: &Context, config: &Config, word: &str, stack: Option<&str>) -> Result<(Folder, Set)> {
-    let mut found = Vec::new();
-    let mut missing = None;
-    for (folder, stacks) in folders(cx, config, stack)? {
-        let projects: Vec<_> = stacks.iter().map(Stack::project).collect();
-        match folder.find(word, |set| projects.contains(&set.manifest.project)) {
-            Ok(set) => found.push((folder, set)),
-            Err(error) => missing = Some(error),
-        }
-    }
-    match (found.pop(), found.is_empty(), missing) {
-        (Some(only), true, _) => Ok(only),
-        (None, _, Some(missing)) => Err(missing),
-        _ => Err(Problem::usage("set.ambiguous", format!("several folders have a set `{word}`"))
-            .mend("name the stack: --stack STACK")
-            .into()),
-    }
 }
 
 /// Whether one of `stacks` made it.

@@ -5,9 +5,10 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::doctor::{self, Diagnosis, fix};
+use crate::report::Report;
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::{Problem, Severity};
 use crate::report::units::count;
-use crate::report::{Report, hint};
 
 /// Is this machine fit? What would fail?
 ///
@@ -29,8 +30,9 @@ impl Args {
     /// A prerequisite problem when a finding is an error.
     pub fn run(self, cx: &Context) -> Result<()> {
         let stack = self.stack.as_deref();
+        let stacks = cx.stacks(stack)?;
         if self.fix {
-            fix::mend(cx, &cx.stacks(stack)?)?;
+            fix::mend(cx, &stacks)?;
             // What the plan would mend is still wrong.
             if cx.dry_run {
                 return Ok(());
@@ -49,9 +51,13 @@ impl Args {
         Err(if self.fix {
             problem.mend("follow the arrows above; the rest is mended")
         } else {
-            let fix = ["doctor"].into_iter().chain(stack).chain(["--fix"]).collect::<Vec<_>>();
-            let fix = hint::command(&fix.join(" "));
-            problem.mend(format!("follow the arrows above, or have done what is safe: {fix}"))
+            let fix = match stacks.as_slice() {
+                [stack] => Xtask::DoctorFixOn(stack.on()),
+                _ => Xtask::DoctorFix,
+            };
+            problem.mend(
+                Advice::from("follow the arrows above").or(format!("mend what is safe: {fix}")),
+            )
         }
         .into())
     }

@@ -16,6 +16,7 @@ use crate::host::user;
 use crate::logs::removal::removal;
 use crate::plan::Plan;
 use crate::process::Cmd;
+use crate::report::advice::Xtask;
 use crate::report::finding::{Problem, resumed_by};
 use crate::setup::directories::{Found, inspect, of_services as wanted_by_services};
 use crate::setup::{network, origin};
@@ -61,7 +62,7 @@ impl Args {
             if self.purge {
                 backup::settle(cx, stack)?;
             }
-            let _network = network::lock(cx, stack)?;
+            let _network = network::lock(cx, stack, "down")?;
             let mut plan = take_down(cx, stack)?;
             if self.purge {
                 plan.append(purge(stack)?);
@@ -69,10 +70,9 @@ impl Args {
             if plan.is_empty() {
                 cx.report.done(format!("{} is down", stack.name()));
             }
-            let purge = if self.purge { " --purge" } else { "" };
-            let again = format!("cargo xtask down {}{purge}", stack.short());
-            let stands = "the steps above are done, the others are not";
-            cx.execute(plan).map_err(|error| resumed_by(error, stands, &again))?;
+            let again = if self.purge { Xtask::DownPurge } else { Xtask::Down }(stack.on());
+            let done = "the steps above are done, the others are not";
+            cx.execute(plan).map_err(|error| resumed_by(error, done, again))?;
         }
         Ok(())
     }

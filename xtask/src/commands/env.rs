@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::docker::{container, docker};
 use crate::doctor;
 use crate::plan::Plan;
+use crate::report::advice::Xtask;
 use crate::report::finding::{Finding, Problem, Severity};
 use crate::setup::{env_file, origin};
 
@@ -94,7 +95,7 @@ fn set_password(cx: &Context, word: &str, name: &str) -> Result<()> {
             "env.no-password",
             format!("{name} takes its password from .env at each start"),
         )
-        .mend(format!("cargo xtask up {}", stack.short()))
+        .mend(Xtask::Up(stack.on()))
         .into());
     };
     let password = stack.env.get(variable).filter(|password| !password.is_empty());
@@ -102,7 +103,7 @@ fn set_password(cx: &Context, word: &str, name: &str) -> Result<()> {
     let containers = cx.containers(&stack)?;
     let Some(container) = container::running(&containers, name) else {
         return Err(Problem::failed("service.not-running", format!("{name} does not run"))
-            .mend(format!("cargo xtask up {}, then this command again", stack.short()))
+            .mend(format!("{}, then this command again", Xtask::Up(stack.on())))
             .into());
     };
     let cmd = docker()

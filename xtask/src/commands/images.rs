@@ -11,6 +11,7 @@ use crate::docker::image;
 use crate::offline;
 use crate::plan::Plan;
 use crate::process::Cmd;
+use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 use crate::report::table::{self, Cell};
 use crate::report::units::image_size;
@@ -142,7 +143,7 @@ fn way_down(cx: &Context, container: &Container) -> String {
             let overrides = Overrides { project, ..Overrides::default() };
             let stack = Stack::load(&cx.root, definition, &overrides).ok().filter(is_its);
             if let Some(stack) = stack {
-                return format!("cargo xtask down {}", stack.short());
+                return Xtask::Down(stack.on()).to_string();
             }
         }
     }

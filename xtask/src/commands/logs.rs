@@ -15,6 +15,7 @@ use crate::logs::read::{self, Pattern, Query, Source};
 use crate::logs::rotate::{self, Task};
 use crate::logs::when::When;
 use crate::report::WARNING;
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Problem;
 
 /// Print what the services of a stack have logged, in the order of time
@@ -91,8 +92,9 @@ impl Args {
 
     fn services(&self, cx: &Context) -> Result<Vec<Service>> {
         let mut services: Vec<Service> = Vec::new();
-        for stack in cx.stacks(Some(&self.stack))? {
-            let tasks = rotate::tasks(&stack, cx.containers(&stack)?)?;
+        let stacks = cx.stacks(Some(&self.stack))?;
+        for stack in &stacks {
+            let tasks = rotate::tasks(stack, cx.containers(stack)?)?;
             for name in &self.services {
                 if tasks.iter().all(|task| task.service != *name) {
                     stack.service(name)?;
@@ -110,7 +112,8 @@ impl Args {
             let found =
                 format!("{} has no containers and no archive, so there are no logs", self.stack);
             let problem = Problem::failed("stack.not-up", found);
-            return Err(problem.mend(format!("cargo xtask up {}", self.stack)).into());
+            let mend = stacks.iter().map(|stack| Xtask::Up(stack.on()));
+            return Err(problem.mend(mend.fold(Advice::none(), Advice::or)).into());
         }
         Ok(services)
     }

@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::docker::container;
 use crate::plan::Plan;
 use crate::ready::wait::until_ready;
+use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 
 /// Restart a stack or some of its services, and wait until they answer
@@ -51,7 +52,7 @@ impl Args {
                     "stack.not-up",
                     format!("not every service of {} has a container", stack.name()),
                 )
-                .mend(format!("cargo xtask up {}", stack.short()))
+                .mend(Xtask::Up(stack.on()))
                 .into());
             }
             configuration::refuse_broken(cx, &stack, &containers)?;

@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::host::user;
 use crate::plan::Plan;
 use crate::process::Cmd;
+use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 use crate::report::table::{self, Cell};
 use crate::report::{BAD, DIM, GOOD, WARNING};
@@ -93,7 +94,7 @@ fn install(cx: &Context, home: &Home, with: Option<Scheduler>) -> Result<()> {
                     "schedule.no-systemd",
                     "systemd does not run this machine",
                 )
-                .mend("cargo xtask schedule install --with cron")
+                .mend(Xtask::ScheduleInstallCron)
                 .into());
             }
             plan.append(cron::remove(home)?);
@@ -187,7 +188,7 @@ fn status(cx: &Context, home: &Home) -> Result<()> {
     }
     match scheduler {
         Some(scheduler) => cx.report.progress(format!("installed with {scheduler}")),
-        None => cx.report.progress("not installed; cargo xtask schedule install"),
+        None => cx.report.progress(format!("not installed: {}", Xtask::ScheduleInstall)),
     }
     cx.report.document(
         "xtask.schedule/v1",
@@ -225,7 +226,7 @@ fn line(
         Some(_) => Some(job.next(now)?.timestamp()),
         None => None,
     };
-    let command = format!("cargo xtask {}", job.command.join(" "));
+    let command = Xtask::Scheduled(job.command.clone()).to_string();
     Ok(Line { job: job.name.clone(), command, when: job.to_string(), record, result, next })
 }
 

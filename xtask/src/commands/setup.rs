@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::docker::engine::Engine;
 use crate::doctor::{self, Intent};
 use crate::images;
+use crate::report::advice::Xtask;
 use crate::setup::{accounts, complete, network, prepare};
 
 /// Make ready what a stack needs: .env with generated secrets, directories, accounts, a network
@@ -37,7 +38,7 @@ impl Args {
             if self.offline {
                 images::provide(cx, &stack)?;
             }
-            let _network = network::lock(cx, &stack)?;
+            let _network = network::lock(cx, &stack, "setup")?;
             plan.append(complete(&stack)?);
             plan.append(accounts::plan(&stack, &cx.containers(&stack)?)?);
             if plan.is_empty() && !cx.dry_run {
@@ -47,7 +48,7 @@ impl Args {
             }
             cx.execute(plan)?;
             if !cx.dry_run {
-                cx.report.progress(format!("Next: cargo xtask up {}", stack.short()));
+                cx.report.progress(format!("Next: {}", Xtask::Up(stack.on())));
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::docker::container;
 use crate::plan::Plan;
 use crate::process::Cmd;
+use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 
 /// Open psql, redis-cli or sh inside a service
@@ -37,7 +38,7 @@ impl Args {
                 "service.not-running",
                 format!("{} does not run", service.name),
             )
-            .mend(format!("cargo xtask up {}", stack.short()))
+            .mend(Xtask::Up(stack.on()))
             .into());
         };
         let terminal = if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {

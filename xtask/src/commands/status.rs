@@ -11,6 +11,7 @@ use crate::docker::container::Container;
 use crate::docker::engine::Engine;
 use crate::docker::{container, docker};
 use crate::quota::{self, NEAR};
+use crate::report::advice::Xtask;
 use crate::report::table::{self, Cell};
 use crate::report::units::{Bytes, duration};
 use crate::report::{BAD, DIM, GOOD, WARNING};
@@ -239,8 +240,7 @@ fn data(line: &Line) -> Cell {
 
 fn hint(cx: &Context, stack: &Stack, lines: &[Line]) {
     if lines.iter().any(|line| line.state != "running") {
-        let (name, short) = (stack.name(), stack.short());
-        let way = format!("cargo xtask up {short} goes on from here");
-        cx.report.progress(format!("{name} is not up whole; {way}"));
+        let (name, up) = (stack.name(), Xtask::Up(stack.on()));
+        cx.report.progress(format!("{name} is not fully up; {up} starts what is missing"));
     }
 }

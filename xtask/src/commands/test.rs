@@ -13,6 +13,7 @@ use crate::doctor::{self, suite};
 use crate::offline;
 use crate::plan::Plan;
 use crate::process::{Cmd, Failure, ProcessError};
+use crate::report::advice::Xtask;
 use crate::report::finding::{Finding, Problem};
 use crate::report::units::count;
 
@@ -82,7 +83,7 @@ impl Args {
         tally.failed += usize::from(!lacking.is_empty());
         if tally.left > 0 {
             let left = count(tally.left, "longer test");
-            cx.report.progress(format!("{left} not run: cargo xtask test --long"));
+            cx.report.progress(format!("{left} not run: {}", Xtask::TestLong));
         }
         cx.report.line(format!("{} passed, {} failed", tally.passed, tally.failed));
         let ok = tally.failed == 0;

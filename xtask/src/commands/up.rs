@@ -18,6 +18,7 @@ use crate::logs::removal::removal;
 use crate::offline::PROGRAMS;
 use crate::plan::Plan;
 use crate::ready::wait::until_ready;
+use crate::report::advice::Xtask;
 use crate::report::finding::{Severity, resumed_by};
 use crate::setup::{accounts, complete, network, origin, prepare};
 use crate::stack::Stack;
@@ -52,10 +53,9 @@ impl Args {
         }
         Engine::ask()?;
         for stack in stacks {
-            let offline = if self.offline { " --offline" } else { "" };
-            let again = format!("cargo xtask up {}{offline}", stack.short());
-            let stands = "what is done stays, and what was started runs on";
-            self.up(cx, stack).map_err(|error| resumed_by(error, stands, &again))?;
+            let again = if self.offline { Xtask::UpOffline } else { Xtask::Up }(stack.on());
+            let done = "completed steps are kept, and started services keep running";
+            self.up(cx, stack).map_err(|error| resumed_by(error, done, again))?;
         }
         Ok(())
     }
@@ -107,7 +107,7 @@ impl Args {
         }
         plan.carry_out(&cx.report)?;
         configuration::refuse_broken(cx, &stack, &containers)?;
-        let network = network::lock(cx, &stack)?;
+        let network = network::lock(cx, &stack, "up")?;
         let unwanted = unwanted(&stack, &compose, &containers)?;
         start_plan(cx, &stack, &compose, &unwanted)?.carry_out(&cx.report)?;
         drop(network);
@@ -134,7 +134,12 @@ impl Args {
 /// # Errors
 /// As `up`.
 pub fn bring_up(cx: &Context, stack: &Stack, limit: Duration) -> Result<()> {
-    let args = Args { stack: stack.short(), offline: false, fix: false, timeout: limit.as_secs() };
+    let args = Args {
+        stack: stack.short().to_owned(),
+        offline: false,
+        fix: false,
+        timeout: limit.as_secs(),
+    };
     args.start(cx, stack, false)
 }
 

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::process::quote;
+use crate::report::advice::Xtask;
 use crate::report::finding::Finding;
-use crate::report::hint;
 use crate::report::table::{self, Cell};
 use crate::stack::Stack;
 
@@ -110,8 +110,8 @@ pub fn print(cx: &Context, stacks: &[Stack], form: Form) -> Result<()> {
     }
     if !form.reveal {
         let command = match stacks {
-            [stack] => format!("cargo xtask urls {} --reveal", stack.short()),
-            _ => hint::command("urls --reveal"),
+            [stack] => Xtask::UrlsRevealOn(stack.on()),
+            _ => Xtask::UrlsReveal,
         };
         cx.report.progress(format!("Passwords are masked; this shows them: {command}"));
     }

@@ -11,6 +11,7 @@ use super::folder;
 use crate::context::Context;
 use crate::docker::{docker, helper};
 use crate::host::files::below;
+use crate::report::advice::Xtask;
 use crate::report::finding::{Finding, Problem};
 use crate::setup::generated;
 use crate::stack::Stack;
@@ -47,7 +48,7 @@ pub(super) fn refuse(cx: &Context, stack: &Stack, services: &[&Service]) -> Resu
         "configuration.broken",
         "a configuration is broken; nothing was changed, and what runs keeps the one it has",
     )
-    .mend(format!("correct it, then: cargo xtask up {}", stack.short()))
+    .mend(format!("correct it, then: {}", Xtask::Up(stack.on())))
     .into())
 }
 

@@ -11,6 +11,7 @@ use crate::docker::docker;
 use crate::plan::Plan;
 use crate::process::check_interrupted;
 use crate::ready::{Unanswered, http};
+use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 use crate::stack::Stack;
 use crate::stack::manifest::{Load, Service};
@@ -130,7 +131,7 @@ impl<'a> Change<'a> {
                     "configuration.not-loaded",
                     format!("{name} {why} its changed configuration; the old one keeps working"),
                 )
-                .mend(format!("cargo xtask logs {} {name} --tail 20", stack.short()))
+                .mend(Xtask::Logs(stack.on(), name.to_owned()))
                 .into());
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -152,7 +153,7 @@ fn metrics(stack: &Stack, service: &Service, url: &Url) -> Result<String> {
                 let name = &service.name;
                 let found = format!("{name} does not give its metrics: {why}");
                 return Err(Problem::failed("service.no-metrics", found)
-                    .mend(format!("cargo xtask logs {} {name} --tail 20", stack.short()))
+                    .mend(Xtask::Logs(stack.on(), name.to_owned()))
                     .into());
             }
         }

@@ -11,8 +11,8 @@ use super::container::Container;
 use super::engine::parse_version;
 use super::image;
 use crate::process::{Cmd, check_interrupted};
+use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
-use crate::report::hint;
 
 /// How it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +129,7 @@ impl Compose {
                 "compose.other-flavour",
                 format!("the containers that are there were made by Compose {made_by}, which is no longer found; {preferred} would recreate them all"),
             )
-            .mend(format!("{}, then the command again (the data stays)", hint::command("down all")))
+            .mend(format!("{}, then the command again (the data stays)", Xtask::DownAll))
             .into()
         })
     }
@@ -219,6 +219,6 @@ fn none_fit(found: &[Compose], oldest: &semver::Version) -> Problem {
     let id = if found.is_empty() { "compose.missing" } else { "compose.version" };
     Problem::prerequisite(id, message).mend(format!(
         "install the Compose plugin (docs.docker.com/compose/install); on Debian and Ubuntu: {}",
-        hint::command("doctor --fix")
+        Xtask::DoctorFix
     ))
 }

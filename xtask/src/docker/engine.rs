@@ -9,8 +9,8 @@ use super::client::{has_default_context, set};
 use super::docker;
 use super::http::Answers;
 use crate::process::{check_interrupted, find};
+use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
-use crate::report::hint;
 
 /// Where the client talks to by default.
 const DEFAULT: &str = "unix:///var/run/docker.sock";
@@ -153,7 +153,7 @@ pub fn parse_version(text: &str) -> Result<semver::Version> {
 
 fn no_command() -> Problem {
     Problem::prerequisite("docker.command", "there is no `docker` command on the PATH")
-        .mend(format!("install Docker Engine 20.10 or later (docs.docker.com/engine/install); on Debian and Ubuntu: {}", hint::command("doctor --fix")))
+        .mend(format!("install Docker Engine 20.10 or later (docs.docker.com/engine/install); on Debian and Ubuntu: {}", Xtask::DoctorFix))
 }
 
 /// Not running, no permission and unreachable are three things with three ways out.
@@ -175,7 +175,7 @@ pub(super) fn unreachable(said: &str) -> Problem {
             .mend("check the network and DOCKER_HOST, or use the local one: unset DOCKER_HOST; docker context use default")
     } else {
         Problem::prerequisite("engine.not-running", format!("no Docker engine answers at {endpoint}"))
-            .mend(format!("start it: sudo systemctl start docker (Docker Desktop: start the application); on Debian and Ubuntu: {}", hint::command("doctor --fix")))
+            .mend(format!("start it: sudo systemctl start docker (Docker Desktop: start the application); on Debian and Ubuntu: {}", Xtask::DoctorFix))
     }
 }
 

@@ -201,7 +201,7 @@ fn refusal(container: &Container, status: u16, body: &mut impl Read) -> anyhow::
             "logs.unreadable",
             format!("the log of {name} cannot be read back: its logging driver is `{driver}`"),
         )
-        .mend("use json-file, local or journald in the compose file, then: cargo xtask up")
+        .mend("use json-file, local or journald as the logging driver in the compose file, then start the stack again")
         .into();
     }
     anyhow::anyhow!("the engine gives no log of {name}: {said} (status {status})")

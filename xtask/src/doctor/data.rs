@@ -11,6 +11,7 @@ use crate::docker::engine::Endpoint;
 use crate::host::files::partials;
 use crate::host::lock;
 use crate::ready::{self, Unanswered};
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Finding;
 use crate::report::units::count;
 use crate::setup::origin;
@@ -33,13 +34,13 @@ pub(super) fn in_use(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
             Some(of) => format!("the container {name} of the project {of} has {}", path.display()),
             None => format!("the container {name} has {}", path.display()),
         };
-        let elsewhere = format!("or another DATA_DIR in {}", facts.shown(stack.env.path()));
+        let elsewhere = format!("choose another DATA_DIR in {}", facts.shown(stack.env.path()));
         let finding = if container.is_running() {
             Finding::error("data.in-use", format!("{found}, and runs"))
-                .mend(format!("docker stop {name}; {elsewhere}"))
+                .mend(Advice::from(format!("docker stop {name}")).or(elsewhere))
         } else {
             Finding::warning("data.in-use", format!("{found}; it is stopped"))
-                .mend(format!("docker rm {name}, if it is not needed; {elsewhere}"))
+                .mend(Advice::from(format!("docker rm {name}, if it is not needed")).or(elsewhere))
         };
         findings.push(finding.about(stack.name()));
     }
@@ -66,11 +67,18 @@ pub(super) fn moved(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
         {
             let found =
                 format!("its data is in {}, and not in {}", source.display(), here.display());
-            findings.push(Finding::error("data.moved", found).about(service.name.as_str()).mend(format!(
-                "put the old DATA_DIR back into {}; or take the stack down, move the data, and start it again: cargo xtask down {}",
-                facts.shown(stack.env.path()),
-                stack.short()
-            )));
+            findings.push(
+                Finding::error("data.moved", found).about(service.name.as_str()).mend(
+                    Advice::from(format!(
+                        "put the old DATA_DIR back into {}",
+                        facts.shown(stack.env.path())
+                    ))
+                    .or(format!(
+                        "take the stack down, move the data, and start it again: {}",
+                        Xtask::Down(stack.on())
+                    )),
+                ),
+            );
         }
     }
     Ok(findings)
@@ -85,13 +93,17 @@ pub(super) fn other_clone(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Findin
     let other = folders
         .map(Path::new)
         .find(|folder| real(folder) != here && folder.join("docker-compose.yml").is_file());
-    Ok(other.into_iter().map(|folder| {
-        let project = stack.project();
-        let found = format!("the project {project} was started from {}", folder.display());
-        Finding::error("project.other-clone", found).about(stack.name()).mend(
-            "take it down there; or give this copy a name, ports and data of its own: --project NAME",
-        )
-    }).collect())
+    Ok(other
+        .into_iter()
+        .map(|folder| {
+            let project = stack.project();
+            let found = format!("the project {project} was started from {}", folder.display());
+            Finding::error("project.other-clone", found).about(stack.name()).mend(
+                Advice::from("take it down there")
+                    .or("give this copy a name, ports and data of its own: --project NAME"),
+            )
+        })
+        .collect())
 }
 
 /// Whether `container` may write in `path`, above or below it.
@@ -126,11 +138,13 @@ pub(super) fn other_kind(_: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
             let today = stack.image(service)?;
             let found = format!("its data was made by {made_by} and must not be opened by {today}");
             findings.push(
-                Finding::error("data.other-kind", found).about(service.name.as_str()).mend(format!(
-                    "put {variable}={made_by} into {}, or lose the data: cargo xtask down {} --purge",
-                    stack.env.path().display(),
-                    stack.short()
-                )),
+                Finding::error("data.other-kind", found).about(service.name.as_str()).mend(
+                    Advice::from(format!(
+                        "put {variable}={made_by} into {}",
+                        stack.env.path().display()
+                    ))
+                    .or(format!("lose the data: {}", Xtask::DownPurge(stack.on()))),
+                ),
             );
         }
     }
@@ -165,7 +179,7 @@ pub(super) fn credentials(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Findin
                 Ok(()) => Finding::ok("data.credentials", "the password in .env opens it"),
                 Err(Unanswered::NotYet(why)) => {
                     Finding::warning("data.credentials", format!("it does not answer yet: {why}"))
-                        .mend(format!("cargo xtask status {}", stack.short()))
+                        .mend(Xtask::Status(stack.on()))
                 }
                 Err(Unanswered::Refused(why)) => refused(facts, stack, service, &why),
             };
@@ -176,7 +190,7 @@ pub(super) fn credentials(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Findin
 }
 
 fn refused(facts: &Facts<'_>, stack: &Stack, service: &Service, why: &str) -> Finding {
-    let (short, name) = (stack.short(), &service.name);
+    let name = &service.name;
     let file = facts.shown(stack.env.path());
     let finding = Finding::error(
         "data.credentials",
@@ -184,9 +198,16 @@ fn refused(facts: &Facts<'_>, stack: &Stack, service: &Service, why: &str) -> Fi
     );
     if service.set_password.is_some() {
         // It took its password when the directory was first filled.
-        finding.mend(format!("have it take the password of {file}: cargo xtask env set-password {short} {name}; or put the old password back; or start anew, losing the data: cargo xtask down {short} --purge"))
+        finding.mend(
+            Advice::from(format!(
+                "have it take the password of {file}: {}",
+                Xtask::SetPassword(stack.on(), name.clone())
+            ))
+            .or("put the old password back")
+            .or(format!("start anew, losing the data: {}", Xtask::DownPurge(stack.on()))),
+        )
     } else {
-        finding.mend(format!("it still runs with an older {file}: cargo xtask up {short}"))
+        finding.mend(format!("it still runs with an older {file}: {}", Xtask::Up(stack.on())))
     }
 }
 
@@ -196,12 +217,19 @@ fn locked(facts: &Facts<'_>, stack: &Stack, service: &Service) -> Option<Finding
     if !origin::is_locked(stack, service).unwrap_or_default() {
         return None;
     }
-    let (short, name, file) = (stack.short(), &service.name, facts.shown(stack.env.path()));
+    let (name, file) = (&service.name, facts.shown(stack.env.path()));
     let finding = Finding::error(
         "data.credentials",
         format!("{file} has other credentials than those that opened its data last"),
     );
-    Some(finding.about(name.as_str()).mend(format!("put the old values back; or set the new password in the data: cargo xtask up {short}, then cargo xtask env set-password {short} {name}; or start anew, losing the data: cargo xtask down {short} --purge")))
+    let mend = Advice::from("put the old values back")
+        .or(format!(
+            "set the new password in the data: {}, then {}",
+            Xtask::Up(stack.on()),
+            Xtask::SetPassword(stack.on(), name.clone())
+        ))
+        .or(format!("start anew, losing the data: {}", Xtask::DownPurge(stack.on())));
+    Some(finding.about(name.as_str()).mend(mend))
 }
 
 pub(super) fn leftovers(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
@@ -226,8 +254,8 @@ pub(super) fn leftovers(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>
         count(files, "half-written file")
     );
     let mend = format!(
-        "the next command that changes something removes them, such as: cargo xtask setup {}",
-        stack.short()
+        "the next command that changes something removes them, such as: {}",
+        Xtask::Setup(stack.on())
     );
     Ok(vec![Finding::warning("run.leftovers", found).mend(mend).about(stack.name())])
 }

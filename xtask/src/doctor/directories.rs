@@ -12,6 +12,7 @@ use crate::docker::place::Place;
 use crate::host::disk::nearest_existing;
 use crate::host::user::{self, Owner};
 use crate::process::quote;
+use crate::report::advice::{Advice, On, Xtask};
 use crate::report::finding::Finding;
 use crate::setup::directories::{Found, inspect, wanted};
 use crate::stack::manifest::DataDirectory;
@@ -33,10 +34,13 @@ pub(super) fn place(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
                 "DATA_DIR is `{value}`, where you may not write, and an engine without root may no more than you"
             );
             let home = user::home().unwrap_or_default().join(DATA_BELOW_HOME);
-            let home = quote(&home.to_string_lossy());
             facts.place(stack, "DATA_DIR", Finding::error(id, found)).mend(match stack.env.text() {
-                Some(_) => format!("in {}: DATA_DIR={home}", facts.shown(stack.env.path())),
-                None => format!("cargo xtask up {} --data-dir {home}", stack.short()),
+                Some(_) => format!(
+                    "in {}: DATA_DIR={}",
+                    facts.shown(stack.env.path()),
+                    quote(&home.to_string_lossy())
+                ),
+                None => Xtask::Up(On::new(stack.short(), None, Some(&home))).to_string(),
             })
         }
         None => Finding::ok(id, format!("data lies in {value}")).about(stack.name()),
@@ -96,7 +100,7 @@ pub(super) fn owners(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
             }
         }
     }
-    let setup = format!("cargo xtask setup {}", stack.short());
+    let setup = Xtask::Setup(stack.on());
     if !missing.is_empty() {
         let found = format!("{} missing in {}", missing.join(", "), below.display());
         findings.push(Finding::warning(id, found).mend(format!("{setup} makes them")));
@@ -111,7 +115,7 @@ pub(super) fn owners(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
 fn link(path: &Path) -> Finding {
     Finding::error("data.link", format!("{} is a symbolic link", path.display()))
         .needs("a directory")
-        .mend("mount the other place there, or let DATA_DIR name it")
+        .mend(Advice::from("mount the other place there").or("let DATA_DIR name it"))
 }
 
 fn judge(
@@ -134,18 +138,20 @@ fn judge(
     let found = format!("{} belongs to {owner} with mode {mode:04o}", path.display());
     let quoted = quote(&path.to_string_lossy());
     let finding = if is_right || !is_own && is_empty(path) {
-        Finding::error("data.directory", found).mend(format!("cargo xtask setup {}", stack.short()))
+        Finding::error("data.directory", found).mend(Xtask::Setup(stack.on()))
     } else if is_own {
-        Finding::error("data.owner", found)
-            .mend(format!("run xtask as that user, or: sudo chown -R {wanted} {quoted}"))
+        Finding::error("data.owner", found).mend(
+            Advice::from("run xtask as that user").or(format!("sudo chown -R {wanted} {quoted}")),
+        )
     } else {
         Finding::error(
             "data.foreign",
             format!("{found} and is not empty: it may be another program's"),
         )
-        .mend(format!(
-            "another DATA_DIR; or, if it is this service's: sudo chown -R {wanted} {quoted}"
-        ))
+        .mend(
+            Advice::from("choose another DATA_DIR")
+                .or(format!("if it is this service's: sudo chown -R {wanted} {quoted}")),
+        )
     };
     Some(finding.needs(format!("{wanted}, {:04o}", directory.mode)))
 }

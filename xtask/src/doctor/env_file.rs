@@ -8,6 +8,7 @@ use super::facts::Facts;
 use super::secrets::weak_secrets;
 use super::{ports, values};
 use crate::context::Context as Invocation;
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::{Finding, Severity};
 use crate::report::units::Bytes;
 use crate::setup::origin;
@@ -52,23 +53,27 @@ fn absent(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     let mut findings = missing(facts, stack)?;
     for finding in findings.iter_mut().filter(|finding| finding.severity == Severity::Warning) {
         finding.severity = Severity::Error;
-        finding.mend = Some(format!("cargo xtask env init {}", stack.short()));
+        finding.mend = Xtask::EnvInit(stack.on()).into();
     }
     Ok(findings)
 }
 
 pub(super) fn missing(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
-    let (file, short) = (facts.shown(stack.env.path()), stack.short());
+    let (file, on) = (facts.shown(stack.env.path()), stack.on());
     let is_missing = |found| Finding::warning("env.missing", found);
     let keeper = stack.definition.services.iter().find(|service| keeps_password(stack, service));
     let finding = match keeper {
         _ if stack.env.text().is_some() => Finding::ok("env.missing", format!("{file} is there")),
         None => is_missing(format!("{file} is not there yet"))
-            .mend(format!("cargo xtask up {short} writes it")),
+            .mend(format!("{} writes it", Xtask::Up(on))),
         Some(Service { name, .. }) => is_missing(format!(
             "{file} is not there, and the data of {name} has the password of an older one"
         ))
-        .mend(format!("put it back; or write a new one and give the data its password: cargo xtask up {short}, then cargo xtask env set-password {short} {name}")),
+        .mend(Advice::from("put it back").or(format!(
+            "write a new one and give the data its password: {}, then {}",
+            Xtask::Up(on.clone()),
+            Xtask::SetPassword(on, name.clone())
+        ))),
     };
     Ok(vec![finding.about(stack.name())])
 }
@@ -88,7 +93,7 @@ pub(super) fn incomplete(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding
     names.sort_unstable();
     names.dedup();
     let is_empty = |name: &&str| stack.env.get(name).is_none_or(|value| value.is_empty());
-    let mend = format!("cargo xtask env init {} (keeps every value that is there)", stack.short());
+    let mend = format!("{} (keeps every value that is there)", Xtask::EnvInit(stack.on()));
     let mut findings: Vec<_> = names
         .into_iter()
         .filter(is_empty)
@@ -322,9 +327,9 @@ mod tests {
                 move |name: &str| Some(if name == "S" { server } else { container }.to_owned());
             judge_pair(&pair, &get)
         };
-        assert!(judge("2gb", "3gb").mend.is_none());
-        assert_eq!(judge("2gb", "2gb").mend.as_deref(), Some("C=3072m"));
-        assert_eq!(judge("lots", "2gb").mend.as_deref(), Some("write S as 512m or 2gb"));
+        assert!(judge("2gb", "3gb").mend.is_empty());
+        assert_eq!(judge("2gb", "2gb").mend, "C=3072m".into());
+        assert_eq!(judge("lots", "2gb").mend, "write S as 512m or 2gb".into());
     }
 
     #[test]

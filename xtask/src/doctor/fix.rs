@@ -12,6 +12,7 @@ use crate::docker::{docker, engine, helper};
 use crate::host::user;
 use crate::plan::Plan;
 use crate::process::{Cmd, find};
+use crate::report::advice::Xtask;
 use crate::report::finding::{Finding, Severity};
 use crate::setup;
 use crate::stack::Stack;
@@ -86,8 +87,8 @@ pub fn plan(cx: &Context, stacks: &[Stack], diagnosis: &Diagnosis) -> Result<Pla
             Ok(steps) => plan.append(steps),
             Err(_) if !plan.is_empty() => {
                 cx.report.progress(format!(
-                    "then, once the engine answers: what `cargo xtask setup {}` does",
-                    stack.short()
+                    "then, once the engine answers: what `{}` does",
+                    Xtask::Setup(stack.on())
                 ));
             }
             Err(error) => return Err(error),

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::facts::Facts;
 use crate::docker::image;
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Finding;
 use crate::report::units::count;
 use crate::stack::Stack;
@@ -19,23 +20,27 @@ pub(super) fn present(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> 
         }
         if stack.is_offline(service) { to_build.push(image) } else { to_pull.push(image) }
     }
-    let short = stack.short();
     let mut findings = Vec::new();
     if !to_build.is_empty() {
         let found = format!("offline images are not built yet: {}", to_build.join(", "));
-        findings.push(Finding::warning("images.present", found).mend("cargo xtask images build"));
+        findings.push(Finding::warning("images.present", found).mend(Xtask::ImagesBuild));
     }
     if !to_pull.is_empty() {
         let missing = format!("{} missing: {}", count(to_pull.len(), "image"), to_pull.join(", "));
-        let offline = format!("cargo xtask up {short} --offline");
+        let offline = Xtask::UpOffline(stack.on());
         let finding = match image::hub_answers() {
             true => Finding::warning("images.present", missing)
-                .mend(format!("nothing: cargo xtask up {short} pulls what is missing")),
+                .mend(format!("nothing to do: {} pulls what is missing", Xtask::Up(stack.on()))),
             false => Finding::warning(
                 "images.present",
-                format!("{missing}; Docker Hub does not answer the engine, so they cannot be pulled"),
+                format!(
+                    "{missing}; Docker Hub does not answer the engine, so they cannot be pulled"
+                ),
             )
-            .mend(format!("{offline}, which builds images from Debian's packages; nothing, if the engine has a mirror")),
+            .mend(
+                Advice::from(format!("build images from Debian's packages: {offline}"))
+                    .or("leave it, if the engine has a mirror"),
+            ),
         };
         findings.push(finding);
     }
@@ -53,7 +58,7 @@ pub(super) fn offline(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> 
     }
     let found = format!("{} on offline images, not on the real ones", names.join(", "));
     let mend = format!(
-        "nothing, if it is meant so; else remove the *_IMAGE lines from {}",
+        "to use the real ones, remove the *_IMAGE lines from {}",
         facts.shown(stack.env.path())
     );
     Ok(vec![Finding::warning("images.offline", found).mend(mend).about(stack.name())])

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::facts::Facts;
 use crate::docker::container::{Container, LogConfig};
 use crate::docker::exec;
+use crate::report::advice::Xtask;
 use crate::report::finding::Finding;
 use crate::report::units::Bytes;
 use crate::stack::Stack;
@@ -17,10 +18,8 @@ pub(super) fn bounded(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> 
     let containers = facts.containers_of(stack)?;
     for container in &containers {
         let (name, config) = (container.name(), &container.host_config.log_config);
-        let again = format!(
-            "cargo xtask down {0}, then: cargo xtask up {0} (the data stays)",
-            stack.short()
-        );
+        let again =
+            format!("{}, then {} (the data stays)", Xtask::Down(stack.on()), Xtask::Up(stack.on()));
         if config.driver == "none" {
             let found = format!("nothing keeps what {name} logs: its logging driver is `none`");
             findings.push(Finding::warning("logs.unreadable", found).mend(again));

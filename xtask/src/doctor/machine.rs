@@ -51,9 +51,9 @@ pub(super) fn place(facts: &Facts<'_>) -> Result<Vec<Finding>> {
     let finding = match facts.engine_place() {
         Place::Here => return Ok(Vec::new()),
         Place::Remote => Finding::warning("engine.remote", format!("the engine at {} is on another machine: data directories and published ports are there, and are not looked at here; files of this repository that services read have to lie there too, at the same path", Endpoint::current()))
-            .mend("nothing, if it is meant so; else: unset DOCKER_HOST; docker context use default"),
+            .mend("to use the local engine: unset DOCKER_HOST; docker context use default"),
         Place::Rootless => Finding::warning("engine.rootless", "the engine runs without root: the servers' user ids are others on this machine, so owners are not looked at; ports below 1024 and memory limits may not work")
-            .mend("nothing, if it is meant so (docs.docker.com/engine/security/rootless)"),
+            .mend("see docs.docker.com/engine/security/rootless for its limits"),
         Place::Virtual => Finding::ok("engine.desktop", format!("{}: containers run in a virtual machine, so owners, disk and kernel settings are not looked at here; the data directory must be one that it shares, such as one in the home folder", engine.operating_system)),
     };
     Ok(vec![finding])

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use super::facts::Facts;
 use crate::docker::helper::Helper;
 use crate::docker::image;
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Finding;
 use crate::stack::Stack;
 use crate::stack::manifest::Service;
@@ -78,8 +79,17 @@ fn judge(
 
 fn half_initialised(stack: &Stack, path: &Path, why: &str) -> Finding {
     let quoted = crate::process::quote(&path.to_string_lossy());
-    Finding::error("data.half-initialised", format!("{} holds no whole database: {why}", path.display()))
-        .mend(format!("if nothing of value is in it: sudo mv {quoted} {quoted}.broken; cargo xtask setup {short}; or start anew, losing all data of the stack: cargo xtask down {short} --purge", short = stack.short()))
+    Finding::error(
+        "data.half-initialised",
+        format!("{} holds no whole database: {why}", path.display()),
+    )
+    .mend(
+        Advice::from(format!(
+            "if nothing of value is in it: sudo mv {quoted} {quoted}.broken, then {}",
+            Xtask::Setup(stack.on())
+        ))
+        .or(format!("start anew, losing all data of the stack: {}", Xtask::DownPurge(stack.on()))),
+    )
 }
 
 /// Why the directory is no whole cluster.
@@ -124,11 +134,13 @@ fn judge_version(
     }
     let found = format!("{} is of PostgreSQL {made_by}, and {image} is {served}", path.display());
     let variable = stack.compose.image_variable(&service.name)?;
-    Ok(Finding::error(id, found).needs(format!("an image of PostgreSQL {made_by}")).mend(format!(
-        "set {variable} in {} to an image of that version; or start anew, losing the data: cargo xtask down {} --purge",
-        stack.env.path().display(),
-        stack.short()
-    )))
+    Ok(Finding::error(id, found).needs(format!("an image of PostgreSQL {made_by}")).mend(
+        Advice::from(format!(
+            "set {variable} in {} to an image of that version",
+            stack.env.path().display()
+        ))
+        .or(format!("start anew, losing the data: {}", Xtask::DownPurge(stack.on()))),
+    ))
 }
 
 /// The major version that a tag such as `14.1.0` or `15-bookworm` begins with.

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::env_file::{keeps_password, secrets};
 use super::facts::Facts;
 use crate::host::files::read_optional;
+use crate::report::advice::Xtask;
 use crate::report::finding::Finding;
 use crate::secret::Secret;
 use crate::stack::Stack;
@@ -87,7 +88,7 @@ pub(super) fn weak_secrets(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Findi
 
 /// A server that keeps its password in its data needs to be told.
 fn way_to_change(stack: &Stack, name: &str) -> String {
-    let short = stack.short();
+    let init = Xtask::EnvInit(stack.on());
     let service = stack
         .definition
         .services
@@ -95,10 +96,10 @@ fn way_to_change(stack: &Stack, name: &str) -> String {
         .find(|service| service.secrets.iter().any(|secret| secret == name));
     match service {
         Some(service) if keeps_password(stack, service) => format!(
-            "empty it, run `cargo xtask env init {short}`, and where there is data already: cargo xtask env set-password {short} {}",
-            service.name
+            "empty it, then: {init}, and where there is data already: {}",
+            Xtask::SetPassword(stack.on(), service.name.clone())
         ),
-        _ => format!("empty it and run: cargo xtask env init {short}"),
+        _ => format!("empty it, then: {init}"),
     }
 }
 

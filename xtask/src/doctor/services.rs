@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::facts::Facts;
 use crate::docker::container::Container;
+use crate::report::advice::Xtask;
 use crate::report::finding::Finding;
 use crate::stack::Stack;
 
@@ -16,13 +17,13 @@ pub(super) fn state(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for container in facts.containers_of(stack)? {
         let Some(service) = container.service() else { continue };
-        let logs = format!("cargo xtask logs {} {service}", stack.short());
+        let logs = Xtask::Logs(stack.on(), service.to_owned());
         let finding = match troubled(&container) {
             Some(finding) => finding.mend(logs),
             None => match outdated_ports(stack, &container, service) {
                 Some((runs, wanted)) => {
                     let found = format!("it runs with an older .env: on port {runs}, not {wanted}");
-                    let mend = format!("cargo xtask up {}", stack.short());
+                    let mend = Xtask::Up(stack.on());
                     Finding::warning("service.outdated", found).mend(mend)
                 }
                 None => Finding::ok("service.state", format!("it is {}", container.state.status)),

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::docker::client::PLUGIN_FOLDERS;
 use crate::host::user;
 use crate::process::{Cmd, find};
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Finding;
 
 /// Programs that tests call.
@@ -26,18 +27,25 @@ pub fn lacking() -> Vec<Finding> {
     findings.into_iter().flatten().collect()
 }
 
+fn leave_out() -> String {
+    format!("leave the end-to-end tests out: {}", Xtask::TestNoEngine)
+}
+
 fn system(os: &str, arch: &str) -> Option<Finding> {
     ((os, arch) != ("linux", "x86_64")).then(|| {
         Finding::error("test.system", format!("the system is {os} on {arch}"))
             .needs("Linux on x86_64, for which the Composes that are tested are there")
-            .mend("run the tests in a virtual machine; or leave these out: cargo xtask test --no-engine")
+            .mend(Advice::from("run the tests in a virtual machine").or(leave_out()))
     })
 }
 
 fn owner(is_root: bool) -> Option<Finding> {
     (!is_root).then(|| {
         Finding::error("test.root", "you are not root, and tests mount disks and change owners")
-            .mend("sudo --preserve-env=PATH,HOME cargo xtask test; or leave these out: cargo xtask test --no-engine")
+            .mend(
+                Advice::from(format!("sudo --preserve-env=PATH,HOME {}", Xtask::Test))
+                    .or(leave_out()),
+            )
     })
 }
 
@@ -48,7 +56,7 @@ fn programs() -> Option<Finding> {
             "test.programs",
             format!("these programs are missing: {}", missing.join(", ")),
         )
-        .mend("install them; on Debian and Ubuntu: cargo xtask test --fix")
+        .mend(format!("install them; on Debian and Ubuntu: {}", Xtask::TestFix))
     })
 }
 
@@ -77,7 +85,7 @@ mod tests {
         assert!(system("linux", "x86_64").is_none() && owner(true).is_none());
         let lacking = [system("macos", "aarch64"), owner(false), Some(plugin(Path::new("/x")))];
         for finding in lacking.into_iter().flatten() {
-            assert!(finding.id.starts_with("test.") && finding.mend.is_some(), "{finding}");
+            assert!(finding.id.starts_with("test.") && !finding.mend.is_empty(), "{finding}");
         }
     }
 }

@@ -56,6 +56,6 @@ mod tests {
         assert!(judge(&allowed, "no").is_none());
         let finding = judge(&allowed, "ja").unwrap();
         assert_eq!(finding.to_string(), "REDIS_APPENDONLY is `ja` (needed: yes or no)");
-        assert_eq!(finding.mend.as_deref(), Some("REDIS_APPENDONLY=yes"));
+        assert_eq!(finding.mend, "REDIS_APPENDONLY=yes".into());
     }
 }

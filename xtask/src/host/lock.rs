@@ -43,7 +43,7 @@ pub enum IfHeld {
 }
 
 impl Lock {
-    /// Takes the lock at `path`, saying in it that `what` holds it. `waiting` is called once
+    /// Takes the lock at `path`, saying in it that the command `what` holds it. `waiting` is called once
     /// with the holder's words before a wait begins.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ fn gate(path: &Path) -> Option<File> {
 
 /// For people only, so a failure to write (a file of another user) changes nothing.
 fn write_holder(file: &mut File, what: &str) {
-    let text = format!("`{what}` (process {})\n", std::process::id());
+    let text = format!("`cargo xtask {what}` (process {})\n", std::process::id());
     let _ =
         file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
 }
@@ -153,9 +153,12 @@ mod tests {
         let path = path(folder.path(), "project");
         assert_eq!(held_by(&path), None);
         let first = take(&path).unwrap();
-        assert!(held_by(&path).unwrap().starts_with("`test`"));
+        assert!(held_by(&path).unwrap().starts_with("`cargo xtask test`"));
         let error = take(&path).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("`test` (process {})", std::process::id())), "{error}");
+        assert!(
+            error.starts_with(&format!("`cargo xtask test` (process {})", std::process::id())),
+            "{error}"
+        );
         drop(first);
         take_in_the_end(&path);
     }
@@ -183,7 +186,10 @@ mod tests {
         let winners: Vec<_> = told.iter().flatten().collect();
         assert_eq!(winners.len(), 1, "{told:?}");
         for said in told.iter().filter_map(|told| told.as_ref().err()) {
-            assert!(said.starts_with(&format!("`taker {}` (process", winners[0])), "{told:?}");
+            assert!(
+                said.starts_with(&format!("`cargo xtask taker {}` (process", winners[0])),
+                "{told:?}"
+            );
         }
     }
 

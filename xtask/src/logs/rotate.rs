@@ -16,6 +16,7 @@ use crate::host::files::make_folder;
 use crate::host::lock::{IfHeld, Lock};
 use crate::process::check_interrupted;
 use crate::report::Report;
+use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 use crate::stack::Stack;
 use crate::stack::manifest::LogBounds;
@@ -116,17 +117,17 @@ pub fn lock(stack: &Stack, report: &Report) -> Result<Lock> {
             "logs.no-directory",
             format!("there is no {} to archive logs in", parent.display()),
         )
-        .mend(format!("cargo xtask setup {}", stack.short()))
+        .mend(Xtask::Setup(stack.on()))
         .into());
     }
     make_folder(&folder, 0o700).map_err(|error| explain(error, &folder))?;
     let path = folder.join("lock");
     let waiting = |holder: &str| report.progress(format!("waiting for {holder}"));
-    Lock::take(&path, "cargo xtask rotate-logs", IfHeld::Wait, waiting).map_err(|error| match error
-        .downcast()
-    {
-        Ok(io) => explain(io, &path),
-        Err(error) => error,
+    Lock::take(&path, "rotate-logs", IfHeld::Wait, waiting).map_err(|error| {
+        match error.downcast() {
+            Ok(io) => explain(io, &path),
+            Err(error) => error,
+        }
     })
 }
 

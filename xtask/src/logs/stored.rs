@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::cursor::{Cursor, Position, Trail};
 use super::entry::{Entry, Origin, fingerprint};
 use super::frame::{self, Place};
+use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 
 /// The cursor's name.
@@ -20,12 +21,12 @@ pub(super) fn explain(error: std::io::Error, path: &Path) -> anyhow::Error {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             Problem::failed("logs.disk-full", format!("the disk is full: {} cannot be written. Nothing is lost: what the engine has was not archived yet, and what was archived stays", path.display()))
-                .mend("make room, then: cargo xtask rotate-logs")
+                .mend(format!("make room, then: {}", Xtask::RotateLogs))
                 .into()
         }
         ErrorKind::PermissionDenied => {
             Problem::failed("logs.permission", format!("you may not read or write {}: it belongs to another user", path.display()))
-                .mend("run the command as the user who ran `cargo xtask setup`, or as root")
+                .mend("run the command as the user who set the stacks up, or as root")
                 .into()
         }
         _ => anyhow::Error::from(error).context(format!("using {}", path.display())),

@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::docker::container::Container;
 use crate::docker::docker;
 use crate::process::check_interrupted;
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Problem;
 use crate::report::live::Live;
 use crate::report::units::duration;
@@ -168,9 +169,9 @@ fn hopeless(container: &Container) -> Option<String> {
 }
 
 fn refused(stack: &Stack, service: &Service, why: &str) -> Problem {
-    let (short, name) = (stack.short(), &service.name);
+    let name = &service.name;
     let file = stack.env.path().display();
-    let anew = format!("start anew and lose the data: cargo xtask down {short} --purge");
+    let anew = format!("start anew and lose the data: {}", Xtask::DownPurge(stack.on()));
     if origin::may_be_half_made(stack, service) {
         let found = format!(
             "{name} answers, but its data is half made: its first start was cut off ({why})"
@@ -181,8 +182,12 @@ fn refused(stack: &Stack, service: &Service, why: &str) -> Problem {
     let problem = Problem::failed("credentials.refused", found);
     match service.set_password {
         // It took its password when the directory was first filled.
-        Some(_) => problem.mend(format!("the data directory was probably made with another password, user or database. Put the old values back into {file}; or set the new password in the data: cargo xtask env set-password {short} {name}; or {anew}")),
-        None => problem.mend(format!("it still runs with older values: cargo xtask up {short}")),
+        Some(_) => problem.mend(
+            Advice::from(format!("the data directory was probably made with another password, user or database: put the old values back into {file}"))
+                .or(format!("set the new password in the data: {}", Xtask::SetPassword(stack.on(), name.clone())))
+                .or(anew),
+        ),
+        None => problem.mend(format!("it still runs with older values: {}", Xtask::Up(stack.on()))),
     }
 }
 
@@ -196,11 +201,10 @@ fn failed(stack: &Stack, service: &Service, container: Option<&Container>, why: 
     let known = service.explanations.iter().find(|known| log.contains(&known.contains));
     let problem = |message| Problem::failed("service.not-ready", message);
     match known {
-        Some(known) => problem(format!("{message}\nThat means: {}", known.means))
-            .mend(known.mend(&stack.short())),
-        None => {
-            problem(message).mend(format!("cargo xtask logs {} {}", stack.short(), service.name))
+        Some(known) => {
+            problem(format!("{message}\nThat means: {}", known.means)).mend(known.mend(&stack.on()))
         }
+        None => problem(message).mend(Xtask::Logs(stack.on(), service.name.clone())),
     }
 }
 

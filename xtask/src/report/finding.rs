@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::advice::{Advice, Xtask};
 use super::{BAD, DIM, GOOD, Report, WARNING};
 use crate::process::Interrupted;
 
@@ -34,9 +35,9 @@ pub struct Finding {
     /// What is needed instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub needed: Option<String>,
-    /// The command or sentence that mends it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mend: Option<String>,
+    /// What mends it.
+    #[serde(skip_serializing_if = "Advice::is_empty")]
+    pub mend: Advice,
     /// The file it stands in, from the repository's root.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
@@ -53,7 +54,7 @@ impl Finding {
             subject: None,
             found: found.into(),
             needed: None,
-            mend: None,
+            mend: Advice::none(),
             file: None,
             line: None,
         }
@@ -79,10 +80,7 @@ impl Finding {
         let Some(problem) = error.chain().find_map(|cause| cause.downcast_ref::<Problem>()) else {
             return Self::error(id, format!("{error:#}"));
         };
-        match problem.message.split_once(MEND) {
-            Some((found, mend)) => Self::error(problem.id, found).mend(mend),
-            None => Self::error(problem.id, problem.message.as_str()),
-        }
+        Self::error(problem.id, problem.message.as_str()).mend(problem.mend.clone())
     }
 
     /// Says what it is about.
@@ -98,8 +96,8 @@ impl Finding {
     }
 
     /// Says what mends it.
-    pub fn mend(mut self, mend: impl Into<String>) -> Self {
-        self.mend = Some(mend.into());
+    pub fn mend(mut self, mend: impl Into<Advice>) -> Self {
+        self.mend = mend.into();
         self
     }
 
@@ -160,8 +158,8 @@ impl Report {
         if finding.severity == Severity::Ok && self.verbosity == super::Verbosity::Quiet {
             return Vec::new();
         }
-        let mend = finding.mend.as_ref().map(|mend| format!("  → {mend}"));
-        [format!("{style}{mark}{style:#} {finding}{id}")].into_iter().chain(mend).collect()
+        let line = format!("{style}{mark}{style:#} {finding}{id}");
+        [line].into_iter().chain(finding.mend.lines()).collect()
     }
 }
 
@@ -175,17 +173,12 @@ fn annotate(finding: &Finding) {
 impl Report {
     /// Prints the error that ends the command, and says with which exit status.
     pub fn failure(&self, error: &anyhow::Error) -> std::process::ExitCode {
-        let problem = error.chain().find_map(|cause| cause.downcast_ref::<Problem>());
-        let (id, exit) = match problem {
-            Some(problem) => (problem.id, problem.exit),
-            None if is_interruption(error) => ("interrupted", Exit::Interrupted),
-            None => ("failed", Exit::Failed),
-        };
+        let (id, exit) = classify(error);
         let message = format!("{error:#}");
+        let mend = advice(error);
         super::to_stderr(&format!("{BAD}error:{BAD:#} {message}"));
+        mend.lines().for_each(|line| super::to_stderr(&line));
         if !self.tells_failure() {
-            let (message, mend) = message.split_once(MEND).unwrap_or((&message, ""));
-            let mend = Some(mend).filter(|mend| !mend.is_empty());
             let document = serde_json::json!({ "id": id, "message": message, "mend": mend });
             let _ = self.document("xtask.error/v1", &document);
         }
@@ -194,19 +187,41 @@ impl Report {
     }
 }
 
+/// What programs know `error` by.
+fn classify(error: &anyhow::Error) -> (&'static str, Exit) {
+    match error.chain().find_map(|cause| cause.downcast_ref::<Problem>()) {
+        Some(problem) => (problem.id, problem.exit),
+        None if is_interruption(error) => ("interrupted", Exit::Interrupted),
+        None => ("failed", Exit::Failed),
+    }
+}
+
 fn is_interruption(error: &anyhow::Error) -> bool {
     error.root_cause().is::<Interrupted>()
 }
 
-/// Has an interruption say what stands and which command goes on; every other error stays as it is.
-pub fn resumed_by(error: anyhow::Error, stands: &str, command: &str) -> anyhow::Error {
+/// What mends `error`, the outermost advice first.
+fn advice(error: &anyhow::Error) -> Advice {
+    let problems = error.chain().filter_map(|cause| cause.downcast_ref::<Problem>());
+    problems.map(|problem| problem.mend.clone()).fold(Advice::none(), Advice::and)
+}
+
+/// Puts a way out before those that `error` has.
+pub fn advise(error: anyhow::Error, way: impl fmt::Display) -> anyhow::Error {
+    let mend = Advice::from(way).and(advice(&error));
+    let (id, exit) = classify(&error);
+    Problem { id, exit, message: format!("{error:#}"), mend }.into()
+}
+
+/// Has an interruption say what was done and which command continues; every other error stays as
+/// it is.
+pub fn resumed_by(error: anyhow::Error, done: &str, command: Xtask) -> anyhow::Error {
     if !is_interruption(&error) {
         return error;
     }
-    let message = format!("interrupted: {stands}");
-    Problem { id: "interrupted", exit: Exit::Interrupted, message }
-        .mend(format!("{command} goes on from here"))
-        .into()
+    let message = format!("interrupted: {done}");
+    let mend = format!("{command} continues from here").into();
+    Problem { id: "interrupted", exit: Exit::Interrupted, message, mend }.into()
 }
 
 /// A workflow command of GitHub Actions
@@ -218,7 +233,7 @@ fn annotation(finding: &Finding) -> String {
     if let Some(file) = &finding.file {
         place = format!("file={file},line={},{place}", finding.line.unwrap_or(1));
     }
-    let mend = finding.mend.as_ref().map(|mend| format!(" → {mend}")).unwrap_or_default();
+    let mend = finding.mend.one_line().map(|mend| format!(" → {mend}")).unwrap_or_default();
     format!("::{kind} {place}::{}", escape(&format!("{finding}{mend}")))
 }
 
@@ -235,9 +250,6 @@ pub enum Exit {
     Interrupted = 130,
 }
 
-/// Stands between what failed and what mends it.
-const MEND: &str = "\n  → ";
-
 /// An error that ends a command: an id for programs, a sentence and a way out for people.
 #[derive(Debug)]
 pub struct Problem {
@@ -245,29 +257,31 @@ pub struct Problem {
     pub id: &'static str,
     /// The exit status it leads to.
     pub exit: Exit,
-    /// What failed and why, and on a line of its own the command that mends it.
+    /// What failed and why.
     pub message: String,
+    /// What mends it.
+    pub mend: Advice,
 }
 
 impl Problem {
     /// Something failed.
     pub fn failed(id: &'static str, message: impl Into<String>) -> Self {
-        Self { id, exit: Exit::Failed, message: message.into() }
+        Self { id, exit: Exit::Failed, message: message.into(), mend: Advice::none() }
     }
 
     /// The command line makes no sense.
     pub fn usage(id: &'static str, message: impl Into<String>) -> Self {
-        Self { id, exit: Exit::Usage, message: message.into() }
+        Self { id, exit: Exit::Usage, message: message.into(), mend: Advice::none() }
     }
 
     /// The machine or the configuration is not fit.
     pub fn prerequisite(id: &'static str, message: impl Into<String>) -> Self {
-        Self { id, exit: Exit::Prerequisite, message: message.into() }
+        Self { id, exit: Exit::Prerequisite, message: message.into(), mend: Advice::none() }
     }
 
-    /// Adds the command or sentence that mends it.
-    pub fn mend(mut self, mend: impl fmt::Display) -> Self {
-        self.message = format!("{}{MEND}{mend}", self.message);
+    /// Says what mends it.
+    pub fn mend(mut self, mend: impl Into<Advice>) -> Self {
+        self.mend = mend.into();
         self
     }
 }
@@ -283,11 +297,7 @@ impl std::error::Error for Problem {}
 /// The finding as the error that ends the command.
 impl From<&Finding> for Problem {
     fn from(finding: &Finding) -> Self {
-        let problem = Self::prerequisite(finding.id, finding.to_string());
-        match &finding.mend {
-            Some(mend) => problem.mend(mend),
-            None => problem,
-        }
+        Self::prerequisite(finding.id, finding.to_string()).mend(finding.mend.clone())
     }
 }
 
@@ -298,12 +308,12 @@ mod tests {
     #[test]
     fn a_problem_becomes_a_finding_and_again_a_problem() {
         let problem = Problem::prerequisite("engine.not-running", "no engine").mend("start it");
-        let message = problem.message.clone();
         let error = anyhow::Error::from(problem).context("asking the engine");
         let finding = Finding::of_error("engine.reachable", &error);
         assert_eq!((finding.id, finding.found.as_str()), ("engine.not-running", "no engine"));
-        assert_eq!(finding.mend.as_deref(), Some("start it"));
-        assert_eq!(Problem::from(&finding).message, message);
+        assert_eq!(finding.mend, "start it".into());
+        let again = Problem::from(&finding);
+        assert_eq!((again.message.as_str(), again.mend), ("no engine", "start it".into()));
         let other = Finding::of_error("x.y", &anyhow::anyhow!("inner").context("outer"));
         assert_eq!((other.id, other.found.as_str()), ("x.y", "outer: inner"));
     }

@@ -10,6 +10,7 @@ use crate::host::files::read_optional;
 use crate::host::user;
 use crate::plan::Plan;
 use crate::process::{Cmd, find, quote};
+use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 use crate::stack::job::Job;
 
@@ -73,7 +74,7 @@ fn entries(
 }
 
 fn begin(home: &Home) -> String {
-    format!("# BEGIN {}: written by `cargo xtask schedule install`", home.name)
+    format!("# BEGIN {}: written by `{}`", home.name, Xtask::ScheduleInstall)
 }
 
 fn end(home: &Home) -> String {
@@ -118,7 +119,7 @@ pub fn install(home: &Home, jobs: &[Job], environment: &[(String, String)]) -> R
                         home.data_dir.display()
                     ),
                 )
-                .mend("run `cargo xtask schedule install` as that user")
+                .mend(format!("as that user: {}", Xtask::ScheduleInstall))
             })?;
             let text = entries(home, jobs, environment, Some(&user));
             if read_optional(&path)?.as_ref() != Some(&text) {

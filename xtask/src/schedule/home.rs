@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::context::Context;
 use crate::host::user::{self, Owner};
+use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 
 /// Where scheduled work is at home.
@@ -42,7 +43,7 @@ impl Home {
         let state = data_dir.join("state");
         let facts = fs::metadata(&state).map_err(|_| {
             let found = format!("there is no {}", state.display());
-            Problem::prerequisite("schedule.not-set-up", found).mend("cargo xtask setup")
+            Problem::prerequisite("schedule.not-set-up", found).mend(Xtask::SetupAll)
         })?;
         let mut options = Vec::new();
         let mut name = "case-interview".to_owned();
@@ -109,7 +110,7 @@ impl Home {
 fn no_home(data_dirs: &[PathBuf]) -> Problem {
     if data_dirs.is_empty() {
         return Problem::prerequisite("schedule.not-set-up", "no stack is set up")
-            .mend("cargo xtask setup");
+            .mend(Xtask::SetupAll);
     }
     let named: Vec<_> = data_dirs.iter().map(|path| path.display().to_string()).collect();
     Problem::failed(

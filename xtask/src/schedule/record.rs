@@ -60,7 +60,7 @@ fn path(home: &Home, job: &str) -> PathBuf {
 /// One at a time: jobs begin in the same minute, and two would write over each other.
 fn write_metrics(home: &Home, jobs: &[Job]) -> Result<()> {
     let lock = home.records().join("metrics.lock");
-    let _lock = Lock::take(&lock, "cargo xtask schedule run", IfHeld::Wait, |_| {})?;
+    let _lock = Lock::take(&lock, "schedule run", IfHeld::Wait, |_| {})?;
     let mut page = Page::default();
     for job in jobs {
         describe(&mut page, job, &Record::load(home, &job.name)?);

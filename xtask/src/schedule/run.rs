@@ -11,6 +11,7 @@ use super::record::Record;
 use crate::context::Context;
 use crate::host::lock::{self, IfHeld, Lock};
 use crate::process::{Cmd, check_interrupted, find};
+use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 use crate::stack::job::Job;
 
@@ -23,7 +24,7 @@ pub fn run(cx: &Context, home: &Home, job: &Job, jitter: u32) -> Result<()> {
     wait(jitter)?;
     let _lock = match Lock::take(
         &lock_path(cx, home, job),
-        &format!("cargo xtask schedule run {}", job.name),
+        &format!("schedule run {}", job.name),
         IfHeld::Fail,
         |_| {},
     ) {
@@ -49,9 +50,7 @@ pub fn run(cx: &Context, home: &Home, job: &Job, jitter: u32) -> Result<()> {
     outcome.map_err(|error| {
         tell_journal(home, job, &error);
         let found = format!("the job {} failed: {error:#}", job.name);
-        Problem::failed("job.failed", found)
-            .mend(format!("cargo xtask {}", job.command.join(" ")))
-            .into()
+        Problem::failed("job.failed", found).mend(Xtask::Scheduled(job.command.clone())).into()
     })
 }
 

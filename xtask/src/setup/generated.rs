@@ -21,6 +21,7 @@ use crate::host::files::read_optional;
 use crate::host::user::{self, Owner};
 use crate::plan::Plan;
 use crate::process::{Cmd, quote};
+use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 use crate::stack::Stack;
 use crate::stack::manifest::{GeneratedFile, Service};
@@ -240,7 +241,7 @@ fn contents(stack: &Stack, file: &GeneratedFile) -> Result<String> {
     match &file.secret {
         Some(name) => fill(template, &secret(stack, file)?).map_err(|why| {
             Problem::prerequisite("env.unusable-secret", format!("{name}: {why}"))
-                .mend(format!("empty it and run: cargo xtask env init {}", stack.short()))
+                .mend(format!("empty it, then: {}", Xtask::EnvInit(stack.on())))
                 .into()
         }),
         None => Ok(template.to_owned()),

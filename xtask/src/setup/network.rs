@@ -12,13 +12,13 @@ use crate::stack::Stack;
 ///
 /// # Errors
 /// When the lock's folder is not writable, or the user interrupts the wait.
-pub fn lock(cx: &Context, stack: &Stack) -> Result<Option<Lock>> {
+pub fn lock(cx: &Context, stack: &Stack, what: &str) -> Result<Option<Lock>> {
     if cx.dry_run {
         return Ok(None);
     }
     let name = format!("network-{}", stack.network()?);
     let path = lock::path(&cx.state_folder(), &name);
-    let lock = Lock::take(&path, "cargo xtask", IfHeld::Wait, |holder| {
+    let lock = Lock::take(&path, what, IfHeld::Wait, |holder| {
         cx.report.progress(format!("waiting for {holder}, which uses the same network"));
     });
     lock.map(Some)

@@ -17,6 +17,7 @@ use crate::host::digest::hex;
 use crate::host::files::read_optional;
 use crate::plan::Plan;
 use crate::process::Cmd;
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Problem;
 use crate::stack::Stack;
 use crate::stack::manifest::Service;
@@ -233,10 +234,13 @@ fn unknown_kind(stack: &Stack, service: &Service) -> Problem {
             service.name
         ),
     );
-    problem.mend(format!(
-        "start it on the real image, without --offline and the *_IMAGE lines of {}; or use another data directory",
-        stack.env.path().display(),
-    ))
+    problem.mend(
+        Advice::from(format!(
+            "start it on the real image, without --offline and the *_IMAGE lines of {}",
+            stack.env.path().display()
+        ))
+        .or("use another data directory"),
+    )
 }
 
 fn other_kind(stack: &Stack, service: &Service, made_by: &str) -> Result<Problem> {
@@ -244,11 +248,14 @@ fn other_kind(stack: &Stack, service: &Service, made_by: &str) -> Result<Problem
     let today = stack.image(service)?;
     Ok(Problem::prerequisite(
         "data.other-kind",
-        format!("the data of {} was made by {made_by} and must not be opened by {today}", service.name),
+        format!(
+            "the data of {} was made by {made_by} and must not be opened by {today}",
+            service.name
+        ),
     )
-    .mend(format!(
-        "put {variable}={made_by} into {}; or use another data directory; or lose the data: cargo xtask down {} --purge",
-        stack.env.path().display(),
-        stack.short()
-    )))
+    .mend(
+        Advice::from(format!("put {variable}={made_by} into {}", stack.env.path().display()))
+            .or("use another data directory")
+            .or(format!("lose the data: {}", Xtask::DownPurge(stack.on()))),
+    ))
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 pub use self::service::*;
 use super::job::Job;
+use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 use crate::report::units::Bytes;
 
@@ -166,7 +167,7 @@ impl Manifest {
                 "manifest.malformed",
                 format!("{} is malformed: {error}", path.display()),
             )
-            .mend("correct the line, then run `cargo xtask check`")
+            .mend(format!("correct the line, then: {}", Xtask::Check))
         })?;
         for stack in &manifest.stacks {
             if stack.services.iter().all(|service| service.name != stack.helper) {

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{Job, Request};
 use crate::backup::configuration;
-use crate::backup::room::Need;
+use crate::backup::room::{self, Need};
 use crate::backup::shared::Shared;
 
 /// Room that must stay free beyond the estimate.
@@ -34,7 +34,7 @@ impl Request<'_> {
             id: "backup.disk-low",
             who: "this backup",
             bytes: needed,
-            mend: "make room (cargo xtask backup prune), or choose another folder in infrastructure/backup.toml",
+            mend: room::on_the_backup_disk(),
         }
         .fits(self.folder.path())
     }

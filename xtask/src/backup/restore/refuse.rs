@@ -12,6 +12,7 @@ use crate::backup::unpack::content_bytes;
 use crate::backup::verify::{self, Depth};
 use crate::context::Context;
 use crate::docker::place::Place;
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::{Problem, Severity};
 use crate::stack::Stack;
 use crate::stack::manifest::DataDirectory;
@@ -36,16 +37,22 @@ impl Request<'_> {
                     self.stack.name()
                 ),
             )
-            .mend("choose another: cargo xtask backup list")
+            .mend(format!("choose another: {}", Xtask::BackupList))
             .into());
         }
         let items = self.items()?;
         if items.is_empty() {
             return Err(Problem::usage(
                 "restore.nothing",
-                format!("{} holds the configuration alone, which is not put in place by itself", self.set.id),
+                format!(
+                    "{} holds the configuration alone, which is not put in place by itself",
+                    self.set.id
+                ),
             )
-            .mend("unpack it to look, and copy what you want: cargo xtask backup restore SET --to DIR")
+            .mend(format!(
+                "unpack it to look, and copy what you want: {}",
+                Xtask::BackupRestoreTo(self.stack.on(), self.set.id.to_string())
+            ))
             .into());
         }
         self.keys.fit(items.iter().flat_map(|item| item.objects.iter().copied()))?;
@@ -73,7 +80,7 @@ impl Request<'_> {
                 "backup.damaged",
                 format!("{} is damaged: nothing was restored, nothing has changed", self.set.id),
             )
-            .mend("choose another: cargo xtask backup list")
+            .mend(format!("choose another: {}", Xtask::BackupList))
             .into());
         }
         Ok(())
@@ -131,7 +138,10 @@ impl Request<'_> {
             id: "restore.disk-low",
             who: "the new data beside the old",
             bytes: (contents as f64 * ROOM) as u64,
-            mend: "make room; or drop what an earlier restore keeps: cargo xtask backup restore --drop",
+            mend: Advice::from("make room").or(format!(
+                "drop what an earlier restore keeps: {}",
+                Xtask::BackupDrop(self.stack.on())
+            )),
         }
         .fits(&self.stack.data_dir())
     }

@@ -14,6 +14,7 @@ use super::{Client, Part, Source, Stream, Subject};
 use crate::backup::set::Content;
 use crate::docker::helper::Helper;
 use crate::process::{Output, check_interrupted};
+use crate::report::advice::Xtask;
 use crate::report::finding::{Finding, Problem};
 use crate::report::units::count;
 
@@ -126,10 +127,8 @@ fn not_written(subject: &Subject) -> Problem {
         "alertmanager has not written its silences to disk for {} s: was it started without --data.maintenance-interval?",
         PATIENCE.as_secs()
     );
-    Problem::failed("backup.alertmanager-files", found).mend(format!(
-        "start it as the compose file says: cargo xtask up {}",
-        subject.stack.short()
-    ))
+    Problem::failed("backup.alertmanager-files", found)
+        .mend(format!("start it as the compose file says: {}", Xtask::Up(subject.stack.on())))
 }
 
 impl Source for Backup<'_> {

@@ -18,6 +18,7 @@ use crate::docker::docker;
 use crate::docker::helper::Helper;
 use crate::docker::volume::Volume;
 use crate::process::{Output, check_interrupted};
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Problem;
 use crate::stack::url::encode;
 
@@ -209,10 +210,10 @@ impl Look {
 
 fn no_database(subject: &Subject) -> Problem {
     let found = "grafana has no grafana.db in its data directory: it keeps its data elsewhere";
-    Problem::failed("backup.grafana-database", found).mend(format!(
-        "use its own SQLite database, or leave it out: cargo xtask backup {} --only SERVICE",
-        subject.stack.short()
-    ))
+    Problem::failed("backup.grafana-database", found).mend(
+        Advice::from("use its own SQLite database")
+            .or(format!("leave it out: {}", Xtask::BackupOnly(subject.stack.on()))),
+    )
 }
 
 /// A container that stands still. Goes on when dropped, also on Ctrl-C.

@@ -19,6 +19,7 @@ use super::{Part, Source, Stream, Subject};
 use crate::backup::set::Content;
 use crate::docker::helper::Helper;
 use crate::process::Output;
+use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 
 /// Where the container has its data.
@@ -91,10 +92,7 @@ impl<'a> Backup<'a> {
         }
         let found = "prometheus was started without docker-compose.overlay.yml: its admin interface, which makes snapshots, is off";
         Err(Problem::failed("backup.prometheus-admin", found)
-            .mend(format!(
-                "start it with the overlay: cargo xtask up {}",
-                self.subject.stack.short()
-            ))
+            .mend(format!("start it with the overlay: {}", Xtask::Up(self.subject.stack.on())))
             .into())
     }
 }

@@ -12,6 +12,7 @@ use super::{Client, Part, Source, Stream, Subject};
 use crate::backup::set::Content;
 use crate::docker::helper::Helper;
 use crate::process::{Output, check_interrupted};
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Problem;
 
 /// Without a password in a drill.
@@ -82,7 +83,12 @@ impl Source for Backup<'_> {
                     ours.display()
                 ),
             )
-            .mend("CONFIG SET dir and dbfilename back, or restart it: cargo xtask restart")
+            .mend(
+                Advice::from("set dir and dbfilename back with CONFIG SET").or(format!(
+                    "restart it: {}",
+                    Xtask::Restart(stack.on(), service.name.clone())
+                )),
+            )
             .into());
         }
         let helper = Helper::new(&stack.project(), &container.image).mount(&ours, "/data:ro")?;
@@ -200,7 +206,7 @@ impl Server<'_> {
 
 fn not_saved(said: &str) -> Problem {
     Problem::failed("backup.redis-save", format!("redis could not save its data: {}", said.trim()))
-        .mend("its log says why (memory, disk): cargo xtask logs dev redis; REDIS_MEM_LIMIT in .env must leave room for a copy")
+        .mend("look into its log for the reason (memory, disk); REDIS_MEM_LIMIT in .env must leave room for a copy")
 }
 
 /// `db0:keys=6,expires=1,avg_ttl=0`.

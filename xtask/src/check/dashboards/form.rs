@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::board::Board;
+use crate::report::advice::Xtask;
 use crate::report::finding::Finding;
 
 pub(super) fn check(board: &Board) -> Option<Finding> {
@@ -13,7 +14,7 @@ pub(super) fn check(board: &Board) -> Option<Finding> {
             "is not in the normal form, so a diff would not be readable",
         )
         .at(&board.file, None)
-        .mend("cargo xtask check --fix")
+        .mend(Xtask::CheckFix)
     })
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::check::dashboards::metrics::Known;
+use crate::report::advice::Xtask;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -157,6 +158,6 @@ fn a_file_that_is_no_dashboard_or_not_in_the_normal_form_is_found() {
 
     let exported = text.replacen("\"id\": null", "\"id\": 7", 1);
     let board = Board::parse(&name, &name, &exported).unwrap();
-    assert_eq!(form::check(&board).unwrap().mend.unwrap(), "cargo xtask check --fix");
+    assert_eq!(form::check(&board).unwrap().mend, Xtask::CheckFix.into());
     assert_eq!(form::normal(&board.json), text);
 }

@@ -8,6 +8,7 @@ use super::files;
 use crate::check::relative;
 use crate::context::Context;
 use crate::docker::{docker, image};
+use crate::report::advice::Xtask;
 use crate::report::finding::Finding;
 
 const ID: &str = "rules.promtool";
@@ -25,7 +26,7 @@ pub(in crate::check) fn accepts_rules_and_cases(cx: &Context) -> Result<Vec<Find
     let Some(image) = prometheus_image(cx)? else {
         return Ok(vec![
             Finding::warning(ID, "the rules were not tested: no image of Prometheus is here")
-                .mend("cargo xtask images build"),
+                .mend(Xtask::ImagesBuild),
         ]);
     };
     let folder = files::folder(&cx.root);

@@ -76,7 +76,7 @@ impl Args {
         }
         if sets.is_empty() {
             return Err(Problem::failed("backup.nothing", "no stack is up: nothing was backed up")
-                .mend("cargo xtask up dev")
+                .mend("start a stack first (`up`)")
                 .into());
         }
         let lines: Vec<_> = sets.iter().map(line).collect();

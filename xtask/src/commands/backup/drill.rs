@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::which::{Found, Which};
 use crate::backup::config::Config;
 use crate::backup::drill::Drill;
 use crate::backup::folder::Folder;
@@ -13,21 +14,18 @@ use crate::backup::object::Keys;
 use crate::backup::set::Set;
 use crate::context::Context;
 use crate::docker::engine::Engine;
+use crate::report::advice::Xtask;
 use crate::report::finding::{Finding, Problem};
 use crate::report::units::duration;
-use crate::stack::Stack;
 
 /// Restore a set into containers that are thrown away, and question them
 ///
-/// Touches nothing of the stack, publishes no port, and records the time to restore.
+/// Touches nothing of the stack, publishes no port, and records the time to restore. Without a
+/// set: the latest; without a stack: of each.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The set: its id, a unique beginning of it, or `latest`; the latest of each stack where it
-    /// is left out
-    set: Option<String>,
-    /// The stack whose sets are meant
-    #[arg(long)]
-    stack: Option<String>,
+    #[command(flatten)]
+    which: Which,
     /// The file with the private key, for encrypted sets
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
@@ -37,30 +35,28 @@ impl Args {
     pub(super) fn run(self, cx: &Context, config: &Config) -> Result<()> {
         Engine::ask()?;
         let mut sets = Vec::new();
-        if let Some(word) = &self.set {
-            let (folder, set) = super::find(cx, config, word, self.stack.as_deref())?;
-            let stack = cx.stack(self.stack.as_deref().unwrap_or(&set.manifest.stack))?;
-            sets.push((stack, folder, set));
+        if self.which.set(cx).is_some() {
+            sets.push(self.which.find(cx, config, Xtask::BackupDrillSet)?);
         } else {
-            for stack in cx.stacks(self.stack.as_deref())? {
+            for stack in cx.stacks(self.which.stack(cx))? {
                 let folder = Folder::of(cx, config, &stack);
                 let (all, _) = folder.sets()?;
                 let is_its = |set: &Set| super::is_of(set, std::slice::from_ref(&stack));
-                sets.extend(all.into_iter().rfind(is_its).map(|set| (stack, folder, set)));
+                sets.extend(all.into_iter().rfind(is_its).map(|set| Found { folder, set, stack }));
             }
         }
         if sets.is_empty() {
             return Err(Problem::failed("backup.no-sets", "there is no set to drill")
-                .mend("make one: cargo xtask backup")
+                .mend(format!("make one: {}", Xtask::Backup))
                 .into());
         }
         self.drill(cx, config, sets)
     }
 
-    fn drill(&self, cx: &Context, config: &Config, sets: Vec<(Stack, Folder, Set)>) -> Result<()> {
+    fn drill(&self, cx: &Context, config: &Config, sets: Vec<Found>) -> Result<()> {
         let mut lines = Vec::new();
         let mut failed = Vec::new();
-        for (stack, folder, set) in sets {
+        for Found { folder, set, stack } in sets {
             if cx.dry_run {
                 cx.report.line(format!(
                     "would: restore {} into containers of its own, ask them, remove them",
@@ -97,7 +93,11 @@ impl Args {
             return Ok(());
         }
         Err(Problem::failed("drill.failed", format!("{}: see above", failed.join(", ")))
-            .mend("make a new set and drill it: cargo xtask backup; cargo xtask backup drill")
+            .mend(format!(
+                "make a new set and drill it: {}, then {}",
+                Xtask::Backup,
+                Xtask::BackupDrill
+            ))
             .into())
     }
 }

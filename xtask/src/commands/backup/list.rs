@@ -12,6 +12,7 @@ use crate::backup::folder::Folder;
 use crate::backup::set::Set;
 use crate::backup::verify;
 use crate::context::Context;
+use crate::report::advice::Xtask;
 use crate::report::table::{self, Cell};
 use crate::report::units::{Bytes, duration};
 use crate::report::{BAD, GOOD, WARNING};
@@ -57,7 +58,7 @@ impl Args {
         }
         lines.sort_by_key(|line| std::cmp::Reverse(line.started));
         if lines.is_empty() && !cx.report.is_json() {
-            cx.report.progress("no sets yet; make one with: cargo xtask backup");
+            cx.report.progress(format!("no sets yet; make one with: {}", Xtask::Backup));
         } else {
             let head =
                 ["SET", "AGE", "SIZE", "OWN", "SERVICES", "VERIFIED", "DRILLED", "RESTORES IN"];

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+use super::which::{Found, Which};
 use crate::backup::config::Config;
 use crate::backup::folder::Folder;
 use crate::backup::object::Keys;
@@ -20,7 +21,8 @@ use crate::docker::engine::Engine;
 use crate::host::files::make_folder;
 use crate::host::user;
 use crate::images;
-use crate::report::finding::{Problem, Severity};
+use crate::report::advice::{Advice, Xtask};
+use crate::report::finding::{Problem, Severity, advise};
 use crate::report::units::duration;
 use crate::setup::prepare;
 use crate::stack::Stack;
@@ -34,12 +36,8 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// then exchanges the directories. Asks for the project's name first.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The set: its id, a unique beginning of it, or `latest`
-    #[arg(required_unless_present_any = ["undo", "drop"])]
-    set: Option<String>,
-    /// The stack, where several have sets
-    #[arg(long)]
-    stack: Option<String>,
+    #[command(flatten)]
+    which: Which,
     /// Only this service; may be given several times
     #[arg(long, value_name = "SERVICE")]
     only: Vec<String>,
@@ -63,13 +61,9 @@ impl Args {
         if self.undo || self.drop {
             return self.on_kept(cx, config);
         }
-        let word = self.set.as_deref().unwrap_or_default();
-        let (folder, set) = super::find(cx, config, word, self.stack.as_deref())?;
-        let stack = match &self.stack {
-            Some(stack) => cx.stack(stack)?,
-            None => cx.stack(&set.manifest.stack)?,
-        };
-        let what = format!("backup restore {word}");
+        let retype = if self.to.is_some() { Xtask::BackupRestoreTo } else { Xtask::BackupRestore };
+        let Found { folder, set, stack } = self.which.find(cx, config, retype)?;
+        let what = format!("backup restore {}", set.id);
         let _folder_lock = super::lock(cx, &folder, [&stack], &what)?;
         let _lock = cx.lock(&stack, &what)?;
         cx.remove_leftovers(&stack.project())?;
@@ -108,16 +102,15 @@ impl Args {
         }
         start(cx, &stack)?;
         request.prove(cx).map_err(|error| {
-            error.context(format!(
-                "put the old data back with: cargo xtask backup restore --undo --stack {}",
-                stack.short()
-            ))
+            let undo = Xtask::BackupUndo(stack.on());
+            advise(error, format!("put the old data back: {undo}"))
         })?;
         let seconds = started.elapsed().as_secs_f64();
         cx.report.line(format!(
-            "restored {} in {}; the data from before is kept: cargo xtask backup restore --undo puts it back, --drop removes it",
+            "restored {} in {}; the data from before is kept: {} puts it back, --drop instead removes it",
             set.id,
-            duration(started.elapsed())
+            duration(started.elapsed()),
+            Xtask::BackupUndo(stack.on())
         ));
         let document = serde_json::json!({ "set": set.id, "seconds": seconds });
         cx.report.document("xtask.backup-restore/v1", &document)
@@ -190,12 +183,29 @@ impl Args {
             .document("xtask.backup-restore/v1", &serde_json::json!({ "set": set.id, "to": to }))
     }
 
+    /// The stacks whose data from before is meant: one, unless `all` was typed.
+    fn kept(&self, cx: &Context) -> Result<Vec<Stack>> {
+        if let Some(word) = self.which.set(cx) {
+            // Says which stacks there are.
+            cx.manifest.select(word)?;
+        }
+        let mut stacks = cx.stacks(self.which.stack(cx))?;
+        if self.which.stack(cx).is_some() {
+            return Ok(stacks);
+        }
+        stacks.retain(|stack| restore::journal::Journal::path(stack).exists());
+        if stacks.len() < 2 {
+            return Ok(stacks);
+        }
+        let retype = if self.drop { Xtask::BackupDrop } else { Xtask::BackupUndo };
+        let ways = stacks.iter().map(|stack| retype(stack.on()));
+        Err(Problem::usage("stack.several", "restores of several stacks have kept data")
+            .mend(ways.fold(Advice::none(), Advice::or))
+            .into())
+    }
+
     fn on_kept(&self, cx: &Context, config: &Config) -> Result<()> {
-        let word = self.stack.as_deref().unwrap_or("all");
-        for stack in cx.stacks(Some(word))? {
-            if self.stack.is_none() && !restore::journal::Journal::path(&stack).exists() {
-                continue;
-            }
+        for stack in self.kept(cx)? {
             let folder = Folder::of(cx, config, &stack);
             let _folder_lock = super::lock(cx, &folder, [&stack], "backup restore")?;
             let _lock = cx.lock(&stack, "backup restore")?;
@@ -219,10 +229,13 @@ impl Args {
 
 fn start(cx: &Context, stack: &Stack) -> Result<()> {
     up::bring_up(cx, stack, LIMIT).map_err(|error| {
-        error.context(format!(
-            "the directories are exchanged, but the stack does not come up; the data from before is kept, and comes back with: cargo xtask backup restore --undo --stack {}",
-            stack.short()
-        ))
+        let undo = Xtask::BackupUndo(stack.on());
+        advise(
+            error.context(
+                "the directories are exchanged, but the stack does not come up; the data from before is kept",
+            ),
+            format!("bring the data from before back: {undo}"),
+        )
     })
 }
 

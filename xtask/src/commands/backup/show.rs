@@ -3,25 +3,24 @@
 use anyhow::Result;
 
 use super::list;
+use super::which::{Found, Which};
 use crate::backup::config::Config;
 use crate::backup::verify;
 use crate::context::Context;
+use crate::report::advice::Xtask;
 use crate::report::table;
 use crate::report::units::{Bytes, duration};
 
 /// Show what a set holds
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The set: its id, a unique beginning of it, or `latest`
-    set: String,
-    /// The stack whose sets are meant, where several have some
-    #[arg(long)]
-    stack: Option<String>,
+    #[command(flatten)]
+    which: Which,
 }
 
 impl Args {
     pub(super) fn run(self, cx: &Context, config: &Config) -> Result<()> {
-        let (folder, set) = super::find(cx, config, &self.set, self.stack.as_deref())?;
+        let Found { folder, set, .. } = self.which.find(cx, config, Xtask::BackupShow)?;
         let (all, _) = folder.sets()?;
         let line = list::line(&folder, &set, &all)?;
         let record = verify::recorded(&folder)?;

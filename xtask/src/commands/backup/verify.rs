@@ -4,23 +4,23 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use super::which::{Found, Which};
 use crate::backup::config::Config;
 use crate::backup::metrics;
 use crate::backup::object::Keys;
 use crate::backup::verify::{self, Depth};
 use crate::context::Context;
+use crate::report::advice::Xtask;
 use crate::report::finding::{Problem, Severity};
 
 /// Read every object and compare it with its manifest
 ///
-/// Finds changed, missing and foreign files, and records per object that it was right.
+/// Finds changed, missing and foreign files, and records per object that it was right. Without a
+/// set: all of the stack; without a stack: all.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The set: its id, a unique beginning of it, or `latest`; all where it is left out
-    set: Option<String>,
-    /// The stack whose sets are meant
-    #[arg(long)]
-    stack: Option<String>,
+    #[command(flatten)]
+    which: Which,
     /// Compare sizes only, without reading
     #[arg(long, conflicts_with = "deep")]
     quick: bool,
@@ -41,19 +41,19 @@ impl Args {
         };
         let keys = Keys { identity: self.identity };
         let mut findings = Vec::new();
-        if let Some(word) = &self.set {
-            let (folder, set) = super::find(cx, config, word, self.stack.as_deref())?;
+        if self.which.set(cx).is_some() {
+            let Found { folder, set, .. } = self.which.find(cx, config, Xtask::BackupVerifySet)?;
             let _lock = folder.lock(&cx.report, "backup verify")?;
             findings.extend(verify::objects(&cx.report, &folder, &[set], depth, &keys)?);
         } else {
-            for (folder, stacks) in super::folders(cx, config, self.stack.as_deref())? {
+            for (folder, stacks) in super::folders(cx, config, self.which.stack(cx))? {
                 if !folder.path().is_dir() {
                     continue;
                 }
                 let _lock = super::lock(cx, &folder, &stacks, "backup verify")?;
                 let (mut sets, damaged) = folder.sets()?;
                 findings.extend(verify::strays(&folder, &sets, &damaged)?);
-                if self.stack.is_some() {
+                if self.which.stack(cx).is_some() {
                     sets.retain(|set| super::is_of(set, &stacks));
                 }
                 findings.extend(verify::objects(&cx.report, &folder, &sets, depth, &keys)?);
@@ -70,7 +70,7 @@ impl Args {
             return Err(Problem::failed("backup.damaged", "backups are damaged; see above").into());
         }
         if findings.is_empty() {
-            cx.report.progress("no sets yet; make one with: cargo xtask backup");
+            cx.report.progress(format!("no sets yet; make one with: {}", Xtask::Backup));
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{Disk, LogBounds};
 use crate::host::user::Owner;
+use crate::report::advice::{On, Xtask};
 
 /// One service of a stack.
 #[derive(Debug, Clone, Deserialize)]
@@ -201,14 +202,20 @@ pub struct Explanation {
     pub contains: String,
     /// What it means.
     pub means: String,
-    /// What mends it; `{stack}` stands for the words that mean the stack, such as `dev`.
+    /// What mends it; `{setup}`, `{up}` and `{purge}` are the commands of those names.
     mend: String,
 }
 
 impl Explanation {
-    /// What mends it, for the stack that a user calls `short`.
-    pub fn mend(&self, short: &str) -> String {
-        self.mend.replace("{stack}", short)
+    /// What mends it on a stack.
+    pub fn mend(&self, on: &On) -> String {
+        [
+            ("{setup}", Xtask::Setup(on.clone())),
+            ("{up}", Xtask::Up(on.clone())),
+            ("{purge}", Xtask::DownPurge(on.clone())),
+        ]
+        .iter()
+        .fold(self.mend.clone(), |text, (word, command)| text.replace(word, &command.to_string()))
     }
 }
 
