@@ -14,7 +14,7 @@ use anyhow::Result;
 use self::judge::judge;
 use self::notifications::{Notifications, Source};
 use self::render::{Rendered, render};
-use crate::docker::helper;
+use crate::docker::labels;
 use crate::plan::Plan;
 use crate::process::Cmd;
 use crate::report::finding::{Finding, Problem, Severity};
@@ -154,7 +154,7 @@ fn amtool(stack: &Stack, service: &Service, folder: &std::path::Path) -> Result<
     // No time limit: the engine may have to fetch the image.
     Ok(Cmd::new("docker")
         .args(["run", "--rm", "--interactive", "--network", "none", "--read-only"])
-        .args(["--label", &format!("{}={}", helper::LABEL, stack.project())])
+        .args(["--label", &format!("{}={}", labels::HELPER, stack.project())])
         .args(["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--log-driver", "none"])
         .args(["--tmpfs", "/tmp:size=8m,mode=1777"])
         .args(["--volume", &format!("{}:/etc/alertmanager:ro", folder.display())])

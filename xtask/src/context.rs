@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::docker::container::{self, Container};
-use crate::docker::helper;
+use crate::docker::leftovers;
 use crate::host::lock::{self, IfHeld, Lock};
 use crate::plan::Plan;
 use crate::report::Report;
@@ -129,7 +129,7 @@ impl Context {
         if self.dry_run {
             return Ok(());
         }
-        let removed = helper::remove_leftovers(project)?;
+        let removed = leftovers::remove(project)?;
         if removed > 0 {
             self.report.progress(format!(
                 "removed {} of an interrupted run",

@@ -1,18 +1,23 @@
 //! What is said to Docker and Compose.
 
-pub mod client;
 pub mod compose;
 mod connection;
 pub mod container;
+pub mod endpoint;
 pub mod engine;
 pub mod exec;
 pub mod helper;
 mod http;
 pub mod image;
+pub mod labels;
+pub mod leftovers;
 pub mod log;
 pub mod network;
 pub mod place;
+pub mod plugin;
+mod settings;
 pub mod transfer;
+mod version;
 pub mod volume;
 
 use std::time::Duration;

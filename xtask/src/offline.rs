@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result};
 use sha2::{Digest, Sha256};
 
 use crate::context::Context;
-use crate::docker::helper::LABEL;
 use crate::docker::image;
+use crate::docker::labels::HELPER;
 use crate::host::digest::{hex, sha256};
 use crate::host::files;
 use crate::host::lock::{self, IfHeld, Lock};
@@ -104,7 +104,7 @@ fn plan(cx: &Context, services: &[Service]) -> Result<Plan> {
         let build = Cmd::new(folder(&cx.root, "base").join("build.sh"))
             .arg(BASE)
             .arg(&below)
-            .env("HELPER_LABEL", format!("{LABEL}={PROJECT}"))
+            .env("HELPER_LABEL", format!("{HELPER}={PROJECT}"))
             .env("SOURCE_LABEL", format!("{SOURCE}={}", digest(cx, "base")?));
         plan.run(format!("build {BASE}"), build);
         plan.run(format!("remove {shown}"), Cmd::new("rmdir").arg(&below));
@@ -136,7 +136,7 @@ fn fetch_packages(cx: &Context, services: &[&Service], target: &Path) -> Result<
         return Ok(plan);
     }
     let fetch = Cmd::new("docker")
-        .args(["run", "--rm", "--interactive", "--label", &format!("{LABEL}={PROJECT}")])
+        .args(["run", "--rm", "--interactive", "--label", &format!("{HELPER}={PROJECT}")])
         .args([BASE, "sh", "-s", "--"])
         .args(wanted)
         .stdin(read(&unpacker(cx))?);

@@ -19,7 +19,7 @@ use self::env::Env;
 use self::manifest::{DataDirectory, Definition, LogBounds, Service};
 use self::url::Url;
 use crate::docker::compose;
-use crate::docker::engine::Endpoint;
+use crate::docker::endpoint::Endpoint;
 use crate::host::ports;
 use crate::host::user::{self, Owner};
 use crate::report::advice::{On, Xtask};

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::source::{Client, Facts, Server};
 use crate::docker::docker;
-use crate::docker::helper::LABEL;
+use crate::docker::labels::HELPER;
 use crate::host::user::Owner;
 use crate::process::{Cmd, check_interrupted};
 
@@ -105,7 +105,7 @@ fn command(place: &Place, server: &Server) -> Cmd {
     let options = server.options.iter().flat_map(|(name, value)| [*name, value.as_str()]);
     docker()
         .args(["run", "--detach", "--pull", "never"])
-        .args(["--label", &format!("{LABEL}={}", place.project)])
+        .args(["--label", &format!("{HELPER}={}", place.project)])
         .args(["--network", "none", "--user", &place.owner.to_string(), "--read-only"])
         .args(["--cap-drop", "ALL", "--security-opt", "no-new-privileges"])
         .args(["--memory", &memory.to_string(), "--pids-limit", "256", "--cpu-shares", "256"])

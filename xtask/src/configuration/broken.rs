@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::folder;
 use crate::context::Context;
-use crate::docker::{docker, helper};
+use crate::docker::{docker, labels};
 use crate::host::files::below;
 use crate::report::advice::Xtask;
 use crate::report::finding::{Finding, Problem};
@@ -109,7 +109,7 @@ fn refused(
     let mut cmd = docker()
         .time_limit(CHECKING)
         .args(["run", "--rm", "--pull", "never", "--network", "none", "--read-only"])
-        .args(["--label", &format!("{}={}", helper::LABEL, stack.project())])
+        .args(["--label", &format!("{}={}", labels::HELPER, stack.project())])
         .args(["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--log-driver", "none"])
         .args(["--volume", &format!("{}:{at}:ro", folder.display())]);
     if let Some(generated) = &service.generated {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::client;
 use super::container::Container;
-use super::engine::parse_version;
 use super::image;
+use super::plugin::compose_plugin;
+use super::version::parse_version;
 use crate::process::{Cmd, check_interrupted};
 use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
@@ -95,7 +95,7 @@ impl Compose {
     }
 
     fn plugin() -> Option<Self> {
-        let version = client::compose_plugin()?.clone();
+        let version = compose_plugin()?.clone();
         Some(Self { call: Call::Plugin, version })
     }
 

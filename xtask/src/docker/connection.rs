@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::engine::{Endpoint, unreachable};
+use super::endpoint::{Endpoint, unreachable};
 use crate::process::{Cmd, Dialogue, read_within};
 
 /// A request's answer, read as it comes. A read fails when the user interrupts.

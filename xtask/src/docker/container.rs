@@ -190,7 +190,7 @@ impl Container {
 
     /// The project whose helper it is, if it is one.
     pub fn helper_of(&self) -> Option<&str> {
-        self.label(super::helper::LABEL)
+        self.label(super::labels::HELPER)
     }
 
     /// Whether it runs and holds `port` on `address`.

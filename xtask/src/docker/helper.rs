@@ -4,21 +4,12 @@
 //! killed run has left.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use super::{container, docker, image, volume};
+use super::labels;
 use crate::host::user::Owner;
-use crate::process::{Cmd, check_interrupted};
-
-/// The label of every helper container; its value is the project.
-pub const LABEL: &str = "case-interview.helper";
-
-/// Longest wait for containers that the engine is removing.
-const REMOVAL: Duration = Duration::from_secs(60);
-/// Between two looks at them.
-const POLL: Duration = Duration::from_millis(50);
+use crate::process::Cmd;
 
 /// A container on `image` that sees only what is mounted into it.
 #[derive(Debug, Clone)]
@@ -81,7 +72,7 @@ impl Helper {
 
     /// The command that runs `script` with `args`.
     pub fn cmd(&self, script: &str, args: &[String]) -> Cmd {
-        let label = format!("{LABEL}={}", self.project);
+        let label = format!("{}={}", labels::HELPER, self.project);
         let mut cmd = Cmd::new("docker")
             .args(["run", "--rm", "--interactive", "--pull", "never", "--label", &label])
             .args(["--user", self.user.as_deref().unwrap_or("0:0"), "--network", &self.network])
@@ -101,47 +92,4 @@ impl Helper {
             .args(["--entrypoint", "sh", &self.image, "-euc", script, "sh"])
             .args(args)
     }
-}
-
-/// The helpers that a killed run of `project` has left.
-///
-/// # Errors
-/// When the engine does not answer.
-pub fn leftovers(project: &str) -> Result<Vec<String>> {
-    container::labelled(LABEL, project)
-}
-
-/// Removes them, with their volumes, and says how many there were; what the engine is removing
-/// already is waited for. Only for the holder of the project's lock.
-///
-/// # Errors
-/// When the engine does not answer, or does not get them removed.
-pub fn remove_leftovers(project: &str) -> Result<usize> {
-    let mut ids = leftovers(project)?;
-    let count = ids.len();
-    let started = Instant::now();
-    while !ids.is_empty() {
-        // One that ends by itself is removed by the engine, which then refuses to do it once more.
-        let removed = docker().args(["rm", "--force", "--volumes"]).args(&ids).run();
-        ids = leftovers(project)?;
-        if !ids.is_empty() && started.elapsed() > REMOVAL {
-            removed.context("removing left-over helper containers")?;
-            bail!("helper containers do not go: {}", ids.join(", "));
-        }
-        check_interrupted()?;
-        std::thread::sleep(POLL);
-    }
-    container::wait_for_removals(project, REMOVAL)?;
-    let volumes = volume::labelled(LABEL, project)?;
-    if !volumes.is_empty() {
-        let remove = docker().args(["volume", "rm", "--force"]).args(&volumes);
-        remove.run().context("removing left-over volumes")?;
-    }
-    // A base image that was being built.
-    let images = image::labelled(LABEL, project)?;
-    if !images.is_empty() {
-        let remove = docker().args(["image", "rm", "--force"]).args(&images);
-        remove.run().context("removing a half-made image")?;
-    }
-    Ok(count)
 }

@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result};
 
-use super::engine::{Endpoint, Engine};
+use super::endpoint::Endpoint;
+use super::engine::Engine;
 
 /// Where containers run, seen from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

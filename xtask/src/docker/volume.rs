@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use super::docker;
-use super::helper::LABEL;
 use super::http::Answers;
+use super::labels::HELPER;
 use crate::process::Cmd;
 
 /// A volume, removed when dropped; by the next run of its project where we were killed.
@@ -20,7 +20,7 @@ impl Volume {
     /// # Errors
     /// When the engine makes none.
     pub fn new(project: &str) -> Result<Self> {
-        let label = format!("{LABEL}={project}");
+        let label = format!("{HELPER}={project}");
         docker()
             .args(["volume", "create", "--label", &label])
             .read()

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use super::facts::Facts;
 use super::services::runs_as_configured;
 use crate::docker::container::Container;
-use crate::docker::engine::Endpoint;
+use crate::docker::endpoint::Endpoint;
 use crate::host::files::partials;
 use crate::host::lock;
 use crate::ready::{self, Unanswered};

@@ -8,7 +8,8 @@ use anyhow::Result;
 use super::Diagnosis;
 use super::data::partial_files;
 use crate::context::Context;
-use crate::docker::{docker, engine, helper};
+use crate::docker::endpoint::Endpoint;
+use crate::docker::{docker, leftovers};
 use crate::host::user;
 use crate::plan::Plan;
 use crate::process::{Cmd, find};
@@ -38,7 +39,7 @@ pub fn machine_plan(diagnosis: &Diagnosis) -> Plan {
         }
         install(&mut plan, &packages);
     }
-    let is_local = !engine::Endpoint::current().is_remote();
+    let is_local = !Endpoint::current().is_remote();
     // An engine whose command has just been installed may not run yet.
     if (has("engine.not-running") || has("docker.command")) && system.is_some() && is_local {
         plan.run("start the Docker engine", start_engine());
@@ -64,7 +65,7 @@ pub fn stack_plan(cx: &Context, stack: &Stack, diagnosis: &Diagnosis) -> Result<
             plan.run(format!("remove the half-written {}", path.display()), cmd);
         }
         // Under the lock they have gone by now; `--dry-run` shows what would go.
-        let containers = helper::leftovers(&stack.project()).unwrap_or_default();
+        let containers = leftovers::of(&stack.project()).unwrap_or_default();
         if !containers.is_empty() {
             let cmd = docker().args(["rm", "--force", "--volumes"]).args(&containers);
             plan.run("remove the helper containers of an interrupted run", cmd);

@@ -4,7 +4,8 @@ use anyhow::Result;
 
 use super::facts::Facts;
 use crate::docker::compose::Compose;
-use crate::docker::engine::{self, Endpoint};
+use crate::docker::endpoint::Endpoint;
+use crate::docker::engine;
 use crate::docker::place::Place;
 use crate::host::memory;
 use crate::report::finding::Finding;

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::facts::Facts;
 use crate::docker::container::Container;
-use crate::docker::engine::Endpoint;
+use crate::docker::endpoint::Endpoint;
 use crate::host::ports::{self, Port};
 use crate::report::finding::{Finding, Severity};
 use crate::stack::Stack;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::docker::client::PLUGIN_FOLDERS;
+use crate::docker::plugin::PLUGIN_FOLDERS;
 use crate::host::user;
 use crate::process::{Cmd, find};
 use crate::report::advice::{Advice, Xtask};
