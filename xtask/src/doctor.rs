@@ -6,7 +6,8 @@
 mod data;
 mod directories;
 mod disk;
-pub mod env_file;
+pub mod env_check;
+mod env_file;
 mod facts;
 pub mod fix;
 mod images;

@@ -69,7 +69,7 @@ fn run(cli: Cli, report: Report) -> anyhow::Result<()> {
         Command::Images(args) => args.run(cx),
         Command::Check(args) => args.run(cx),
         Command::Test(args) => args.run(cx),
-        Command::Completions(args) => args.run(cx),
+        Command::Completions(args) => args.run(cx, cli::command()),
     }
 }
 

@@ -81,9 +81,15 @@ impl Stack {
         stack.with_data_dir(overrides)
     }
 
+    /// Every variable that holds a secret.
+    pub fn secrets(&self) -> Vec<&str> {
+        let services = self.definition.services.iter();
+        services.flat_map(|service| &service.secrets).map(String::as_str).collect()
+    }
+
     /// From now on no output shows them.
     fn hide_secrets(&self) {
-        for name in self.definition.services.iter().flat_map(|service| &service.secrets) {
+        for name in self.secrets() {
             let _ = self.env.get(name).map(Secret::new);
         }
     }

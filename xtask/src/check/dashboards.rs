@@ -52,7 +52,7 @@ pub fn agree(cx: &Context) -> Result<Vec<Finding>> {
 fn compare(boards: &[Board], rules: &Rules, known: &metrics::Known) -> Vec<Finding> {
     let of_board = |board| {
         let mut findings = layout::check(board);
-        findings.extend(form::check(board));
+        findings.extend(board.check_form());
         findings.extend(queries::check(board));
         findings.extend(thresholds::check(board, rules));
         findings

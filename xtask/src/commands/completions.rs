@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 
-use crate::cli;
 use crate::context::Context;
 
 /// Print a completion script for a shell
@@ -16,13 +15,13 @@ pub struct Args {
 }
 
 impl Args {
-    /// Prints the script on stdout.
+    /// Prints the script for `command` on stdout.
     ///
     /// # Errors
     /// None.
-    pub fn run(self, cx: &Context) -> Result<()> {
+    pub fn run(self, cx: &Context, mut command: clap::Command) -> Result<()> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut cli::command(), "xtask", &mut script);
+        clap_complete::generate(self.shell, &mut command, "xtask", &mut script);
         cx.report.line(String::from_utf8_lossy(&script));
         Ok(())
     }

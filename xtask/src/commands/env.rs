@@ -69,7 +69,7 @@ fn init(cx: &Context, word: Option<&str>) -> Result<()> {
 fn check(cx: &Context, word: Option<&str>) -> Result<()> {
     let stacks = cx.stacks(word)?;
     let findings: Vec<_> =
-        stacks.iter().flat_map(|stack| doctor::env_file::check(cx, stack)).collect();
+        stacks.iter().flat_map(|stack| doctor::env_check::run(cx, stack)).collect();
     cx.report.findings(&findings);
     // Where none was named, a stack that has no file yet keeps nobody from the other.
     let is_free = word.is_none() && stacks.iter().any(|stack| stack.env.text().is_some());

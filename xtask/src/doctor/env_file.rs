@@ -5,9 +5,6 @@ use std::os::unix::fs::PermissionsExt;
 use anyhow::{Context, Result};
 
 use super::facts::Facts;
-use super::secrets::weak_secrets;
-use super::{ports, values};
-use crate::context::Context as Invocation;
 use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::{Finding, Severity};
 use crate::report::units::Bytes;
@@ -17,39 +14,8 @@ use crate::stack::dotenv::{Assignment, Reading};
 use crate::stack::env::shell;
 use crate::stack::manifest::{MemoryPair, Service};
 
-/// Every variable that holds a secret.
-pub(super) fn secrets(stack: &Stack) -> Vec<&str> {
-    let services = stack.definition.services.iter();
-    services.flat_map(|service| &service.secrets).map(String::as_str).collect()
-}
-
-/// What can be said of the file without an engine, for `env check`.
-pub fn check(cx: &Invocation, stack: &Stack) -> Vec<Finding> {
-    let facts = Facts::new(cx, std::slice::from_ref(stack));
-    let checks = [
-        absent,
-        incomplete,
-        weak_secrets,
-        ambiguous,
-        duplicate,
-        unknown,
-        mode,
-        values::empty,
-        values::allowed,
-        memory_pairs,
-        ports::invalid,
-        ports::twice_in,
-        overridden,
-    ];
-    let run = |check: fn(&Facts<'_>, &Stack) -> Result<Vec<Finding>>| {
-        check(&facts, stack)
-            .unwrap_or_else(|error| vec![Finding::of_error("env.unreadable", &error)])
-    };
-    checks.into_iter().flat_map(run).collect()
-}
-
 /// Who asks about the file needs it; who asks about the machine is about to have it written.
-fn absent(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+pub(super) fn absent(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     let mut findings = missing(facts, stack)?;
     for finding in findings.iter_mut().filter(|finding| finding.severity == Severity::Warning) {
         finding.severity = Severity::Error;
@@ -61,7 +27,8 @@ fn absent(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
 pub(super) fn missing(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     let (file, on) = (facts.shown(stack.env.path()), stack.on());
     let is_missing = |found| Finding::warning("env.missing", found);
-    let keeper = stack.definition.services.iter().find(|service| keeps_password(stack, service));
+    let keeper =
+        stack.definition.services.iter().find(|service| origin::keeps_password(stack, service));
     let finding = match keeper {
         _ if stack.env.text().is_some() => Finding::ok("env.missing", format!("{file} is there")),
         None => is_missing(format!("{file} is not there yet"))
@@ -78,18 +45,13 @@ pub(super) fn missing(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> 
     Ok(vec![finding.about(stack.name())])
 }
 
-/// Whether there is data that remembers the password with which it was made.
-pub(super) fn keeps_password(stack: &Stack, service: &Service) -> bool {
-    service.set_password.is_some() && origin::has_answered(stack, service)
-}
-
 pub(super) fn incomplete(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     if stack.env.text().is_none() {
         return Ok(Vec::new());
     }
     let required = stack.compose.variables().iter().filter(|variable| variable.required);
     let mut names: Vec<_> = required.map(|variable| variable.name.as_str()).collect();
-    names.extend(secrets(stack));
+    names.extend(stack.secrets());
     names.sort_unstable();
     names.dedup();
     let is_empty = |name: &&str| stack.env.get(name).is_none_or(|value| value.is_empty());
@@ -122,7 +84,7 @@ pub(super) fn ambiguous(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>
     if stack.env.text().is_none() {
         return Ok(Vec::new());
     }
-    let secrets = secrets(stack);
+    let secrets = stack.secrets();
     let mut findings = Vec::new();
     for assignment in stack.env.assignments() {
         let is_secret = secrets.contains(&assignment.key.as_str());

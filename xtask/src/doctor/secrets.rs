@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 
-use super::env_file::{keeps_password, secrets};
 use super::facts::Facts;
 use crate::host::files::read_optional;
 use crate::report::advice::Xtask;
 use crate::report::finding::Finding;
 use crate::secret::Secret;
+use crate::setup::origin;
 use crate::stack::Stack;
 use crate::stack::dotenv::{self, Reading};
 
@@ -41,7 +41,8 @@ const USUAL: &[&str] = &[
 ];
 
 pub(super) fn weak_secrets(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
-    let secrets: Vec<_> = secrets(stack)
+    let secrets: Vec<_> = stack
+        .secrets()
         .into_iter()
         .filter_map(|name| Some((name, stack.env.get(name).filter(|value| !value.is_empty())?)))
         .collect();
@@ -95,7 +96,7 @@ fn way_to_change(stack: &Stack, name: &str) -> String {
         .iter()
         .find(|service| service.secrets.iter().any(|secret| secret == name));
     match service {
-        Some(service) if keeps_password(stack, service) => format!(
+        Some(service) if origin::keeps_password(stack, service) => format!(
             "empty it, then: {init}, and where there is data already: {}",
             Xtask::SetPassword(stack.on(), service.name.clone())
         ),

@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 
-use super::env_file::secrets;
 use super::facts::Facts;
 use crate::report::finding::Finding;
 use crate::stack::Stack;
@@ -11,7 +10,7 @@ use crate::stack::manifest::Allowed;
 /// A variable that is there without a value, where the compose file has one.
 pub(super) fn empty(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    let secrets = secrets(stack);
+    let secrets = stack.secrets();
     for variable in stack.compose.variables() {
         let name = variable.name.as_str();
         let default = variable.default.as_deref().filter(|default| !default.is_empty());

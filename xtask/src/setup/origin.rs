@@ -81,6 +81,11 @@ pub fn has_answered(stack: &Stack, service: &Service) -> bool {
     origin.is_some_and(|origin| origin.image.is_some() && origin.answered)
 }
 
+/// Whether there is data that remembers the password with which it was made.
+pub fn keeps_password(stack: &Stack, service: &Service) -> bool {
+    service.set_password.is_some() && has_answered(stack, service)
+}
+
 /// The step that records today's images for data that has none on record. Where the engine's
 /// files are on another machine there is no record.
 ///

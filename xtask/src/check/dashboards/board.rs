@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::form;
+use crate::report::advice::Xtask;
 use crate::report::finding::Finding;
 
 /// A dashboard.
@@ -52,6 +53,18 @@ pub struct Variable<'a> {
 }
 
 impl Board {
+    /// Whether the file is in the normal form.
+    pub(super) fn check_form(&self) -> Option<Finding> {
+        (!self.is_normal).then(|| {
+            Finding::error(
+                "dashboard.form",
+                "is not in the normal form, so a diff would not be readable",
+            )
+            .at(&self.file, None)
+            .mend(Xtask::CheckFix)
+        })
+    }
+
     /// Reads the file at `path`, called `file` in findings; the finding says why it is no
     /// dashboard.
     ///

@@ -1,22 +1,8 @@
-//! The normal form: as Grafana exports, keys sorted, two spaces; without what belongs to one
-//! Grafana's database. So a diff shows what was changed, and a place has a line.
+//! The normal form of a dashboard: as Grafana exports it, keys sorted, two spaces, without what
+//! belongs to the database of one Grafana. A diff then shows what was changed, and each value has a
+//! line.
 
 use serde_json::Value;
-
-use super::board::Board;
-use crate::report::advice::Xtask;
-use crate::report::finding::Finding;
-
-pub(super) fn check(board: &Board) -> Option<Finding> {
-    (!board.is_normal).then(|| {
-        Finding::error(
-            "dashboard.form",
-            "is not in the normal form, so a diff would not be readable",
-        )
-        .at(&board.file, None)
-        .mend(Xtask::CheckFix)
-    })
-}
 
 /// `board` as a file.
 pub(super) fn normal(board: &Value) -> String {

@@ -158,6 +158,6 @@ fn a_file_that_is_no_dashboard_or_not_in_the_normal_form_is_found() {
 
     let exported = text.replacen("\"id\": null", "\"id\": 7", 1);
     let board = Board::parse(&name, &name, &exported).unwrap();
-    assert_eq!(form::check(&board).unwrap().mend, Xtask::CheckFix.into());
+    assert_eq!(board.check_form().unwrap().mend, Xtask::CheckFix.into());
     assert_eq!(form::normal(&board.json), text);
 }
