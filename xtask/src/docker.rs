@@ -1,5 +1,6 @@
 //! What is said to Docker and Compose.
 
+mod api;
 pub mod compose;
 mod connection;
 pub mod container;
@@ -7,7 +8,6 @@ pub mod endpoint;
 pub mod engine;
 pub mod exec;
 pub mod helper;
-mod http;
 pub mod image;
 pub mod labels;
 pub mod leftovers;

@@ -13,6 +13,7 @@ pub mod context;
 pub mod docker;
 pub mod doctor;
 pub mod host;
+pub mod http;
 pub mod images;
 pub mod logs;
 pub mod metrics;

@@ -43,9 +43,7 @@ impl fmt::Display for Unanswered {
 impl From<io::Error> for Unanswered {
     fn from(error: io::Error) -> Self {
         Self::NotYet(match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                format!("no answer within {} s", QUESTION.as_secs())
-            }
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer in time".to_owned(),
             io::ErrorKind::ConnectionRefused => "nobody listens".to_owned(),
             io::ErrorKind::UnexpectedEof
             | io::ErrorKind::ConnectionReset

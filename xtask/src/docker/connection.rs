@@ -2,58 +2,55 @@
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::endpoint::{Endpoint, unreachable};
-use crate::process::{Cmd, Dialogue, read_within};
+use crate::http::{Patience, Timed};
+use crate::process::{Cmd, Dialogue};
 
-/// A request's answer, read as it comes. A read fails when the user interrupts.
+/// A stream to the engine. A read fails when patience is over or the user interrupts.
 #[derive(Debug)]
 pub(super) enum Connection {
     /// To a socket of this machine.
-    Socket(UnixStream, Option<Duration>),
+    Socket(Timed<UnixStream>),
     /// Through the client, which knows the way to every other kind of endpoint.
-    Client(Dialogue),
+    Client(Timed<Dialogue>),
 }
 
 impl Connection {
-    /// Connects. A read fails when nothing comes within `silence`.
+    /// Connects.
     ///
     /// # Errors
     /// A prerequisite problem when no engine is there.
-    pub(super) fn open(silence: Option<Duration>) -> Result<Self> {
+    pub(super) fn open(patience: Patience) -> Result<Self> {
         if let Some(path) = Endpoint::current().socket() {
             let socket = UnixStream::connect(path).map_err(|error| unreachable(&error.to_string()));
-            return Ok(Self::Socket(socket?, silence));
+            return Ok(Self::over(socket?, patience));
         }
-        let mut dial = Cmd::new("docker").args(["system", "dial-stdio"]);
-        if let Some(silence) = silence {
-            dial = dial.time_limit(silence);
-        }
-        Ok(Self::Client(dial.talk()?))
+        let dial = Cmd::new("docker").args(["system", "dial-stdio"]).talk()?;
+        Ok(Self::Client(Timed::new(dial, patience)))
     }
 
-    /// Sends `request`.
-    ///
-    /// # Errors
-    /// When nobody takes it.
-    pub(super) fn send(&mut self, request: &[u8]) -> Result<()> {
+    pub(super) fn over(socket: UnixStream, patience: Patience) -> Self {
+        Self::Socket(Timed::new(socket, patience))
+    }
+
+    /// Has the reads from now on end with `patience`.
+    pub(super) fn wait(&mut self, patience: Patience) {
         match self {
-            Self::Socket(socket, _) => {
-                socket.write_all(request).context("writing to the engine's socket")
-            }
-            Self::Client(dialogue) => dialogue.say(request),
+            Self::Socket(socket) => socket.wait(patience),
+            Self::Client(dialogue) => dialogue.wait(patience),
         }
     }
 
     /// Why the client failed, if it had.
     pub(super) fn failure(&mut self) -> Option<anyhow::Error> {
         match self {
-            Self::Socket(..) => None,
+            Self::Socket(_) => None,
             Self::Client(dialogue) => {
-                dialogue.failure().map(|error| unreachable(&error.to_string()).into())
+                let failure = dialogue.stream().failure();
+                failure.map(|error| unreachable(&error.to_string()).into())
             }
         }
     }
@@ -62,9 +59,24 @@ impl Connection {
 impl Read for Connection {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Socket(socket, silence) => read_within(socket, buffer, *silence)?
-                .ok_or_else(|| io::Error::other("the engine gave no answer for too long")),
+            Self::Socket(socket) => socket.read(buffer),
             Self::Client(dialogue) => dialogue.read(buffer),
+        }
+    }
+}
+
+impl Write for Connection {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Socket(socket) => socket.write(bytes),
+            Self::Client(dialogue) => dialogue.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Socket(socket) => socket.flush(),
+            Self::Client(dialogue) => dialogue.flush(),
         }
     }
 }

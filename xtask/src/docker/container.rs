@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 
+use super::api::Answers;
 use super::docker;
-use super::http::Answers;
 use crate::host::ports::overlap;
 use crate::process::{Cmd, check_interrupted};
 

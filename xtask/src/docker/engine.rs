@@ -5,8 +5,8 @@ use std::sync::{Mutex, OnceLock};
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
+use super::api::Answers;
 use super::endpoint::unreachable;
-use super::http::Answers;
 use super::version::parse_version;
 use crate::process::{check_interrupted, find};
 use crate::report::advice::Xtask;

@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::http::{Answers, message};
+use super::api::{Answers, message};
+use crate::http::Patience;
 
 /// Longest silence: what looks for files may have many to look at.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -24,7 +25,7 @@ struct Made {
 /// # Errors
 /// When the container does not run or has no such program.
 pub fn read(id: &str, words: &[&str]) -> Result<String> {
-    let mut engine = Answers::open(Some(SILENCE), 16 << 10)?;
+    let mut engine = Answers::open(Patience::Silence(SILENCE), 16 << 10)?;
     let path = format!("/containers/{id}/exec");
     let wanted = json!({ "AttachStdout": true, "Tty": true, "Cmd": words });
     let status = engine.give(&path, &wanted)?;

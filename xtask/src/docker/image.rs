@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Deserialize;
 
-use super::http::Answers;
+use super::api::Answers;
 use crate::process::Cmd;
 
 /// Longest wait for Docker Hub.

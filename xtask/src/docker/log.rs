@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::api::{Answers, message};
 use super::container::Container;
-use super::http::{Answers, message};
+use crate::http::Patience;
 use crate::report::finding::Problem;
 
 /// Longest silence: the engine may look through gigabytes for where to begin.
@@ -79,7 +80,8 @@ impl Messages {
             container.id,
             u8::from(follow),
         );
-        let mut answers = Answers::open((!follow).then_some(SILENCE), BUFFER)?;
+        let patience = if follow { Patience::Endless } else { Patience::Silence(SILENCE) };
+        let mut answers = Answers::open(patience, BUFFER)?;
         let status = answers.ask(&path)?;
         let mut body = BufReader::new(answers);
         if status != 200 {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
+use super::api::Answers;
 use super::docker;
-use super::http::Answers;
 use super::labels::HELPER;
 use crate::process::Cmd;
 

@@ -1,7 +1,7 @@
 //! A program that is talked to: its stdin stays open while its stdout is read.
 
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
@@ -39,8 +39,7 @@ impl Dialogue {
     /// # Errors
     /// When it takes no input; its own words where it has failed.
     pub fn say(&mut self, text: &[u8]) -> Result<()> {
-        let stdin = self.child.stdin.as_mut().context("writing to a program that was ended")?;
-        stdin.write_all(text).map_err(|error| self.failure().unwrap_or(error.into()))
+        self.write_all(text).map_err(|error| self.failure().unwrap_or(error.into()))
     }
 
     /// Ends the program; why it had failed, if it had.
@@ -67,6 +66,22 @@ impl Read for Dialogue {
             let limit = limit.unwrap_or_default();
             io::Error::other(self.cmd.error(Failure::TimedOut(limit), ""))
         })
+    }
+}
+
+impl AsFd for Dialogue {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stdout.as_fd()
+    }
+}
+
+impl Write for Dialogue {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.child.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.child.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.flush()
     }
 }
 

@@ -7,7 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 
 use super::{QUESTION, Unanswered, connect};
+use crate::http::{Exchange, Patience, Request, Timed};
 use crate::stack::url::Url;
+
+/// Bytes that are taken at once.
+const BUFFER: usize = 16 << 10;
 
 pub(super) fn ask(url: &Url, path: &str) -> Result<(), Unanswered> {
     get(url, path).map(drop)
@@ -26,13 +30,7 @@ pub(crate) fn get(url: &Url, path: &str) -> Result<String, Unanswered> {
 /// # Errors
 /// As [`get`].
 pub(crate) fn get_within(url: &Url, path: &str, limit: Duration) -> Result<String, Unanswered> {
-    // For the same words as everywhere when nobody listens.
-    drop(connect(url)?);
-    let mut request = agent(limit).get(address(url, path));
-    if let Some(login) = login(url) {
-        request = request.header("Authorization", login);
-    }
-    body(request.call())
+    send(url, Request::get(&host(url), path), limit)
 }
 
 /// What the URL's host answers to `json`, posted to `path`.
@@ -53,45 +51,34 @@ pub(crate) fn post_within(
     json: &str,
     limit: Duration,
 ) -> Result<String, Unanswered> {
-    drop(connect(url)?);
-    let mut request =
-        agent(limit).post(address(url, path)).header("Content-Type", "application/json");
-    if let Some(login) = login(url) {
-        request = request.header("Authorization", login);
-    }
-    body(request.send(json))
+    send(url, Request::post(&host(url), path, json), limit)
 }
 
-fn agent(limit: Duration) -> ureq::Agent {
-    ureq::Agent::config_builder()
-        .timeout_global(Some(limit))
-        .http_status_as_error(false)
-        .build()
-        .new_agent()
-}
-
-fn address(url: &Url, path: &str) -> String {
-    format!("http://{}:{}{path}", url.host, url.port)
-}
-
-fn login(url: &Url) -> Option<String> {
-    let password = url.password.as_ref()?;
-    let login = STANDARD.encode(format!("{}:{}", url.user, password.reveal()));
-    Some(format!("Basic {login}"))
-}
-
-fn body(
-    response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-) -> Result<String, Unanswered> {
-    let failed = |error: ureq::Error| Unanswered::NotYet(error.to_string());
-    let mut response = response.map_err(failed)?;
-    match response.status().as_u16() {
-        200 => response.body_mut().read_to_string().map_err(failed),
+fn send(url: &Url, request: Request, limit: Duration) -> Result<String, Unanswered> {
+    let request = match &url.password {
+        Some(password) => {
+            let login = STANDARD.encode(format!("{}:{}", url.user, password.reveal()));
+            request.header("Authorization", &format!("Basic {login}"))
+        }
+        None => request,
+    };
+    let stream = Timed::new(connect(url)?, Patience::within(limit));
+    let mut exchange = Exchange::new(stream, BUFFER);
+    match exchange.send(&request.header("Connection", "close"))? {
+        200 => {
+            let body = exchange.body()?;
+            String::from_utf8(body)
+                .map_err(|_| Unanswered::NotYet("its answer is not text (UTF-8)".to_owned()))
+        }
         status @ (401 | 403) => {
             Err(Unanswered::Refused(format!("it refuses us with status {status}")))
         }
         status => Err(Unanswered::NotYet(format!("it answers with status {status}"))),
     }
+}
+
+fn host(url: &Url) -> String {
+    format!("{}:{}", url.host, url.port)
 }
 
 /// The JSON of `path` at the URL's host.

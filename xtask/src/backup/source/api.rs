@@ -1,6 +1,5 @@
 //! A server's HTTP interface: the stack's own over the network, a throwaway one from inside.
 
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -15,8 +14,6 @@ use crate::stack::url::Url;
 
 /// Longest wait for an answer: a snapshot or a query over much data takes its time.
 const ANSWER: Duration = Duration::from_secs(600);
-/// Between two looks whether the user interrupts.
-const POLL: Duration = Duration::from_millis(100);
 
 /// How it is reached.
 #[derive(Debug)]
@@ -44,10 +41,7 @@ impl Api<'_> {
     pub fn get(&self, path: &str) -> Result<String> {
         match self {
             Self::Inside(client) => client.cmd(&[path], "").time_limit(ANSWER).read(),
-            Self::Network(url) => {
-                let path = path.to_owned();
-                ask(url, move |url| http::get_within(url, &path, ANSWER))
-            }
+            Self::Network(url) => answer(url, http::get_within(url, path, ANSWER)),
         }
     }
 
@@ -57,11 +51,8 @@ impl Api<'_> {
     /// As [`Api::get`].
     pub fn post(&self, path: &str) -> Result<String> {
         match self {
-            Self::Inside(_) => Err(anyhow!("a throwaway server is not told to do anything")),
-            Self::Network(url) => {
-                let path = path.to_owned();
-                ask(url, move |url| http::post_within(url, &path, "", ANSWER))
-            }
+            Self::Inside(_) => Err(anyhow!("a throwaway server is only read from")),
+            Self::Network(url) => answer(url, http::post_within(url, path, "", ANSWER)),
         }
     }
 
@@ -85,20 +76,8 @@ impl Api<'_> {
     }
 }
 
-/// In a thread of its own, so that Ctrl-C ends the wait.
-fn ask(
-    url: &Url,
-    question: impl FnOnce(&Url) -> Result<String, Unanswered> + Send + 'static,
-) -> Result<String> {
-    let (sender, answers) = mpsc::channel();
-    let its = url.clone();
-    std::thread::spawn(move || sender.send(question(&its)));
-    loop {
-        check_interrupted()?;
-        match answers.recv_timeout(POLL) {
-            Ok(answer) => return answer.map_err(|why| anyhow!("{url}: {why}")),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Err(anyhow!("asking {url} panicked")),
-        }
-    }
+/// The interruption, where that ended the wait.
+fn answer(url: &Url, answer: Result<String, Unanswered>) -> Result<String> {
+    check_interrupted()?;
+    answer.map_err(|why| anyhow!("{url}: {why}"))
 }
