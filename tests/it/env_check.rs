@@ -41,7 +41,7 @@ fn a_line_that_makes_no_sense_comes_with_advice_that_helps() {
     let line = good.lines().count() + 1;
     for (bad, advice) in [
         ("this is nonsense\n", "remove the line, make it a comment with #, or write NAME=value"),
-        ("POSTGRES_DB='open\n", "close the quote"),
+        ("POSTGRES_DB='open\n", "the quote is not closed on its line"),
     ] {
         fs::write(site.env_file(), format!("{good}{bad}")).unwrap();
         site.xtask(&["up", "dev"]).ends_with(3).says(&format!(".env:{line}: ")).says(advice);

@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod directories;
 pub mod env_file;
+pub mod env_rewrite;
 pub mod generated;
 pub mod network;
 pub mod origin;

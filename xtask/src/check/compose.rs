@@ -54,7 +54,7 @@ fn names(example: &str, variable: &str) -> bool {
 /// What is wrong with a line of the example, beside the compose files.
 fn disagreement(stack: &Stack, assignment: &Assignment) -> Option<String> {
     let name = &assignment.key;
-    let value = assignment.v1.value().unwrap_or_default();
+    let value = assignment.value.as_deref().unwrap_or_default();
     let is_secret = stack.definition.services.iter().any(|one| one.secrets.contains(name));
     let variable = stack.compose.variables().iter().find(|variable| variable.name == *name);
     if variable.is_none() && stack.other_variables().all(|other| other != name) {

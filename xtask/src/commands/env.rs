@@ -9,7 +9,7 @@ use crate::doctor;
 use crate::plan::Plan;
 use crate::report::advice::Xtask;
 use crate::report::finding::{Finding, Problem, Severity};
-use crate::setup::{env_file, origin};
+use crate::setup::{env_file, env_rewrite, origin};
 
 /// Write, check or apply a stack's .env
 #[derive(Debug, clap::Args)]
@@ -29,6 +29,10 @@ enum Action {
     Check {
         /// The stack; all where it is left out
         stack: Option<String>,
+        /// First rewrite lines beyond what every Compose reads alike, with the value that the
+        /// Composes on this machine read
+        #[arg(long)]
+        fix: bool,
     },
     /// Set a running server's password to the one in .env
     SetPassword {
@@ -47,7 +51,16 @@ impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
         match self.action {
             Action::Init { stack } => init(cx, stack.as_deref()),
-            Action::Check { stack } => check(cx, stack.as_deref()),
+            Action::Check { stack, fix } => {
+                if fix {
+                    rewrite(cx, stack.as_deref())?;
+                    // What the plan would rewrite is still unclear.
+                    if cx.dry_run {
+                        return Ok(());
+                    }
+                }
+                check(cx, stack.as_deref())
+            }
             Action::SetPassword { stack, service } => set_password(cx, &stack, &service),
         }
     }
@@ -62,6 +75,17 @@ fn init(cx: &Context, word: Option<&str>) -> Result<()> {
             cx.report.done(format!("{} is complete", stack.env.path().display()));
         }
         cx.execute(plan)?;
+    }
+    Ok(())
+}
+
+fn rewrite(cx: &Context, word: Option<&str>) -> Result<()> {
+    for stack in cx.stacks(word)? {
+        let _lock = cx.lock(&stack, "env check --fix")?;
+        let plan = env_rewrite::plan(&cx.reload(&stack)?)?;
+        if !plan.is_empty() {
+            cx.execute(plan)?;
+        }
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Compose, either family: `docker compose` (v2 and later) and `docker-compose` (1.x or 2.x).
 
+mod variables;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -10,7 +10,6 @@ use crate::report::finding::{Finding, Severity};
 use crate::report::units::Bytes;
 use crate::setup::origin;
 use crate::stack::Stack;
-use crate::stack::dotenv::{Assignment, Reading};
 use crate::stack::env::shell;
 use crate::stack::manifest::{MemoryPair, Service};
 
@@ -84,51 +83,27 @@ pub(super) fn ambiguous(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>
     if stack.env.text().is_none() {
         return Ok(Vec::new());
     }
-    let secrets = stack.secrets();
     let mut findings = Vec::new();
     for assignment in stack.env.assignments() {
-        let is_secret = secrets.contains(&assignment.key.as_str());
-        let Some(difference) = difference(assignment, is_secret) else { continue };
-        let name = if assignment.key.is_empty() { "this line" } else { &assignment.key };
-        findings.push(
-            Finding::error("env.ambiguous", format!("{name}: {difference}"))
-                .mend(way_out(assignment))
-                .at(facts.shown(stack.env.path()), Some(assignment.line)),
-        );
+        let Err(why) = assignment.value else { continue };
+        let finding = match assignment.key.as_str() {
+            "" => Finding::error("env.ambiguous", why)
+                .mend("remove the line, make it a comment with #, or write NAME=value"),
+            name => Finding::error("env.ambiguous", format!("{name}: {why}")).mend(
+                Advice::from(format!("write {name}='value', without any of ' \\ ${{ in the value"))
+                    .or(format!(
+                        "keep what your Compose reads: {}",
+                        Xtask::EnvCheckFix(stack.on())
+                    )),
+            ),
+        };
+        findings.push(finding.at(facts.shown(stack.env.path()), Some(assignment.line)));
     }
     if findings.is_empty() {
         let found = "every Compose reads the file alike";
         findings.push(Finding::ok("env.ambiguous", found).about(stack.name()));
     }
     Ok(findings)
-}
-
-/// How the two families differ; the values are shown only where they are no secret.
-fn difference(assignment: &Assignment, is_secret: bool) -> Option<String> {
-    let (v1, v2) = ("docker-compose 1.x", "Compose v2");
-    match (&assignment.v1, &assignment.v2) {
-        (one, two) if one == two && !matches!(one, Reading::Problem(_)) => None,
-        (_, Reading::Problem(why)) => Some(format!("{v2} refuses the file: {why}")),
-        (Reading::Problem(why), _) => Some(format!("{v1} skips the line: {why}")),
-        (Reading::Absent, _) => Some(format!("{v1} sees no value here, {v2} does")),
-        (_, Reading::Absent) => Some(format!("{v2} sees no value here, {v1} does")),
-        (Reading::Value(one), Reading::Value(two)) if !is_secret => {
-            Some(format!("{v1} reads `{one}`, {v2} `{two}`"))
-        }
-        _ => Some(format!("{v1} and {v2} read different values")),
-    }
-}
-
-fn way_out(assignment: &Assignment) -> &'static str {
-    match (&assignment.v2, &assignment.v1) {
-        (Reading::Problem(why), _) | (_, Reading::Problem(why)) if why.contains("quote") => {
-            "close the quote: NAME='value'"
-        }
-        (Reading::Problem(_), _) | (_, Reading::Problem(_)) => {
-            "remove the line, make it a comment with #, or write NAME=value"
-        }
-        _ => "write the value in 'single quotes', or choose letters and digits only",
-    }
 }
 
 /// A name that stands there twice: only the last counts, and people change the first.
@@ -292,20 +267,5 @@ mod tests {
         assert!(judge("2gb", "3gb").mend.is_empty());
         assert_eq!(judge("2gb", "2gb").mend, "C=3072m".into());
         assert_eq!(judge("lots", "2gb").mend, "write S as 512m or 2gb".into());
-    }
-
-    #[test]
-    fn a_difference_never_shows_a_secret() {
-        let assignment = |v1, v2| Assignment { line: 1, key: "K".to_owned(), v1, v2 };
-        let value = |text: &str| Reading::Value(text.to_owned());
-        let both = assignment(value("a#b"), value("a"));
-        assert_eq!(
-            difference(&both, false).unwrap(),
-            "docker-compose 1.x reads `a#b`, Compose v2 `a`"
-        );
-        assert!(!difference(&both, true).unwrap().contains("a#b"));
-        assert_eq!(difference(&assignment(value("a"), value("a")), false), None);
-        let refused = assignment(value("a"), Reading::Problem("a quote is open"));
-        assert!(difference(&refused, true).unwrap().ends_with("a quote is open"));
     }
 }

@@ -9,7 +9,7 @@ use crate::report::finding::Finding;
 use crate::secret::Secret;
 use crate::setup::origin;
 use crate::stack::Stack;
-use crate::stack::dotenv::{self, Reading};
+use crate::stack::dotenv;
 
 /// Shorter passwords are guessed.
 const SHORTEST: usize = 12;
@@ -62,9 +62,8 @@ pub(super) fn weak_secrets(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Findi
     for (index, (name, value)) in secrets.iter().enumerate() {
         // Whatever is printed from now on must not hold it.
         let _ = Secret::new(value.as_str());
-        let is_example = example
-            .iter()
-            .any(|given| given.key == *name && given.v1 == Reading::Value(value.clone()));
+        let is_example =
+            example.iter().any(|given| given.key == *name && given.value.as_ref() == Ok(value));
         let why =
             if is_example { Some("the value of .env.example") } else { weakness(value, &plain) };
         if let Some(why) = why {

@@ -69,6 +69,7 @@ pub enum Xtask {
     DownAll,
     /// `down` that removes the data too.
     DownPurge(On),
+    EnvCheckFix(On),
     EnvInit(On),
     ImagesBuild,
     Logs(On, String),
@@ -119,6 +120,7 @@ impl Xtask {
             X::Down(on) => ("down", Some(on), vec![]),
             X::DownAll => ("down all", None, vec![]),
             X::DownPurge(on) => ("down", Some(on), vec!["--purge"]),
+            X::EnvCheckFix(on) => ("env check", Some(on), vec!["--fix"]),
             X::EnvInit(on) => ("env init", Some(on), vec![]),
             X::ImagesBuild => ("images build", None, vec![]),
             X::Logs(on, service) => ("logs", Some(on), vec![service]),
@@ -245,6 +247,7 @@ mod tests {
             X::Down(on()),
             X::DownAll,
             X::DownPurge(on()),
+            X::EnvCheckFix(on()),
             X::EnvInit(on()),
             X::ImagesBuild,
             X::Logs(on(), word()),

@@ -72,7 +72,8 @@ impl Env {
     }
 
     fn assigned(&self, name: &str) -> Option<String> {
-        self.assignment(name).and_then(value).filter(|value| !value.is_empty())
+        let value = self.assignment(name)?.value.clone().ok();
+        value.filter(|value| !value.is_empty())
     }
 
     /// The last assignment of `name` in the file, which is the one that counts.
@@ -118,11 +119,6 @@ fn broken_line(bytes: &[u8]) -> Option<usize> {
 /// The shell's value of `name`, which both Composes prefer to the file's.
 pub fn shell(name: &str) -> Option<String> {
     std::env::var(name).ok()
-}
-
-/// Doctor refuses a file that the Composes read differently, so either reading will do.
-fn value(assignment: &Assignment) -> Option<String> {
-    assignment.v2.value().or(assignment.v1.value()).map(str::to_owned)
 }
 
 #[cfg(test)]
