@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod host;
 pub mod http;
 pub mod images;
+pub mod lifecycle;
 pub mod logs;
 pub mod metrics;
 pub mod offline;

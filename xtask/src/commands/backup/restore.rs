@@ -15,12 +15,12 @@ use crate::backup::set::Set;
 use crate::backup::settle;
 use crate::backup::unpack::Target;
 use crate::backup::verify::{self, Depth};
-use crate::commands::up;
 use crate::context::Context;
 use crate::docker::engine::Engine;
 use crate::host::files::make_folder;
 use crate::host::user;
 use crate::images;
+use crate::lifecycle::Start;
 use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::{Problem, Severity, advise};
 use crate::report::units::duration;
@@ -228,7 +228,7 @@ impl Args {
 }
 
 fn start(cx: &Context, stack: &Stack) -> Result<()> {
-    up::bring_up(cx, stack, LIMIT).map_err(|error| {
+    Start { offline: false, limit: LIMIT }.run(cx, stack).map_err(|error| {
         let undo = Xtask::BackupUndo(stack.on());
         advise(
             error.context(
