@@ -22,6 +22,7 @@ mod dotenv;
 mod engine_stopped;
 mod env_check;
 mod guarded;
+mod healthy;
 mod images;
 mod images_grafana;
 mod killed;

@@ -7,6 +7,7 @@ pub mod configuration;
 pub mod create;
 pub mod drill;
 pub mod folder;
+pub mod health;
 pub mod metrics;
 pub mod object;
 pub mod progress;

@@ -140,7 +140,7 @@ fn line(
     let limit = |value: u64| Some(value).filter(|value| *value > 0);
     Ok(Line {
         state: container.state.status.clone(),
-        health: container.state.health.as_ref().map(|health| health.status.clone()),
+        health: container.health().map(str::to_owned),
         image: container.config.image.clone(),
         offline: container.config.image == service.offline_image,
         ports: container.host_ports(),

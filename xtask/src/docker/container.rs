@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use serde::Deserialize;
 
 use super::api::Answers;
-use super::docker;
+use super::health::{Health, HealthCheck};
 use crate::host::ports::overlap;
 use crate::process::{Cmd, check_interrupted};
 
@@ -60,17 +60,8 @@ pub struct State {
     /// Whether the kernel stopped it for its memory.
     #[serde(rename = "OOMKilled", default)]
     pub oom_killed: bool,
-    /// Its health check's verdict.
     #[serde(default)]
-    pub health: Option<Health>,
-}
-
-/// A health check's verdict.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Health {
-    /// `starting`, `healthy`, `unhealthy`.
-    pub status: String,
+    pub(super) health: Option<Health>,
 }
 
 /// How a container was made.
@@ -85,14 +76,7 @@ pub struct Config {
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
     #[serde(default)]
-    healthcheck: Option<HealthCheck>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct HealthCheck {
-    #[serde(default)]
-    test: Vec<String>,
+    pub(super) healthcheck: Option<HealthCheck>,
 }
 
 /// A container's limits.
@@ -233,17 +217,6 @@ impl Container {
         self.network_settings.networks.contains_key(name)
     }
 
-    /// What its health check asks, to be asked now; `None` where it has none.
-    pub fn health_question(&self) -> Option<Cmd> {
-        let test = self.config.healthcheck.as_ref()?.test.as_slice();
-        let exec = docker().args(["exec", &self.id]);
-        match test {
-            [kind, script] if kind == "CMD-SHELL" => Some(exec.args(["sh", "-c", script])),
-            [kind, args @ ..] if kind == "CMD" => Some(exec.args(args)),
-            _ => None,
-        }
-    }
-
     /// For how long it has been running.
     pub fn uptime(&self) -> Option<Duration> {
         self.started_at()?.elapsed().ok().filter(|_| self.is_running())
@@ -282,6 +255,14 @@ pub fn running<'a>(containers: &'a [Container], service: &str) -> Option<&'a Con
     let runs =
         |container: &&Container| container.is_running() && container.service() == Some(service);
     containers.iter().find(runs)
+}
+
+/// The container with this id; `None` where it has gone.
+///
+/// # Errors
+/// When the engine does not answer.
+pub fn get(id: &str) -> Result<Option<Container>> {
+    Answers::brief()?.get(&format!("/containers/{id}/json"))
 }
 
 /// Every container on the engine.

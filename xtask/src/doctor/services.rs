@@ -38,7 +38,6 @@ fn troubled(container: &Container) -> Option<Finding> {
     let (state, restarts) = (&container.state, container.restart_count);
     let code = state.exit_code;
     let is_young = container.uptime().is_some_and(|uptime| uptime < YOUNG);
-    let health = state.health.as_ref().map(|health| health.status.as_str());
     match state.status.as_str() {
         "exited" | "dead" if code != 0 => {
             Some(Finding::error("service.ended", format!("it has ended with status {code}")))
@@ -51,7 +50,7 @@ fn troubled(container: &Container) -> Option<Finding> {
             "service.restarts",
             format!("it has been restarted {restarts} times, at last a moment ago"),
         )),
-        "running" if health == Some("unhealthy") => {
+        "running" if container.health() == Some("unhealthy") => {
             Some(Finding::error("service.unhealthy", "it runs, but its health check fails"))
         }
         _ => None,

@@ -8,7 +8,7 @@ use crate::backup::create::Request;
 use crate::backup::folder::Folder;
 use crate::backup::object::Format;
 use crate::backup::set::{ObjectRecord, Set};
-use crate::backup::{metrics, settle};
+use crate::backup::{health, metrics, settle};
 use crate::context::Context;
 use crate::docker::container::Container;
 use crate::docker::engine::Engine;
@@ -133,9 +133,12 @@ impl Args {
             // A helper of ours may not know yet that nobody reads any more.
             let _ = cx.remove_leftovers(&stack.project());
         }
+        let is_meant = |one: &&Container| one.service().is_some_and(|name| names.contains(&name));
+        let meant: Vec<_> = containers.iter().filter(is_meant).collect();
+        let healthy = health::as_before(cx, stack, &meant);
         let set = outcome?;
         say(cx, &folder, &set);
-        Ok(Some(set))
+        healthy.map(|()| Some(set))
     }
 }
 
