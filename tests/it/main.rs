@@ -39,3 +39,4 @@ mod rules;
 mod schedule;
 mod secrets;
 mod servers;
+mod words;

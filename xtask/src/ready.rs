@@ -74,7 +74,7 @@ fn ask_url(url: &Url, probe_path: Option<&str>) -> Result<(), Unanswered> {
         "postgresql" => postgres::ask(url),
         "redis" => redis::ask(url),
         "smtp" => smtp::ask(url),
-        "http" => http::ask(url, probe_path.unwrap_or(&url.path)),
+        "http" => http::ask(url, probe_path.unwrap_or(url.encoded_path())),
         scheme => {
             Err(Unanswered::Refused(format!("xtask knows no way to ask a `{scheme}` service")))
         }

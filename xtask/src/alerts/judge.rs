@@ -9,6 +9,7 @@ use super::notifications::{Notifications, Smtp, Source};
 use super::secrets;
 use crate::report::finding::Finding;
 use crate::secret::Secret;
+use crate::stack::url::Pieces;
 
 /// What a file called by notifications.toml holds, by the name it is called by.
 pub(super) type Secrets = BTreeMap<String, Secret>;
@@ -213,7 +214,11 @@ impl Judge<'_> {
 
 fn is_server(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
-    is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    is_host(host) && is_port(port)
+}
+
+fn is_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 fn is_host(text: &str) -> bool {
@@ -236,14 +241,12 @@ fn is_mail_address(text: &str) -> bool {
 }
 
 fn is_web_url(text: &str) -> bool {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    rest.is_some_and(|rest| {
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let address = authority.rsplit('@').next().unwrap_or_default();
-        let has_port = address.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
-        rest.chars().all(|c| c.is_ascii_graphic())
-            && if has_port { is_server(address) } else { is_host(address) }
-    })
+    text.chars().all(|c| c.is_ascii_graphic())
+        && Pieces::of(text).is_some_and(|url| {
+            ["http", "https"].contains(&url.scheme)
+                && is_host(url.host)
+                && url.port.is_none_or(is_port)
+        })
 }
 
 fn is_slack_url(text: &str) -> bool {

@@ -16,9 +16,12 @@ use crate::stack::url::Url;
 pub(super) fn ask(url: &Url) -> Result<(), Unanswered> {
     let mut connection =
         Connection { stream: connect(url)?, received: BytesMut::new(), sent: BytesMut::new() };
-    let database = url.path.trim_start_matches('/');
-    let parameters =
-        [("user", url.user.as_str()), ("database", database), ("application_name", "xtask")];
+    let database = url.database();
+    let parameters = [
+        ("user", url.user.as_str()),
+        ("database", database.as_str()),
+        ("application_name", "xtask"),
+    ];
     connection.send(|buffer| frontend::startup_message(parameters, buffer))?;
     connection.log_in(&url.user, url.password.as_ref())?;
     connection.send(|buffer| frontend::query("SELECT 1", buffer))?;

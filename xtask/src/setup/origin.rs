@@ -179,7 +179,7 @@ fn keys(stack: &Stack, service: &Service) -> Option<String> {
     for endpoint in &service.endpoints {
         let url = stack.url(&endpoint.url).ok()?;
         let password = url.password.as_ref().map(|password| password.reveal()).unwrap_or_default();
-        for part in [url.user.as_str(), password, url.path.as_str()] {
+        for part in [url.user.as_str(), password, url.encoded_path()] {
             hasher.update(part.len().to_le_bytes());
             hasher.update(part);
         }
