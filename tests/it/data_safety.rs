@@ -117,20 +117,62 @@ fn another_clone_of_the_repository_keeps_off() {
 }
 
 #[test]
-fn a_password_that_was_exported_is_kept_and_a_first_start_cut_off_is_told_from_a_wrong_one() {
+fn a_password_that_was_exported_is_kept() {
     let site = Site::new("exported", &[FULL[1]]);
     let args = [&["up", "dev"], Site::images()].concat();
     with(&site, "POSTGRES_PASSWORD", "exported-4711-and-long-enough", &args).succeeds();
     assert_eq!(site.env("POSTGRES_PASSWORD"), "exported-4711-and-long-enough");
     up(&site).succeeds();
+}
 
+/// Takes the stack down, as if no server had ever answered on its data.
+fn down_unanswered(site: &Site) {
     site.xtask(&["down", "dev"]).succeeds();
     let record = site.data().join("state/development-data.json");
     let text = fs::read_to_string(&record).unwrap();
     assert!(text.contains("\"answered\": true"), "{text}");
     fs::write(&record, text.replace("true", "false")).unwrap();
+}
+
+#[test]
+fn who_is_refused_before_the_first_answer_loses_nothing_by_following_the_advice() {
+    let site = Site::new("refused", &[FULL[1]]);
+    site.up();
+    let count = || {
+        let script = "psql \"$URL\" -Atqc 'create table if not exists t (); select count(*) from pg_tables where tablename = $$t$$'";
+        tests::net::client(&site.image("postgres"), &site.url("DATABASE_URL"), script)
+    };
+    assert_eq!(count(), "1");
+
+    down_unanswered(&site);
     site.set_env("POSTGRES_PASSWORD", "another-4711-and-long-enough");
-    up(&site).ends_with(1).says("its first start was cut off").says("--purge");
+    let run = up(&site)
+        .ends_with(1)
+        .says("refuses the credentials")
+        .says("PostgreSQL says: password authentication failed")
+        .says("cargo xtask env set-password dev postgres");
+    assert!(!run.stderr.contains("--purge"), "{}", run.stderr);
+    site.xtask(&["env", "set-password", "dev", "postgres"]).succeeds();
+    up(&site).succeeds();
+    assert_eq!(count(), "1");
+
+    down_unanswered(&site);
+    site.set_env("POSTGRES_DB", "never_made");
+    let run = up(&site)
+        .ends_with(1)
+        .says("PostgreSQL says: database \"never_made\" does not exist")
+        .says("if its first start was cut off");
+    assert!(!run.stderr.contains("--purge"), "{}", run.stderr);
+    let advice = run.stderr.split("sudo ").nth(1).expect("a way to start anew");
+    let rename = advice.split(", then").next().unwrap();
+    site.xtask(&["down", "dev"]).succeeds();
+    let renamed = std::process::Command::new("sh").args(["-ec", rename]).status().unwrap();
+    assert!(renamed.success(), "{rename}");
+    up(&site).succeeds();
+    let beside = fs::read_dir(site.data()).unwrap().flatten();
+    let kept = beside.filter(|entry| entry.file_name().to_string_lossy().starts_with("postgres."));
+    let kept: Vec<_> = kept.map(|entry| entry.path().join("PG_VERSION").exists()).collect();
+    assert_eq!(kept, [true]);
 }
 
 #[test]

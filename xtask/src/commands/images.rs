@@ -149,6 +149,6 @@ fn way_down(cx: &Context, container: &Container) -> String {
     }
     match (container.compose_folder(), container.project()) {
         (Some(folder), Some(project)) => format!("take {project} down from {folder}"),
-        _ => format!("docker rm --force {}, if it is not needed", container.name()),
+        _ => format!("docker stop {0}, and docker rm {0}, if it is not needed", container.name()),
     }
 }

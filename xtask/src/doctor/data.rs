@@ -40,7 +40,7 @@ pub(super) fn in_use(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
                 .mend(Advice::from(format!("docker stop {name}")).or(elsewhere))
         } else {
             Finding::warning("data.in-use", format!("{found}; it is stopped"))
-                .mend(Advice::from(format!("docker rm {name}, if it is not needed")).or(elsewhere))
+                .mend(Advice::from(elsewhere).or(format!("docker rm {name}, if it is not needed")))
         };
         findings.push(finding.about(stack.name()));
     }
@@ -134,17 +134,12 @@ pub(super) fn other_kind(_: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
             }
         };
         if let Some(made_by) = made_by {
-            let variable = stack.compose.image_variable(&service.name)?;
             let today = stack.image(service)?;
             let found = format!("its data was made by {made_by} and must not be opened by {today}");
             findings.push(
-                Finding::error("data.other-kind", found).about(service.name.as_str()).mend(
-                    Advice::from(format!(
-                        "put {variable}={made_by} into {}",
-                        stack.env.path().display()
-                    ))
-                    .or(format!("lose the data: {}", Xtask::DownPurge(stack.on()))),
-                ),
+                Finding::error("data.other-kind", found)
+                    .about(service.name.as_str())
+                    .mend(origin::other_kind_advice(stack, service, &made_by)?),
             );
         }
     }
@@ -203,8 +198,7 @@ fn refused(facts: &Facts<'_>, stack: &Stack, service: &Service, why: &str) -> Fi
                 "have it take the password of {file}: {}",
                 Xtask::SetPassword(stack.on(), name.clone())
             ))
-            .or("put the old password back")
-            .or(format!("start anew, losing the data: {}", Xtask::DownPurge(stack.on()))),
+            .or("put the old values back"),
         )
     } else {
         finding.mend(format!("it still runs with an older {file}: {}", Xtask::Up(stack.on())))
@@ -222,13 +216,11 @@ fn locked(facts: &Facts<'_>, stack: &Stack, service: &Service) -> Option<Finding
         "data.credentials",
         format!("{file} has other credentials than those that opened its data last"),
     );
-    let mend = Advice::from("put the old values back")
-        .or(format!(
-            "set the new password in the data: {}, then {}",
-            Xtask::Up(stack.on()),
-            Xtask::SetPassword(stack.on(), name.clone())
-        ))
-        .or(format!("start anew, losing the data: {}", Xtask::DownPurge(stack.on())));
+    let mend = Advice::from("put the old values back").or(format!(
+        "set the new password in the data: {}, then {}",
+        Xtask::Up(stack.on()),
+        Xtask::SetPassword(stack.on(), name.clone())
+    ));
     Some(finding.about(name.as_str()).mend(mend))
 }
 

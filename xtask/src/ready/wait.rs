@@ -171,24 +171,28 @@ fn hopeless(container: &Container) -> Option<String> {
 fn refused(stack: &Stack, service: &Service, why: &str) -> Problem {
     let name = &service.name;
     let file = stack.env.path().display();
-    let anew = format!("start anew and lose the data: {}", Xtask::DownPurge(stack.on()));
-    if origin::may_be_half_made(stack, service) {
-        let found = format!(
-            "{name} answers, but its data is half made: its first start was cut off ({why})"
-        );
-        return Problem::failed("data.half-initialised", found).mend(anew);
-    }
     let found = format!("{name} answers, but refuses the credentials of {file}: {why}");
     let problem = Problem::failed("credentials.refused", found);
     match service.set_password {
-        // It took its password when the directory was first filled.
-        Some(_) => problem.mend(
-            Advice::from(format!("the data directory was probably made with another password, user or database: put the old values back into {file}"))
-                .or(format!("set the new password in the data: {}", Xtask::SetPassword(stack.on(), name.clone())))
-                .or(anew),
-        ),
+        Some(_) => problem.mend(other_credentials(stack, service)),
         None => problem.mend(format!("it still runs with older values: {}", Xtask::Up(stack.on()))),
     }
+}
+
+/// It took them when the directory was first filled, unless that was cut off.
+fn other_credentials(stack: &Stack, service: &Service) -> Advice {
+    let file = stack.env.path().display();
+    let set_password = Xtask::SetPassword(stack.on(), service.name.clone());
+    let advice = Advice::from(format!(
+        "put back into {file} the user, password and database that its data was made with"
+    ))
+    .or(format!("set the password of {file} in the data: {set_password}"));
+    if origin::has_answered(stack, service) {
+        return advice;
+    }
+    let anew = origin::start_anew(stack, service);
+    advice
+        .or(format!("if its first start was cut off, as no server has answered on it yet: {anew}"))
 }
 
 fn failed(stack: &Stack, service: &Service, container: Option<&Container>, why: &str) -> Problem {

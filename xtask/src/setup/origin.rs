@@ -16,7 +16,7 @@ use crate::docker::place::Place;
 use crate::host::digest::hex;
 use crate::host::files::read_optional;
 use crate::plan::Plan;
-use crate::process::Cmd;
+use crate::process::{Cmd, quote};
 use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Problem;
 use crate::stack::Stack;
@@ -67,12 +67,6 @@ pub fn mismatch(stack: &Stack, service: &Service) -> Result<Option<String>> {
     let made_by = recorded(stack)?.remove(&service.name).and_then(|origin| origin.image);
     let is_other = |image: &String| (*image == service.offline_image) != stack.is_offline(service);
     Ok(made_by.filter(|image| service.data.is_some() && is_other(image)))
-}
-
-/// Whether a server was once started on the data of `service` and none has answered since.
-pub fn may_be_half_made(stack: &Stack, service: &Service) -> bool {
-    let origin = recorded(stack).ok().and_then(|mut record| record.remove(&service.name));
-    origin.is_some_and(|origin| origin.image.is_some() && !origin.answered)
 }
 
 /// Whether a server has answered on the data of `service`, which has been there since.
@@ -187,6 +181,21 @@ fn keys(stack: &Stack, service: &Service) -> Option<String> {
     Some(hex(&hasher.finalize()))
 }
 
+/// The commands with which a person has `service` start without data, and loses nothing: what is
+/// there stays beside.
+pub fn start_anew(stack: &Stack, service: &Service) -> String {
+    let aside = service.data.as_ref().map(|data| set_aside(&stack.data_path(data)));
+    let steps =
+        [Some(Xtask::Down(stack.on()).to_string()), aside, Some(Xtask::Up(stack.on()).to_string())];
+    steps.into_iter().flatten().collect::<Vec<_>>().join(", then ")
+}
+
+/// The command that renames a directory to a name that nothing has.
+pub fn set_aside(path: &Path) -> String {
+    let path = quote(&path.to_string_lossy());
+    format!("sudo mv {path} {path}.$(date +%Y%m%d-%H%M%S)")
+}
+
 /// The step that forgets the record, after the data has gone.
 pub fn forget(stack: &Stack) -> Plan {
     let mut plan = Plan::new();
@@ -209,16 +218,18 @@ pub fn refuse_unrecorded(stack: &Stack) -> Result<()> {
     let services = stack.definition.services.iter();
     let unknown: Vec<_> = services
         .filter(|service| !record.contains_key(&service.name) && holds_data(stack, service))
-        .filter_map(|service| Some(stack.data_path(service.data.as_ref()?).display().to_string()))
+        .filter_map(|service| Some(stack.data_path(service.data.as_ref()?)))
         .collect();
     if unknown.is_empty() {
         return Ok(());
     }
+    let names: Vec<_> = unknown.iter().map(|path| path.display().to_string()).collect();
+    let aside: Vec<_> = unknown.iter().map(|path| set_aside(path)).collect();
     Err(Problem::prerequisite(
         "data.unrecorded",
-        format!("{} was not made by xtask, which removes nothing else", unknown.join(", ")),
+        format!("{} was not made by xtask, which removes nothing else", names.join(", ")),
     )
-    .mend(format!("look at it and remove it by hand: sudo rm -r {}", unknown.join(" ")))
+    .mend(format!("look at it; what is not needed here can go aside: {}", aside.join("; ")))
     .into())
 }
 
@@ -248,8 +259,19 @@ fn unknown_kind(stack: &Stack, service: &Service) -> Problem {
     )
 }
 
-fn other_kind(stack: &Stack, service: &Service, made_by: &str) -> Result<Problem> {
+/// The ways out for data that an image of the other kind made.
+///
+/// # Errors
+/// When the compose file has no variable for the image.
+pub fn other_kind_advice(stack: &Stack, service: &Service, made_by: &str) -> Result<Advice> {
     let variable = stack.compose.image_variable(&service.name)?;
+    let anew = start_anew(stack, service);
+    Ok(Advice::from(format!("put {variable}={made_by} into {}", stack.env.path().display()))
+        .or("use another data directory")
+        .or(format!("start without this data, which stays beside: {anew}")))
+}
+
+fn other_kind(stack: &Stack, service: &Service, made_by: &str) -> Result<Problem> {
     let today = stack.image(service)?;
     Ok(Problem::prerequisite(
         "data.other-kind",
@@ -258,9 +280,5 @@ fn other_kind(stack: &Stack, service: &Service, made_by: &str) -> Result<Problem
             service.name
         ),
     )
-    .mend(
-        Advice::from(format!("put {variable}={made_by} into {}", stack.env.path().display()))
-            .or("use another data directory")
-            .or(format!("lose the data: {}", Xtask::DownPurge(stack.on()))),
-    ))
+    .mend(other_kind_advice(stack, service, made_by)?))
 }

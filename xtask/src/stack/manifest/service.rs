@@ -202,20 +202,18 @@ pub struct Explanation {
     pub contains: String,
     /// What it means.
     pub means: String,
-    /// What mends it; `{setup}`, `{up}` and `{purge}` are the commands of those names.
+    /// What mends it; `{setup}` and `{up}` are the commands of those names.
     mend: String,
 }
 
 impl Explanation {
     /// What mends it on a stack.
     pub fn mend(&self, on: &On) -> String {
-        [
-            ("{setup}", Xtask::Setup(on.clone())),
-            ("{up}", Xtask::Up(on.clone())),
-            ("{purge}", Xtask::DownPurge(on.clone())),
-        ]
-        .iter()
-        .fold(self.mend.clone(), |text, (word, command)| text.replace(word, &command.to_string()))
+        [("{setup}", Xtask::Setup(on.clone())), ("{up}", Xtask::Up(on.clone()))]
+            .iter()
+            .fold(self.mend.clone(), |text, (word, command)| {
+                text.replace(word, &command.to_string())
+            })
     }
 }
 
