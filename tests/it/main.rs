@@ -30,6 +30,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod logs_once;
+mod mail;
 mod monitoring;
 mod notifications;
 mod outages;

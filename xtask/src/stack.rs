@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result};
 
 use self::compose_file::ComposeFile;
 use self::env::Env;
-use self::manifest::{DataDirectory, Definition, LogBounds, Service};
+use self::manifest::{Archiving, DataDirectory, Definition, LogBounds, Service};
 use self::url::Url;
 use crate::docker::compose;
 use crate::docker::endpoint::Endpoint;
@@ -202,8 +202,19 @@ impl Stack {
 
     /// How long the logs of a service are kept, also of one that is no longer there.
     pub fn log_bounds(&self, service: &str) -> LogBounds {
-        let service = self.definition.services.iter().find(|known| known.name == service);
-        service.and_then(|service| service.logs).unwrap_or(self.definition.logs)
+        match self.archiving(service) {
+            Some(Archiving::Kept(bounds)) => bounds,
+            _ => self.definition.logs,
+        }
+    }
+
+    /// Whether `rotate-logs` archives the log of a service.
+    pub fn archives_log(&self, service: &str) -> bool {
+        self.archiving(service) != Some(Archiving::NotArchived)
+    }
+
+    fn archiving(&self, service: &str) -> Option<Archiving> {
+        self.definition.services.iter().find(|known| known.name == service)?.logs
     }
 
     /// The services that start with the profiles of `.env`.

@@ -34,7 +34,7 @@ impl Args {
         let mut errors = Vec::new();
         let mut steps = Vec::new();
         for stack in cx.stacks(self.stack.as_deref())? {
-            let tasks = rotate::tasks(&stack, cx.containers(&stack)?)?;
+            let tasks = rotate::due(&stack, cx.containers(&stack)?)?;
             if tasks.is_empty() {
                 cx.report.progress(format!("{} has no containers and no archives", stack.name()));
             } else if cx.dry_run {

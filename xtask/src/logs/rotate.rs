@@ -101,6 +101,20 @@ pub fn tasks(stack: &Stack, containers: Vec<Container>) -> Result<Vec<Task>> {
     Ok(by_service.into_iter().map(task).collect())
 }
 
+/// What `rotate-logs` has to do: as [`tasks`], but of a service that is not archived only what an
+/// earlier setting has left there, which ages as everything else.
+///
+/// # Errors
+/// As [`archived_services`].
+pub fn due(stack: &Stack, containers: Vec<Container>) -> Result<Vec<Task>> {
+    let mut tasks = tasks(stack, containers)?;
+    for task in tasks.iter_mut().filter(|task| !stack.archives_log(&task.service)) {
+        task.containers.clear();
+    }
+    tasks.retain(|task| !task.containers.is_empty() || task.folder.is_dir());
+    Ok(tasks)
+}
+
 /// Takes the lock of the stack's archives, waiting while another run holds it. It is not the
 /// project's: a backup that takes an hour must not keep logs from being archived.
 ///
@@ -152,7 +166,9 @@ pub fn rotate(stack: &Stack, task: &Task) -> Result<Outcome> {
             failed.get_or_insert(error.context(format!("archiving the log of {name}")));
         }
     }
-    note_removed(&mut archive, task, &mut outcome)?;
+    if stack.archives_log(&task.service) {
+        note_removed(&mut archive, task, &mut outcome)?;
+    }
     outcome.removed = archive.retain(&task.bounds, today())?;
     outcome.archive_bytes = archive.size();
     outcome.warnings = std::mem::take(&mut archive.warnings);

@@ -45,7 +45,8 @@ fn directories(page: &mut Page, stack: &Stack, seen: &mut BTreeSet<String>) -> R
 
 fn archives(page: &mut Page, stack: &Stack) -> Result<()> {
     let folder = rotate::folder(stack);
-    for service in rotate::archived_services(stack)? {
+    let services = rotate::archived_services(stack)?;
+    for service in services.into_iter().filter(|service| stack.archives_log(service)) {
         let (cursor, _) = stored::load(&folder.join(&service))?;
         let labels = [("stack", stack.name()), ("service", service.as_str())];
         let bytes = cursor.files.values().sum();

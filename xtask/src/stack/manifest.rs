@@ -229,6 +229,7 @@ mod tests {
             ("mode = \"0700\"", "mode = \"rwx\"", "`rwx` is no octal mode"),
             ("owner = \"999:999\"", "owner = \"postgres\"", "no numeric owner"),
             ("memory = \"4GB\"", "memory = \"lots\"", "no size such as"),
+            ("logs = \"not-archived\"", "logs = \"never\"", "did not match any variant"),
             ("[requirements]", "[requirements]\ncores = 2", "unknown field `cores`"),
             (
                 "helper = \"redis\"",

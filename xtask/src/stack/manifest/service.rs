@@ -19,9 +19,9 @@ pub struct Service {
     /// Its data directory.
     #[serde(default)]
     pub data: Option<DataDirectory>,
-    /// How long its archived log is kept, where that is not as long as the stack's others.
+    /// What becomes of its log, where that is not what becomes of the stack's others.
     #[serde(default)]
-    pub logs: Option<LogBounds>,
+    pub logs: Option<Archiving>,
     /// The variables of `.env` that are passwords.
     #[serde(default)]
     pub secrets: Vec<String>,
@@ -46,6 +46,18 @@ pub struct Service {
     /// What lines of its log mean.
     #[serde(default, rename = "explain")]
     pub explanations: Vec<Explanation>,
+}
+
+/// What `rotate-logs` does with the log of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Archiving {
+    /// Nothing: it holds what should not be kept. The engine alone has it, within the bounds of the
+    /// compose file.
+    NotArchived,
+    /// Archives it, and keeps it for so long.
+    #[serde(untagged)]
+    Kept(LogBounds),
 }
 
 /// An account that a running server gives to somebody else.
