@@ -7,6 +7,7 @@ pub mod alerts;
 pub mod backup;
 pub mod check;
 pub mod cli;
+pub mod client;
 pub mod commands;
 pub mod configuration;
 pub mod context;

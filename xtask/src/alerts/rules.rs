@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ready::{Unanswered, http};
+use crate::client::{Unanswered, http};
 use crate::stack::url::Url;
 
 /// An alerting rule.

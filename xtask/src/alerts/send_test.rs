@@ -13,9 +13,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::render::TEST_LABEL;
+use crate::client::{Unanswered, http};
 use crate::docker::docker;
 use crate::process::check_interrupted;
-use crate::ready::{Unanswered, http};
 use crate::stack::url::Url;
 
 /// Between two looks at the counters.

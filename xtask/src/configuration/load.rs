@@ -5,12 +5,12 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, Result};
 
 use super::{folder_changed_at, generated_changed_at};
+use crate::client::{Unanswered, http};
 use crate::context::Context;
 use crate::docker::container::{self, Container};
 use crate::docker::docker;
 use crate::plan::Plan;
 use crate::process::check_interrupted;
-use crate::ready::{Unanswered, http};
 use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 use crate::stack::Stack;

@@ -6,11 +6,12 @@ use anyhow::{Context as _, Result};
 
 use super::facts::Facts;
 use super::services::runs_as_configured;
+use crate::client::Unanswered;
 use crate::docker::container::Container;
 use crate::docker::endpoint::Endpoint;
 use crate::host::files::partials;
 use crate::host::lock;
-use crate::ready::{self, Unanswered};
+use crate::ready;
 use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Finding;
 use crate::report::units::count;

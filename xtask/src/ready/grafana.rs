@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::http::{get, get_json};
-use super::{NotReady, Unanswered};
+use super::NotReady;
+use crate::client::Unanswered;
+use crate::client::http::{get, get_json};
 use crate::stack::Stack;
 use crate::stack::manifest::Service;
 use crate::stack::url::{self, Url};

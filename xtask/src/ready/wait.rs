@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{Unanswered, ask};
+use super::ask;
+use crate::client::Unanswered;
 use crate::context::Context;
 use crate::docker::container::Container;
 use crate::docker::docker;

@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result, anyhow};
 use serde::de::DeserializeOwned;
 
 use super::Client;
+use crate::client::{Unanswered, http};
 use crate::process::check_interrupted;
-use crate::ready::{Unanswered, http};
 use crate::stack::Stack;
 use crate::stack::manifest::Service;
 use crate::stack::url::Url;

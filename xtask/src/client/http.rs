@@ -21,7 +21,7 @@ pub(super) fn ask(url: &Url, path: &str) -> Result<(), Unanswered> {
 ///
 /// # Errors
 /// Why there was none.
-pub(crate) fn get(url: &Url, path: &str) -> Result<String, Unanswered> {
+pub fn get(url: &Url, path: &str) -> Result<String, Unanswered> {
     get_within(url, path, QUESTION)
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn get(url: &Url, path: &str) -> Result<String, Unanswered> {
 ///
 /// # Errors
 /// As [`get`].
-pub(crate) fn get_within(url: &Url, path: &str, limit: Duration) -> Result<String, Unanswered> {
+pub fn get_within(url: &Url, path: &str, limit: Duration) -> Result<String, Unanswered> {
     send(url, Request::get(&host(url), path), limit)
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn get_within(url: &Url, path: &str, limit: Duration) -> Result<Strin
 ///
 /// # Errors
 /// Why there was no good answer.
-pub(crate) fn post(url: &Url, path: &str, json: &str) -> Result<String, Unanswered> {
+pub fn post(url: &Url, path: &str, json: &str) -> Result<String, Unanswered> {
     post_within(url, path, json, QUESTION)
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn post(url: &Url, path: &str, json: &str) -> Result<String, Unanswer
 ///
 /// # Errors
 /// As [`post`].
-pub(crate) fn post_within(
+pub fn post_within(
     url: &Url,
     path: &str,
     json: &str,
@@ -85,7 +85,7 @@ fn host(url: &Url) -> String {
 ///
 /// # Errors
 /// Why there was none.
-pub(crate) fn get_json<T: DeserializeOwned>(url: &Url, path: &str) -> Result<T, Unanswered> {
+pub fn get_json<T: DeserializeOwned>(url: &Url, path: &str) -> Result<T, Unanswered> {
     let text = get(url, path)?;
     serde_json::from_str(&text)
         .map_err(|error| Unanswered::NotYet(format!("{path} answers what we do not know: {error}")))
