@@ -1,7 +1,6 @@
 //! Backups: sets of objects, made while the services run, proven by verify and drill.
 
 pub mod archive;
-pub mod archives;
 pub mod config;
 pub mod configuration;
 pub mod create;

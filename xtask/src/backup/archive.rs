@@ -1,331 +1,216 @@
-//! Looks through a tar stream as it passes: nothing but files and directories with names that stay
-//! inside, and an end. Whatever is unpacked, or called whole, has passed through here.
-//!
-//! The formats that GNU tar, busybox and `pg_basebackup` write: ustar, GNU long names, pax records
-//! (POSIX.1-2017, pax; GNU tar manual, "Basic Tar Format").
+//! Archives as they are believed: what a foreign tar stream holds is parsed member by member, and
+//! what goes on from here, to be stored or unpacked, is written anew from what was parsed. So no
+//! `tar` can see anything else in it than we have.
 
-use anyhow::{Result, bail, ensure};
+pub mod member;
+
+use std::io::{self, Read};
+
+use anyhow::{Result, ensure};
+
+use self::member::{Header, Kind, Member, Overrides, is_zero};
+use crate::process::check_interrupted;
 
 /// What an archive consists of.
 pub const BLOCK: usize = 512;
 /// What stands at an archive's end.
 pub const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
-/// Longest name or pax record that is looked at.
+/// The permissions that a member may have, whatever its archive says.
+pub const MODES: u32 = 0o777;
+/// Longest name, and most bytes of pax records, of a member.
 const LONGEST: u64 = 64 << 10;
+/// Bytes read at once.
+const CHUNK: usize = 1 << 20;
 
-/// What has been seen of an archive so far.
-#[derive(Debug, Default)]
-pub struct Scan {
-    /// Part of a block that is not yet whole.
-    pending: Vec<u8>,
-    /// Bytes of the current entry still to come, with padding.
-    left: u64,
-    /// What the current entry's bytes are for.
-    purpose: Purpose,
-    /// A name or size that the next header takes instead of its own.
-    name: Option<Vec<u8>>,
-    size: Option<u64>,
-    text: Vec<u8>,
-    text_len: usize,
-    zero_blocks: u32,
-    /// Files and directories.
-    pub entries: u64,
+/// Archives that follow each other in a stream, one after another. What is read are the members of
+/// the first, written anew, without an end, so that several can be joined; then, after
+/// [`Archive::go_on`], those of the next.
+#[derive(Debug)]
+pub struct Archive<R> {
+    source: R,
+    allowed: u32,
+    input: Box<[u8]>,
+    /// Where in `input` lies what was read and not yet looked at.
+    start: usize,
+    end: usize,
+    /// Headers and padding still to be handed over.
+    output: Vec<u8>,
+    given: usize,
+    next: Next,
+    /// Bytes of the last member, to know its padding.
+    last: u64,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    #[default]
-    Contents,
-    LongName,
-    Pax,
+/// What comes next in the source.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    Header,
+    /// So many bytes of a file.
+    Contents(u64),
+    /// Another archive or nothing.
+    End,
 }
 
-impl Scan {
-    /// Looks at the next bytes.
+impl<R: Read> Archive<R> {
+    /// The first of `source`. Members get no permissions but those in `allowed`.
+    pub fn new(source: R, allowed: u32) -> Self {
+        Self {
+            source,
+            allowed: allowed & MODES,
+            input: vec![0; CHUNK].into(),
+            start: 0,
+            end: 0,
+            output: Vec::new(),
+            given: 0,
+            next: Next::Header,
+            last: 0,
+        }
+    }
+
+    /// Goes on to the archive after one that was read to its end; `false` where the stream has none.
     ///
     /// # Errors
-    /// When they are no tar archive or hold an entry that nothing of ours would.
-    pub fn take(&mut self, mut bytes: &[u8]) -> Result<()> {
-        while !bytes.is_empty() {
-            if self.left > 0 {
-                let now =
-                    usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
-                self.contents(&bytes[..now])?;
-                bytes = &bytes[now..];
-                continue;
+    /// When reading fails.
+    pub fn go_on(&mut self) -> Result<bool> {
+        loop {
+            // What follows an archive's end is empty up to the next one.
+            let block = self.up_to(BLOCK)?;
+            if block.is_empty() {
+                return Ok(false);
             }
-            if self.pending.is_empty() && bytes.len() >= BLOCK {
-                self.header(&bytes[..BLOCK])?;
-                bytes = &bytes[BLOCK..];
-                continue;
+            if !is_zero(block) {
+                self.next = Next::Header;
+                return Ok(true);
             }
-            let now = (BLOCK - self.pending.len()).min(bytes.len());
-            self.pending.extend_from_slice(&bytes[..now]);
-            bytes = &bytes[now..];
-            if self.pending.len() == BLOCK {
-                let block = std::mem::take(&mut self.pending);
-                self.header(&block)?;
+            self.start += block.len();
+        }
+    }
+
+    /// The next member, whose contents are then still to be read; `None` at the archive's end.
+    ///
+    /// # Errors
+    /// When the archive is damaged, cut off, or holds what may not be in one.
+    fn member(&mut self) -> Result<Option<Member>> {
+        let mut overrides = Overrides::default();
+        loop {
+            let block: [u8; BLOCK] = self.exactly(BLOCK)?.try_into()?;
+            if is_zero(&block) {
+                ensure!(overrides.is_none(), "the archive ends before a member that it has begun");
+                self.ending()?;
+                return Ok(None);
+            }
+            match Header::parse(&block, &mut overrides)? {
+                Header::Member(member) => return Ok(Some(member)),
+                Header::LongName(size) => overrides.long_name(self.text(size)?)?,
+                Header::Records(size) => overrides.records(self.text(size)?)?,
             }
         }
+    }
+
+    fn text(&mut self, size: u64) -> Result<&[u8]> {
+        ensure!((1..=LONGEST).contains(&size), "the archive holds a name of {size} bytes");
+        let size = usize::try_from(size)?;
+        Ok(&self.exactly(size.next_multiple_of(BLOCK))?[..size])
+    }
+
+    /// A second empty block. `pg_basebackup` before 15 leaves out the padding of its last member,
+    /// the backup's manifest: what it writes is short by just that.
+    fn ending(&mut self) -> Result<()> {
+        let unpadded = usize::try_from(self.last % BLOCK as u64)?;
+        let block = self.up_to(BLOCK)?;
+        ensure!(is_zero(block), "the archive goes on after its end");
+        let is_whole = block.len() == BLOCK || (unpadded > 0 && block.len() == unpadded);
+        ensure!(is_whole, "the archive is cut off: it has no end");
+        self.start += block.len();
+        self.next = Next::End;
         Ok(())
     }
 
-    /// Looks at whole blocks up to the archive's end, and says how many bytes stand before it.
-    ///
-    /// # Errors
-    /// As [`Scan::take`].
-    pub fn members(&mut self, blocks: &[u8]) -> Result<usize> {
-        let mut at = 0;
-        while at < blocks.len() {
-            let rest = &blocks[at..];
-            if self.left == 0 && is_zero(&rest[..BLOCK.min(rest.len())]) {
+    /// Hands over the next piece; 0 bytes at the archive's end.
+    fn piece(&mut self, into: &mut [u8]) -> Result<usize> {
+        loop {
+            let waiting = &self.output[self.given..];
+            if !waiting.is_empty() {
+                let now = waiting.len().min(into.len());
+                into[..now].copy_from_slice(&waiting[..now]);
+                self.given += now;
+                return Ok(now);
+            }
+            match self.next {
+                Next::End => return Ok(0),
+                Next::Header => self.begin()?,
+                Next::Contents(0) => self.pad()?,
+                Next::Contents(left) => {
+                    let there = self.up_to(1)?.len();
+                    ensure!(there > 0, "the archive is cut off within a member");
+                    let there = there.max(self.end - self.start).min(into.len());
+                    let now = usize::try_from(left).map_or(there, |left| left.min(there));
+                    into[..now].copy_from_slice(&self.input[self.start..self.start + now]);
+                    self.start += now;
+                    self.next = Next::Contents(left - now as u64);
+                    return Ok(now);
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        let Some(member) = self.member()? else { return Ok(()) };
+        self.last = if let Kind::File(bytes) = member.kind { bytes } else { 0 };
+        self.next = Next::Contents(self.last);
+        (self.output, self.given) = (member.headers(self.allowed), 0);
+        Ok(())
+    }
+
+    fn pad(&mut self) -> Result<()> {
+        let padding = usize::try_from((BLOCK as u64 - self.last % BLOCK as u64) % BLOCK as u64)?;
+        self.exactly(padding)?;
+        self.output.clear();
+        self.output.resize(padding, 0);
+        (self.given, self.next) = (0, Next::Header);
+        Ok(())
+    }
+
+    /// The next so many bytes, which are then looked at.
+    fn exactly(&mut self, bytes: usize) -> Result<&[u8]> {
+        ensure!(self.up_to(bytes)?.len() == bytes, "the archive is cut off: it has no end");
+        self.start += bytes;
+        Ok(&self.input[self.start - bytes..self.start])
+    }
+
+    /// The next so many bytes; fewer at the stream's end.
+    fn up_to(&mut self, bytes: usize) -> Result<&[u8]> {
+        while self.end - self.start < bytes {
+            if self.start > 0 {
+                self.input.copy_within(self.start..self.end, 0);
+                (self.start, self.end) = (0, self.end - self.start);
+            }
+            check_interrupted()?;
+            match self.source.read(&mut self.input[self.end..]) {
+                Ok(0) => break,
+                Ok(read) => self.end += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(&self.input[self.start..self.end.min(self.start + bytes)])
+    }
+}
+
+impl<R: Read> Read for Archive<R> {
+    /// As much as can be had without waiting for more of the source.
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < into.len() {
+            let now = self.piece(&mut into[filled..]).map_err(io::Error::other)?;
+            filled += now;
+            if now == 0 || (self.start == self.end && self.given == self.output.len()) {
                 break;
             }
-            let left = usize::try_from(self.left).unwrap_or(usize::MAX);
-            let now = if left == 0 { BLOCK } else { left }.min(rest.len());
-            self.take(&rest[..now])?;
-            at += now;
         }
-        Ok(at)
+        Ok(filled)
     }
-
-    /// The archive is over.
-    ///
-    /// # Errors
-    /// When its end was missing.
-    pub fn finish(&self) -> Result<()> {
-        ensure!(
-            self.left == 0 && self.pending.is_empty() && self.zero_blocks >= 2,
-            "the archive is cut off: it has no end"
-        );
-        Ok(())
-    }
-
-    fn contents(&mut self, bytes: &[u8]) -> Result<()> {
-        if self.purpose != Purpose::Contents {
-            let wanted = self.text_len - self.text.len();
-            self.text.extend_from_slice(&bytes[..wanted.min(bytes.len())]);
-        }
-        self.left -= bytes.len() as u64;
-        if self.left == 0 {
-            match std::mem::take(&mut self.purpose) {
-                Purpose::Contents => {}
-                Purpose::LongName => self.name = Some(std::mem::take(&mut self.text)),
-                Purpose::Pax => self.pax()?,
-            }
-        }
-        Ok(())
-    }
-
-    fn header(&mut self, block: &[u8]) -> Result<()> {
-        if is_zero(block) {
-            self.zero_blocks += 1;
-            return Ok(());
-        }
-        ensure!(self.zero_blocks == 0, "the archive goes on after its end");
-        ensure!(checksum(block) == octal(&block[148..156])?, "a header of the archive is damaged");
-        let size = number(&block[124..136])?;
-        let kind = block[156];
-        match kind {
-            b'L' => return self.expect_text(Purpose::LongName, size),
-            b'x' => return self.expect_text(Purpose::Pax, size),
-            b'0' | 0 | b'5' | b'7' => {}
-            _ => bail!(
-                "the archive holds `{}`, which is neither a file nor a directory (type `{}`)",
-                lossy(&own_name(block)),
-                char::from(kind)
-            ),
-        }
-        let name = self.name.take().unwrap_or_else(|| own_name(block));
-        ensure!(
-            stays_inside(&name),
-            "the archive holds `{}`, a name that leads outside",
-            lossy(&name)
-        );
-        let size = self.size.take().unwrap_or(size);
-        ensure!(kind != b'5' || size == 0, "the archive holds a directory with contents");
-        self.entries += 1;
-        self.left = size.div_ceil(BLOCK as u64).saturating_mul(BLOCK as u64);
-        Ok(())
-    }
-
-    fn expect_text(&mut self, purpose: Purpose, size: u64) -> Result<()> {
-        ensure!((1..=LONGEST).contains(&size), "the archive holds a name of {size} bytes");
-        self.purpose = purpose;
-        self.text.clear();
-        self.text_len = usize::try_from(size)?;
-        self.left = size.div_ceil(BLOCK as u64) * BLOCK as u64;
-        Ok(())
-    }
-
-    /// Records of `LENGTH KEY=VALUE\n`.
-    fn pax(&mut self) -> Result<()> {
-        let text = std::mem::take(&mut self.text);
-        let mut rest = text.as_slice();
-        while !rest.is_empty() {
-            let space = rest.iter().position(|byte| *byte == b' ').unwrap_or(0);
-            let length = lossy(&rest[..space]).parse::<usize>().unwrap_or(0);
-            ensure!(
-                length > space + 1 && length <= rest.len(),
-                "a pax record of the archive is damaged"
-            );
-            let record = &rest[space + 1..length - 1];
-            rest = &rest[length..];
-            let equals = record.iter().position(|byte| *byte == b'=').unwrap_or(record.len());
-            let value = record.get(equals + 1..).unwrap_or_default();
-            match &record[..equals] {
-                b"path" => self.name = Some(value.to_vec()),
-                b"size" => self.size = Some(lossy(value).parse()?),
-                b"mtime" | b"atime" | b"ctime" | b"uid" | b"gid" | b"uname" | b"gname" => {}
-                key => bail!("the archive holds a pax record `{}`", lossy(key)),
-            }
-        }
-        Ok(())
-    }
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
-}
-
-fn own_name(block: &[u8]) -> Vec<u8> {
-    let until_nul = |field: &[u8]| {
-        field[..field.iter().position(|byte| *byte == 0).unwrap_or(field.len())].to_vec()
-    };
-    let name = until_nul(&block[..100]);
-    // Only POSIX's magic has a prefix; GNU's keeps other things there.
-    let prefix =
-        if block[257..263] == *b"ustar\0" { until_nul(&block[345..500]) } else { Vec::new() };
-    if prefix.is_empty() { name } else { [prefix.as_slice(), b"/", &name].concat() }
-}
-
-fn stays_inside(name: &[u8]) -> bool {
-    let name = name.strip_suffix(b"\0").unwrap_or(name);
-    !name.is_empty()
-        && name[0] != b'/'
-        && !name.contains(&0)
-        && name.split(|byte| *byte == b'/').all(|part| part != b"..")
-}
-
-fn checksum(block: &[u8]) -> u64 {
-    let field = 148..156;
-    block
-        .iter()
-        .enumerate()
-        .map(|(at, byte)| if field.contains(&at) { 32 } else { u64::from(*byte) })
-        .sum()
-}
-
-/// Octal digits, or base 256 where the first bit is set.
-fn number(field: &[u8]) -> Result<u64> {
-    if field[0] & 0x80 == 0 {
-        return octal(field);
-    }
-    let mut value = u64::from(field[0] & 0x7f);
-    for byte in &field[1..] {
-        ensure!(value >> 55 == 0, "the archive holds an entry of impossible size");
-        value = value << 8 | u64::from(*byte);
-    }
-    Ok(value)
-}
-
-fn octal(field: &[u8]) -> Result<u64> {
-    let text = lossy(field);
-    let digits = text.trim_matches(['\0', ' ']);
-    if digits.is_empty() {
-        return Ok(0);
-    }
-    u64::from_str_radix(digits, 8)
-        .map_err(|_| anyhow::anyhow!("a number in the archive is damaged: `{digits}`"))
-}
-
-fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::process::Command;
-
-    fn scan(bytes: &[u8], chunk: usize) -> Result<u64> {
-        let mut scan = Scan::default();
-        for part in bytes.chunks(chunk) {
-            scan.take(part)?;
-        }
-        scan.finish()?;
-        Ok(scan.entries)
-    }
-
-    fn entry(name: &str, kind: u8) -> Vec<u8> {
-        let mut block = vec![0; BLOCK];
-        block[..name.len()].copy_from_slice(name.as_bytes());
-        block[124..135].copy_from_slice(b"00000000000");
-        block[156] = kind;
-        block[257..263].copy_from_slice(b"ustar\0");
-        let sum = format!("{:06o}\0 ", checksum(&block));
-        block[148..156].copy_from_slice(sum.as_bytes());
-        block
-    }
-
-    #[test]
-    fn what_tar_writes_in_each_format_passes_in_chunks_of_any_size() {
-        let folder = tempfile::tempdir().unwrap();
-        let deep = folder.path().join("a".repeat(70)).join("b".repeat(70));
-        std::fs::create_dir_all(&deep).unwrap();
-        std::fs::write(deep.join("c".repeat(70)), vec![7; 1300]).unwrap();
-        for format in ["gnu", "ustar", "pax"] {
-            let output = Command::new("tar")
-                .args([&format!("--format={format}"), "--directory"])
-                .arg(folder.path())
-                .args(["--create", "--file=-", "."])
-                .output()
-                .unwrap();
-            for chunk in [1, 511, 512, 513, 1 << 20] {
-                assert_eq!(scan(&output.stdout, chunk).unwrap(), 4, "{format} by {chunk}");
-            }
-            let cut = &output.stdout[..2 * BLOCK];
-            assert!(scan(cut, 512).is_err());
-        }
-    }
-
-    #[test]
-    fn an_entry_that_leads_outside_or_is_no_file_is_refused() {
-        let end = vec![0; 2 * BLOCK];
-        for (name, kind, fits) in [
-            ("base/1/2", b'0', true),
-            ("./a..b/", b'5', true),
-            ("/etc/passwd", b'0', false),
-            ("a/../../b", b'0', false),
-            ("..", b'5', false),
-            ("link", b'2', false),
-            ("hard", b'1', false),
-            ("disk", b'4', false),
-            ("tty", b'3', false),
-            ("fifo", b'6', false),
-            ("sparse", b'S', false),
-            ("global", b'g', false),
-        ] {
-            let archive = [entry(name, kind), end.clone()].concat();
-            assert_eq!(scan(&archive, 512).is_ok(), fits, "{name} {kind}");
-        }
-        assert!(scan(&entry("a", b'0'), 512).is_err(), "no end");
-        assert!(scan(&[end.clone(), entry("a", b'0')].concat(), 512).is_err(), "after the end");
-        let mut damaged = entry("a", b'0');
-        damaged[3] ^= 1;
-        assert!(scan(&[damaged, end].concat(), 512).is_err(), "damaged");
-    }
-
-    #[test]
-    fn a_long_name_is_looked_at_too() {
-        let text = b"../../outside\0";
-        let mut long = entry("././@LongLink", b'L');
-        long[124..135].copy_from_slice(format!("{:011o}", text.len()).as_bytes());
-        let sum = format!("{:06o}\0 ", checksum(&long));
-        long[148..156].copy_from_slice(sum.as_bytes());
-        let mut name = text.to_vec();
-        name.resize(BLOCK, 0);
-        let archive = [long, name, entry("fine", b'0'), vec![0; 2 * BLOCK]].concat();
-        assert!(scan(&archive, 512).unwrap_err().to_string().contains("outside"));
-    }
-}
+mod tests;

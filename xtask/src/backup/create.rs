@@ -9,8 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 
-use super::archive::Scan;
-use super::archives::Archives;
+use super::archive::{Archive, END, MODES};
 use super::config::Config;
 use super::configuration;
 use super::folder::Folder;
@@ -281,22 +280,22 @@ impl<'a> Request<'a> {
             let object = self.object(&service.name, part, content, run.started);
             let what = format!("{} {}", service.name, part.name);
             let mut meter = Meter::new(&cx.report, what, part.estimate);
-            let scan = content.is_archive().then(Scan::default);
             let path = self.folder.path().join(&object.path);
             let progress = &mut |at| meter.at(at);
-            pending.push((Pending::write(source, &path, &self.format, scan, progress)?, object));
+            pending.push((Pending::write(source, &path, &self.format, progress)?, object));
             Ok(())
         };
         if !content.is_archive() {
             parts.iter().try_for_each(|part| put(part, bytes))?;
             return Ok(pending);
         }
-        let mut archives = Archives::new(bytes);
-        for part in parts {
-            ensure!(archives.go_on()?, "{}: the stream has no {}", service.name, part.name);
-            put(part, &mut archives)?;
+        let mut archive = Archive::new(bytes, MODES);
+        for (at, part) in parts.iter().enumerate() {
+            let is_there = at == 0 || archive.go_on()?;
+            ensure!(is_there, "{}: the stream has no {}", service.name, part.name);
+            put(part, &mut archive.by_ref().chain(&END[..]))?;
         }
-        ensure!(!archives.go_on()?, "{}: the stream goes on after its end", service.name);
+        ensure!(!archive.go_on()?, "{}: the stream goes on after its end", service.name);
         Ok(pending)
     }
 
@@ -312,9 +311,13 @@ impl<'a> Request<'a> {
         let ends = Ends { stdin: None, stdout: Some(theirs.into()) };
         let running = configuration::archive(cx, self.stack)?.start(ends)?;
         let path = self.folder.path().join(&object.path);
-        let scan = Some(Scan::default());
-        let pending =
-            Pending::write(&mut PipeEnd::new(end)?, &path, &self.format, scan, &mut |_| {});
+        let mut archive = Archive::new(PipeEnd::new(end)?, MODES);
+        let files = &mut archive.by_ref().chain(&END[..]);
+        let pending = Pending::write(files, &path, &self.format, &mut |_| {}).and_then(|pending| {
+            ensure!(!archive.go_on()?, "the archive goes on after its end");
+            Ok(pending)
+        });
+        drop(archive);
         running.finish()?;
         self.keep(cx, pending?, object, written)
     }

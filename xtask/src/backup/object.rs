@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use tempfile::TempPath;
 use zstd::zstd_safe::CParameter;
 
-use super::archive::Scan;
-use super::set::{ObjectRecord, PRIVATE};
+use super::archive::Archive;
+use super::set::{Content, ObjectRecord, PRIVATE};
 use crate::host::digest::hex;
 use crate::host::files::{PARTIAL, keep_owner, make_folder};
 use crate::process::stream::{Ends, PipeEnd};
@@ -64,12 +64,11 @@ impl Pending {
     /// Writes what `source` gives to a file beside `path`. `progress` gets the bytes read so far.
     ///
     /// # Errors
-    /// When reading or writing fails, the user interrupts, or `scan` finds what may not be.
+    /// When reading or writing fails, the user interrupts.
     pub fn write(
         mut source: &mut dyn Read,
         path: &Path,
         format: &Format,
-        scan: Option<Scan>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self> {
         let started = Instant::now();
@@ -85,8 +84,8 @@ impl Pending {
         keep_owner(file.as_file(), path, folder)
             .with_context(|| format!("giving {} its owner", path.display()))?;
         let sink = Sink { file: file.as_file(), hasher: Sha256::new(), bytes: 0 };
-        let (sink, content_bytes) = fill(&mut source, sink, format, scan, progress)
-            .map_err(|error| explain(error, path))?;
+        let (sink, content_bytes) =
+            fill(&mut source, sink, format, progress).map_err(|error| explain(error, path))?;
         let Sink { hasher, bytes, .. } = sink;
         file.as_file().sync_all().map_err(|error| explain(error.into(), path))?;
         let sha256 = hex(&hasher.finalize());
@@ -120,11 +119,10 @@ fn fill<'a>(
     source: &mut impl Read,
     sink: Sink<'a>,
     format: &Format,
-    scan: Option<Scan>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(Sink<'a>, u64)> {
     let Some(encrypt) = format.encrypt() else {
-        return compress(source, sink, format.level, scan, progress);
+        return compress(source, sink, format.level, progress);
     };
     let (their_stdin, ours) = io::pipe().context("making a pipe")?;
     let (back, their_stdout) = io::pipe().context("making a pipe")?;
@@ -137,7 +135,7 @@ fn fill<'a>(
             copy(&mut back, &mut |bytes| Ok(sink.write_all(bytes)?))?;
             Ok(sink)
         });
-        let compressed = compress(source, ours, format.level, scan, progress);
+        let compressed = compress(source, ours, format.level, progress);
         let content_bytes = compressed.map(|(ours, bytes)| {
             drop(ours);
             bytes
@@ -152,7 +150,6 @@ fn compress<W: Write>(
     source: &mut impl Read,
     sink: W,
     level: i32,
-    mut scan: Option<Scan>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(W, u64)> {
     let mut encoder = zstd::Encoder::new(sink, level)?;
@@ -162,22 +159,19 @@ fn compress<W: Write>(
     encoder.set_parameter(CParameter::JobSize(JOB))?;
     let mut total = 0;
     copy(source, &mut |bytes| {
-        if let Some(scan) = &mut scan {
-            scan.take(bytes)?;
-        }
         encoder.write_all(bytes)?;
         total += bytes.len() as u64;
         progress(total);
         Ok(())
     })?;
-    if let Some(scan) = scan {
-        scan.finish()?;
-    }
     Ok((encoder.finish()?, total))
 }
 
 /// Hands over what `source` gives, piece by piece.
-fn copy(source: &mut impl Read, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+///
+/// # Errors
+/// When reading or `take` fails, or the user interrupts.
+pub fn copy(source: &mut dyn Read, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {
         check_interrupted()?;
@@ -285,8 +279,25 @@ pub fn digest(path: &Path, progress: &dyn Fn(u64)) -> Result<(String, u64)> {
     Ok((hex(&hasher.finalize()), bytes))
 }
 
+/// What an object holds, as it is read back.
+pub enum Contents<'a> {
+    /// An archive's members.
+    Archive(Archive<&'a mut dyn Read>),
+    /// A dump's bytes.
+    Dump(&'a mut dyn Read),
+}
+
+impl Read for Contents<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Archive(archive) => archive.read(buffer),
+            Self::Dump(dump) => dump.read(buffer),
+        }
+    }
+}
+
 /// Reads the object back: hands its contents to `take`, and in the end says whether the file was
-/// what `record` says. Never more than the record's bytes are handed over.
+/// what `record` says, be it read to its end or not. No more than the record's bytes are handed over.
 ///
 /// # Errors
 /// When the file differs from its record, an archive holds what may not be, or `take` fails.
@@ -294,7 +305,7 @@ pub fn read(
     folder: &Path,
     record: &ObjectRecord,
     keys: &Keys,
-    take: &mut dyn FnMut(&[u8]) -> Result<()>,
+    take: &mut dyn FnMut(&mut Contents) -> Result<()>,
 ) -> Result<()> {
     let path = folder.join(&record.path);
     let file = File::open(&path).with_context(|| format!("opening {}", path.display()))?;
@@ -318,21 +329,47 @@ pub fn read(
 fn contents(
     source: &mut dyn Read,
     record: &ObjectRecord,
-    take: &mut dyn FnMut(&[u8]) -> Result<()>,
+    take: &mut dyn FnMut(&mut Contents) -> Result<()>,
 ) -> Result<()> {
-    let mut decoder = zstd::Decoder::new(source)?;
-    let mut scan = record.content.is_archive().then(Scan::default);
-    let mut total = 0;
-    copy(&mut decoder, &mut |bytes| {
-        total += bytes.len() as u64;
-        ensure!(total <= record.content_bytes, "it holds more than its manifest says");
-        if let Some(scan) = &mut scan {
-            scan.take(bytes)?;
+    let source = zstd::Decoder::new(source)?;
+    let mut source = Measured { source, left: record.content_bytes };
+    let mut contents = match record.content {
+        Content::Dump => Contents::Dump(&mut source),
+        // Servers are strict with their data; a stack's own files are read by other users as well.
+        Content::Data => Contents::Archive(Archive::new(&mut source, 0o700)),
+        Content::Configuration => Contents::Archive(Archive::new(&mut source, 0o755)),
+    };
+    take(&mut contents)?;
+    copy(&mut contents, &mut |_| Ok(()))?;
+    match contents {
+        Contents::Archive(mut archive) => {
+            ensure!(!archive.go_on()?, "the archive goes on after its end");
         }
-        take(bytes)
-    })?;
-    ensure!(total == record.content_bytes, "it holds less than its manifest says");
-    scan.map_or(Ok(()), |scan| scan.finish())
+        Contents::Dump(_) => {}
+    }
+    Ok(())
+}
+
+/// Gives exactly so many bytes, or fails.
+struct Measured<R> {
+    source: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Measured<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        match self.left.checked_sub(read as u64) {
+            None => Err(io::Error::other("it holds more than its manifest says")),
+            Some(left) if read == 0 && left > 0 && !buffer.is_empty() => {
+                Err(io::Error::other("it holds less than its manifest says"))
+            }
+            Some(left) => {
+                self.left = left;
+                Ok(read)
+            }
+        }
+    }
 }
 
 fn decrypted(

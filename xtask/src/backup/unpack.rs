@@ -1,11 +1,13 @@
 //! Archives' contents into a directory or volume, by `tar` in a container that can write there
 //! and nowhere else, as the files' future owner and with no rights but theirs.
 
-use anyhow::{Context as _, Result};
+use std::io::{Read, Write};
 
-use super::archives::Joined;
+use anyhow::{Context as _, Result, bail};
+
+use super::archive::{Archive, END};
 use super::folder::Folder;
-use super::object::{self, Keys};
+use super::object::{self, Contents, Keys};
 use super::progress::Meter;
 use super::set::{Content, ObjectRecord};
 use crate::docker::helper::Helper;
@@ -50,25 +52,22 @@ impl Target<'_> {
         // A stack's own files keep their modes, since servers that are other users read them.
         let is_data = |object: &&ObjectRecord| object.content != Content::Configuration;
         let umask = if objects.iter().any(is_data) { "077" } else { "022" };
-        let mut helper = Incoming::start(&helper, UNPACK, &[umask.to_owned()], &way)?;
+        let mut tar = Tar(Incoming::start(&helper, UNPACK, &[umask.to_owned()], &way)?);
         let what = format!("unpack {}", objects.first().map_or("nothing", |one| &one.service));
         let mut meter = Meter::new(report, what, content_bytes(objects));
-        let mut joined = Joined::new(&mut helper);
         let mut written = 0;
-        let mut read = || {
-            for object in objects {
-                object::read(folder.path(), object, keys, &mut |bytes| {
-                    joined.take(bytes).context("handing it over")?;
-                    written += bytes.len() as u64;
-                    meter.at(written);
-                    Ok(())
-                })?;
-                joined.go_on()?;
-            }
-            Ok(())
+        let mut progress = |bytes| {
+            written += bytes;
+            meter.at(written);
         };
-        let read = read().and_then(|()| joined.finish().context("handing it over").map(drop));
-        let unpacked = helper.finish();
+        let mut members = |object: &&ObjectRecord| {
+            object::read(folder.path(), object, keys, &mut |contents| match contents {
+                Contents::Archive(archive) => tar.members(archive, &mut progress),
+                Contents::Dump(_) => bail!("it is a dump, which is not unpacked"),
+            })
+        };
+        let read = objects.iter().try_for_each(&mut members).and_then(|()| tar.end());
+        let unpacked = tar.0.finish();
         check_interrupted()?;
         // What is wrong with the object comes first, then why tar ended early.
         match (read, unpacked) {
@@ -76,6 +75,27 @@ impl Target<'_> {
             (Err(error), _) => Err(error),
             (Ok(()), unpacked) => unpacked.map(drop),
         }
+    }
+}
+
+/// The program that unpacks. It gets nothing but what [`Archive`] has understood and written anew.
+struct Tar(Incoming);
+
+impl Tar {
+    fn members(
+        &mut self,
+        archive: &mut Archive<impl Read>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<()> {
+        object::copy(archive, &mut |bytes| {
+            self.0.write_all(bytes).context("handing it over")?;
+            progress(bytes.len() as u64);
+            Ok(())
+        })
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.0.write_all(&END).context("handing it over")
     }
 }
 

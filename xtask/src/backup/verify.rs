@@ -240,9 +240,11 @@ fn look(
     let is_encrypted = object.path.ends_with(".age");
     let mut not_opened = None;
     if depth == Depth::Deep {
-        let opened = object::read(folder.path(), object, keys, &mut |bytes| {
-            progress(bytes.len() as u64);
-            Ok(())
+        let opened = object::read(folder.path(), object, keys, &mut |contents| {
+            object::copy(contents, &mut |bytes| {
+                progress(bytes.len() as u64);
+                Ok(())
+            })
         });
         match opened {
             Ok(()) => return None,

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use super::which::{Found, Which};
 use crate::backup::config::Config;
 use crate::backup::folder::Folder;
-use crate::backup::object::Keys;
+use crate::backup::object::{self, Keys};
 use crate::backup::restore::{self, Request};
 use crate::backup::set::Set;
 use crate::backup::settle;
@@ -163,8 +163,10 @@ impl Args {
                 let name = name.trim_end_matches(".age").trim_end_matches(".zst");
                 let mut file =
                     std::fs::File::create_new(place.join(name)).context("writing a dump")?;
-                crate::backup::object::read(folder.path(), object, &keys, &mut |bytes| {
-                    Ok(std::io::Write::write_all(&mut file, bytes)?)
+                object::read(folder.path(), object, &keys, &mut |contents| {
+                    object::copy(contents, &mut |bytes| {
+                        std::io::Write::write_all(&mut file, bytes).context("writing a dump")
+                    })
                 })?;
             }
             if !archives.is_empty() {
