@@ -36,7 +36,7 @@ impl Site {
             verify::objects(&report, &folder, &sets, Depth::Deep, &Keys::default()).unwrap();
         let wrong: Vec<_> = found.iter().filter(|one| one.severity == Severity::Error).collect();
         assert!(wrong.is_empty(), "{wrong:?}");
-        sets.into_iter().map(|set| set.id).collect()
+        sets.into_iter().map(|set| set.id.to_string()).collect()
     }
 
     /// Writes `word` where PostgreSQL and Redis keep it.

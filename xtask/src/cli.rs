@@ -147,10 +147,7 @@ pub fn explain(error: &clap::Error) -> (String, String) {
 
 /// What Compose takes for a project's name.
 fn project_name(text: &str) -> Result<String, String> {
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-    if text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        && text.chars().all(fits)
-    {
+    if crate::names::is_project(text) {
         Ok(text.to_owned())
     } else {
         Err("a project's name has lower-case letters, digits, `-` and `_`, and begins with a letter or digit".to_owned())

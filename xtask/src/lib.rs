@@ -19,6 +19,7 @@ pub mod images;
 pub mod lifecycle;
 pub mod logs;
 pub mod metrics;
+pub mod names;
 pub mod offline;
 pub mod plan;
 pub mod process;

@@ -13,7 +13,7 @@ use super::archive::{Archive, END, MODES};
 use super::config::Config;
 use super::configuration;
 use super::folder::Folder;
-use super::object::{Format, Pending, require_age};
+use super::object::{Format, Object, Pending, require_age};
 use super::progress::Meter;
 use super::set::{Content, Manifest, ObjectRecord, SCHEMA, ServiceRecord, Set, stamp};
 use super::shared::Shared;
@@ -180,8 +180,8 @@ impl<'a> Request<'a> {
         self.store_configuration(cx, run.started, objects)?;
         let manifest = Manifest {
             schema: SCHEMA.to_owned(),
-            project: self.stack.project(),
-            stack: self.stack.name().to_owned(),
+            project: self.stack.project().try_into()?,
+            stack: self.stack.name().try_into()?,
             started: run.started,
             finished: Timestamp::now(),
             recipients: self.format.recipients.clone(),
@@ -200,7 +200,7 @@ impl<'a> Request<'a> {
             let (sets, _) = self.folder.sets()?;
             let is_taken = self.folder.objects()?.iter().any(|path| path.contains(&name))
                 || sets.iter().any(|set| {
-                    set.manifest.project == self.stack.project() && set.manifest.started >= now
+                    set.manifest.project == *self.stack.project() && set.manifest.started >= now
                 });
             if !is_taken {
                 return Ok(now);
@@ -274,10 +274,10 @@ impl<'a> Request<'a> {
         content: Content,
         run: &Run,
         bytes: &mut Outgoing,
-    ) -> Result<Vec<(Pending, ObjectRecord)>> {
+    ) -> Result<Vec<(Pending, Object)>> {
         let mut pending = Vec::new();
         let mut put = |part: &Part, source: &mut dyn Read| -> Result<()> {
-            let object = self.object(&service.name, part, content, run.started);
+            let object = self.object(&service.name, part, content, run.started)?;
             let what = format!("{} {}", service.name, part.name);
             let mut meter = Meter::new(&cx.report, what, part.estimate);
             let path = self.folder.path().join(&object.path);
@@ -306,7 +306,7 @@ impl<'a> Request<'a> {
         written: &mut Vec<ObjectRecord>,
     ) -> Result<()> {
         let part = Part::new("files", 0);
-        let object = self.object(configuration::NAME, &part, Content::Configuration, started);
+        let object = self.object(configuration::NAME, &part, Content::Configuration, started)?;
         let (end, theirs) = std::io::pipe().context("making a pipe")?;
         let ends = Ends { stdin: None, stdout: Some(theirs.into()) };
         let running = configuration::archive(cx, self.stack)?.start(ends)?;
@@ -326,7 +326,7 @@ impl<'a> Request<'a> {
         &self,
         cx: &Context,
         pending: Pending,
-        object: ObjectRecord,
+        object: Object,
         written: &mut Vec<ObjectRecord>,
     ) -> Result<()> {
         let object = pending.commit(self.folder.path(), object)?;
@@ -348,7 +348,7 @@ impl<'a> Request<'a> {
         part: &Part,
         content: Content,
         started: Timestamp,
-    ) -> ObjectRecord {
+    ) -> Result<Object> {
         let name = &part.name;
         let tar = if content.is_archive() { ".tar" } else { "" };
         let file = format!(
@@ -357,16 +357,12 @@ impl<'a> Request<'a> {
             self.stack.project(),
             self.format.extension()
         );
-        ObjectRecord {
-            service: service.to_owned(),
+        Ok(Object {
+            service: service.try_into()?,
             content,
-            path: format!("objects/{service}/{file}"),
-            sha256: String::new(),
-            bytes: 0,
-            content_bytes: 0,
-            seconds: 0.0,
+            path: format!("objects/{service}/{file}").try_into()?,
             key: part.key.clone(),
-        }
+        })
     }
 }
 
@@ -377,13 +373,14 @@ fn arguments(stream: &Stream, parts: &[&Part]) -> Vec<String> {
 
 fn record(service: &Service, container: &Container, facts: Facts) -> Result<ServiceRecord> {
     let image = image::get(&container.image)?;
-    let data = service.data.as_ref().map(|directory| directory.path.clone());
+    let data = service.data.as_ref().context("stacks.toml names no data directory")?;
+    let digests = image.iter().flat_map(|image| image.digests());
     Ok(ServiceRecord {
-        name: service.name.clone(),
-        image: container.config.image.clone(),
-        image_id: container.image.clone(),
-        image_digests: image.map(|image| image.digests().to_vec()).unwrap_or_default(),
-        data: data.unwrap_or_default(),
+        name: service.name.as_str().try_into()?,
+        image: container.config.image.as_str().try_into()?,
+        image_id: container.image.as_str().try_into()?,
+        image_digests: digests.map(|digest| digest.as_str().try_into()).collect::<Result<_>>()?,
+        data: data.path.as_str().try_into()?,
         memory_limit: container.host_config.memory,
         facts,
     })

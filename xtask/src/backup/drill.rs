@@ -23,6 +23,7 @@ use crate::docker::image;
 use crate::docker::place;
 use crate::docker::volume::Volume;
 use crate::host::files::{read_optional, write_atomically};
+use crate::names::SetId;
 use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::{Finding, Problem, Severity};
 use crate::report::units::Bytes;
@@ -47,7 +48,7 @@ pub struct Drilled {
 }
 
 /// By the set's id.
-pub type Record = BTreeMap<String, Drilled>;
+pub type Record = BTreeMap<SetId, Drilled>;
 
 fn record_path(folder: &Folder) -> std::path::PathBuf {
     folder.state().join("drills.json")
@@ -101,16 +102,15 @@ impl Drill<'_> {
                 crate::process::check_interrupted()?;
                 match outcome {
                     Ok((seconds, found)) => {
-                        services.insert(record.name.clone(), seconds);
-                        let about = |finding: Finding| finding.about(record.name.as_str());
+                        services.insert(record.name.to_string(), seconds);
+                        let about = |finding: Finding| finding.about(&*record.name);
                         findings.extend(found.into_iter().map(about));
                     }
                     Err(error) if error.chain().any(|cause| cause.is::<Problem>()) => {
                         return Err(error);
                     }
                     Err(error) => findings.push(
-                        Finding::error("drill.failed", format!("{error:#}"))
-                            .about(record.name.as_str()),
+                        Finding::error("drill.failed", format!("{error:#}")).about(&*record.name),
                     ),
                 }
             }
@@ -138,7 +138,7 @@ impl Drill<'_> {
             ),
             Err(error) => Finding::error("drill.configuration", format!("{error:#}")),
         };
-        Some(finding.about(object.service.as_str()))
+        Some(finding.about(&*object.service))
     }
 
     fn keep(&self, drilled: &Drilled) -> Result<()> {
@@ -183,10 +183,9 @@ impl Drill<'_> {
 
 /// The image that the set was made on; by its name where that one has gone.
 fn image_of(record: &ServiceRecord) -> Result<(String, Vec<Finding>)> {
-    let exact = [record.image_id.as_str()].into_iter();
-    for reference in exact.chain(record.image_digests.iter().map(String::as_str)) {
+    for reference in std::iter::once(&record.image_id).chain(&record.image_digests) {
         if image::get(reference)?.is_some() {
-            return Ok((reference.to_owned(), Vec::new()));
+            return Ok((reference.to_string(), Vec::new()));
         }
     }
     if image::get(&record.image)?.is_none() {
@@ -201,7 +200,7 @@ fn image_of(record: &ServiceRecord) -> Result<(String, Vec<Finding>)> {
         .into());
     }
     let found = format!("not the very image that made the set, but today's {}", record.image);
-    Ok((record.image.clone(), vec![Finding::warning("drill.image", found)]))
+    Ok((record.image.to_string(), vec![Finding::warning("drill.image", found)]))
 }
 
 /// Volumes lie where Docker keeps them, often on the disk of the running servers.

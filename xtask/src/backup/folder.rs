@@ -133,7 +133,7 @@ impl Folder {
         } else {
             sets.filter(|set| set.id.starts_with(word)).collect()
         };
-        if let Some(at) = found.iter().position(|set| set.id == word) {
+        if let Some(at) = found.iter().position(|set| set.id == *word) {
             return Ok(found.swap_remove(at));
         }
         match (found.pop(), found.len()) {

@@ -82,7 +82,7 @@ fn add(page: &mut Page, name: &str, help: &'static str, labels: Labels<'_>, valu
 fn of_stack(page: &mut Page, folder: &Folder, stack: &Stack) -> Result<()> {
     let (project, name) = (stack.project(), stack.name());
     let (mut sets, _) = folder.sets()?;
-    sets.retain(|set| set.manifest.project == project && set.manifest.stack == name);
+    sets.retain(|set| set.manifest.project == *project && set.manifest.stack == *name);
     let attempts = attempts(folder)?.remove(&project).unwrap_or_default();
     // Nobody misses backups of a stack that is not used here.
     if sets.is_empty() && attempts.is_empty() && !stack.env.path().exists() {
@@ -146,9 +146,8 @@ fn proofs(page: &mut Page, folder: &Folder, sets: &[Set], labels: Labels<'_>) ->
         verified,
     );
     let drills = drill::recorded(folder)?;
-    let ids: BTreeSet<_> = sets.iter().map(|set| set.id.as_str()).collect();
-    let drilled =
-        || drills.iter().filter(|(id, _)| ids.contains(id.as_str())).map(|(_, drill)| drill);
+    let ids: BTreeSet<_> = sets.iter().map(|set| &set.id).collect();
+    let drilled = || drills.iter().filter(|(id, _)| ids.contains(id)).map(|(_, drill)| drill);
     let last = drilled().filter(|drill| drill.ok).max_by_key(|drill| drill.at);
     let at = last.map_or(0.0, |drill| seconds(drill.at));
     add(

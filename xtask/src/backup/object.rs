@@ -15,6 +15,7 @@ use super::archive::Archive;
 use super::set::{Content, ObjectRecord, PRIVATE};
 use crate::host::digest::hex;
 use crate::host::files::{PARTIAL, keep_owner, make_folder};
+use crate::names::{ObjectPath, ServiceName};
 use crate::process::stream::{Ends, PipeEnd};
 use crate::process::{Cmd, check_interrupted, find};
 use crate::report::finding::Problem;
@@ -48,6 +49,19 @@ impl Format {
         let keys = self.recipients.iter().flat_map(|key| ["--recipient", key]);
         Some(Cmd::new("age").arg("--encrypt").args(keys))
     }
+}
+
+/// What an object is going to be.
+#[derive(Debug)]
+pub struct Object {
+    /// The service, or `configuration`.
+    pub service: ServiceName,
+    /// What it holds.
+    pub content: Content,
+    /// Its path in the backup folder.
+    pub path: ObjectPath,
+    /// Says of what it is a copy, where that never changes.
+    pub key: Option<String>,
 }
 
 /// An object that is written whole, but does not count yet.
@@ -98,20 +112,17 @@ impl Pending {
     ///
     /// # Errors
     /// When it cannot be renamed.
-    pub fn commit(self, folder: &Path, record: ObjectRecord) -> Result<ObjectRecord> {
-        let path = folder.join(&record.path);
+    pub fn commit(self, folder: &Path, object: Object) -> Result<ObjectRecord> {
+        let path = folder.join(&object.path);
         let commit = || -> io::Result<()> {
             self.file.persist_noclobber(&path).map_err(|error| error.error)?;
             File::open(path.parent().unwrap_or(folder))?.sync_all()
         };
         commit().with_context(|| format!("naming {}", path.display()))?;
-        Ok(ObjectRecord {
-            sha256: self.sha256,
-            bytes: self.bytes,
-            content_bytes: self.content_bytes,
-            seconds: self.seconds,
-            ..record
-        })
+        let Object { service, content, path, key } = object;
+        let Self { sha256, bytes, content_bytes, seconds, .. } = self;
+        let sha256 = sha256.try_into()?;
+        Ok(ObjectRecord { service, content, path, sha256, bytes, content_bytes, seconds, key })
     }
 }
 
@@ -236,7 +247,7 @@ impl Keys {
     /// # Errors
     /// A problem: no key was given, or the `age` program is missing.
     pub fn fit<'a>(&self, objects: impl IntoIterator<Item = &'a ObjectRecord>) -> Result<()> {
-        let Some(object) = objects.into_iter().find(|object| object.path.ends_with(".age")) else {
+        let Some(object) = objects.into_iter().find(|object| object.path.is_encrypted()) else {
             return Ok(());
         };
         require_age()?;
@@ -311,7 +322,7 @@ pub fn read(
     let file = File::open(&path).with_context(|| format!("opening {}", path.display()))?;
     let mut hashed = Hashed { file, hasher: Sha256::new() };
     let mut contents = |source: &mut dyn Read| contents(source, record, take);
-    let outcome = if record.path.ends_with(".age") {
+    let outcome = if record.path.is_encrypted() {
         decrypted(&mut hashed, record, keys, &mut contents)
     } else {
         contents(&mut BufReader::with_capacity(CHUNK, &mut hashed))
@@ -319,7 +330,7 @@ pub fn read(
     outcome.with_context(|| format!("reading {}", path.display()))?;
     copy(&mut hashed, &mut |_| Ok(())).with_context(|| format!("reading {}", path.display()))?;
     ensure!(
-        hex(&hashed.hasher.finalize()) == record.sha256,
+        record.sha256 == *hex(&hashed.hasher.finalize()),
         "{} is not what its manifest says: another SHA-256",
         path.display()
     );

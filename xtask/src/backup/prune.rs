@@ -12,6 +12,7 @@ use super::config::Keep;
 use super::folder::Folder;
 use super::set::Set;
 use super::verify;
+use crate::names::{ProjectName, ServiceName, StackName};
 use crate::plan::Plan;
 use crate::process::{Cmd, check_interrupted};
 use crate::report::advice::{Advice, Xtask};
@@ -94,7 +95,7 @@ impl<'a> Prune<'a> {
         let named: BTreeSet<_> = others
             .iter()
             .flat_map(|set| &set.manifest.objects)
-            .map(|object| object.path.as_str())
+            .map(|object| &*object.path)
             .collect();
         let objects: Vec<_> = folder
             .objects()?
@@ -164,7 +165,7 @@ fn remove(path: &std::path::Path) -> Result<()> {
 
 /// Sets stand in for each other where they are of the same services: a backup of one service alone
 /// pushes no whole set out.
-fn group(set: &Set) -> (String, String, Vec<String>) {
+fn group(set: &Set) -> (ProjectName, StackName, Vec<ServiceName>) {
     let manifest = &set.manifest;
     let mut services: Vec<_> =
         manifest.services.iter().map(|service| service.name.clone()).collect();

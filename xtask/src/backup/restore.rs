@@ -100,7 +100,7 @@ impl<'a> Request<'a> {
     /// When the set does not fit the stack.
     pub fn plan(&self, cx: &Context) -> Result<Plan> {
         let items = self.items()?;
-        let journal = self.journal(&items);
+        let journal = self.journal(&items)?;
         let mut plan = Plan::new();
         plan.run("make directories beside those in use", self.staging(&items, &journal)?);
         plan.append(without_containers(cx, self.stack, &journal)?);
@@ -115,7 +115,7 @@ impl<'a> Request<'a> {
     /// When anything fails; before the exchange nothing has changed then.
     pub fn carry_out(&self, cx: &Context) -> Result<()> {
         let items = self.items()?;
-        let mut journal = self.journal(&items);
+        let mut journal = self.journal(&items)?;
         journal.begin(self.stack)?;
         if let Err(error) = self.stage(cx, &items, &journal) {
             settle(cx, self.stack).context("removing what was staged")?;
@@ -128,29 +128,23 @@ impl<'a> Request<'a> {
         journal.enter(self.stack, Phase::Done)
     }
 
-    fn journal(&self, items: &[Item]) -> Journal {
+    fn journal(&self, items: &[Item]) -> Result<Journal> {
         let now = stamp(jiff::Timestamp::now());
-        let directory = |item: &Item| Directory {
-            service: item.service.name.clone(),
-            path: item.data.path.clone(),
-            staging: format!("{}.restore-{now}", item.data.path),
-            before: format!("{}.before-restore-{now}", item.data.path),
-            undone: format!("{}.undone-{now}", item.data.path),
-        };
-        Journal {
+        let directory = |item: &Item| Directory::new(&item.record.name, &item.data.path, &now);
+        Ok(Journal {
             set: self.set.id.clone(),
             phase: Phase::Staging,
-            directories: items.iter().map(directory).collect(),
+            directories: items.iter().map(directory).collect::<Result<_>>()?,
             kept: Vec::new(),
             last: None,
-        }
+        })
     }
 
     fn staging(&self, items: &[Item], journal: &Journal) -> Result<crate::process::Cmd> {
         const MAKE: &str = r#"while [ $# -gt 0 ]; do mkdir "/data/$1"; chown "$2" "/data/$1"; chmod "$3" "/data/$1"; shift 3; done"#;
         let args = items.iter().zip(&journal.directories).flat_map(|(item, directory)| {
             let owner = Stack::owner(item.data).to_string();
-            [directory.staging.clone(), owner, format!("{:04o}", item.data.mode)]
+            [directory.staging.to_string(), owner, format!("{:04o}", item.data.mode)]
         });
         Ok(helper(self.stack)?.cmd(MAKE, &args.collect::<Vec<_>>()))
     }
@@ -271,7 +265,7 @@ pub fn settle(cx: &Context, stack: &Stack) -> Result<()> {
 /// Takes away the containers of the services that the journal is about; their logs stay.
 fn without_containers(cx: &Context, stack: &Stack, journal: &Journal) -> Result<Plan> {
     let is_meant = |container: &&Container| {
-        let mut services = journal.directories.iter().map(|one| one.service.as_str());
+        let mut services = journal.directories.iter().map(|one| &*one.service);
         services.any(|service| container.service() == Some(service))
     };
     let containers = cx.containers(stack)?;
@@ -315,7 +309,8 @@ pub fn drop_kept(cx: &Context, stack: &Stack) -> Result<()> {
     };
     let kept = journal.kept();
     let mut plan = Plan::new();
-    plan.run(format!("remove {}", kept.join(", ")), removal(stack, &kept)?);
+    let names: Vec<_> = kept.iter().map(|name| &**name).collect();
+    plan.run(format!("remove {}", names.join(", ")), removal(stack, &kept)?);
     if cx.dry_run {
         return cx.execute(plan);
     }

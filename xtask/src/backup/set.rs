@@ -1,5 +1,6 @@
 //! A set: one backup of one stack, described by a manifest whose digest stands in its name.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::source::Facts;
 use crate::host::digest::sha256;
 use crate::host::files::write_atomically;
+use crate::names::{
+    Digest, ImageReference, ObjectPath, ProjectName, RelativePath, ServiceName, SetId, StackName,
+};
 use crate::report::finding::Problem;
 
 /// What a manifest calls itself. A later xtask that writes another one still reads this.
@@ -21,7 +25,7 @@ pub const PRIVATE: u32 = 0o600;
 #[derive(Debug, Clone)]
 pub struct Set {
     /// `<UTC time>-<project>-<stack>`.
-    pub id: String,
+    pub id: SetId,
     /// Where its manifest lies.
     pub path: PathBuf,
     /// What it says.
@@ -34,9 +38,9 @@ pub struct Manifest {
     /// [`SCHEMA`].
     pub schema: String,
     /// The compose project.
-    pub project: String,
+    pub project: ProjectName,
     /// The stack.
-    pub stack: String,
+    pub stack: StackName,
     /// When it was begun: what was committed before is in it.
     pub started: Timestamp,
     /// When its last object was written.
@@ -53,15 +57,15 @@ pub struct Manifest {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ServiceRecord {
     /// Its name.
-    pub name: String,
+    pub name: ServiceName,
     /// The image reference that it ran on.
-    pub image: String,
+    pub image: ImageReference,
     /// That image's id.
-    pub image_id: String,
+    pub image_id: ImageReference,
     /// Under which registries know it; none where it was built here.
-    pub image_digests: Vec<String>,
+    pub image_digests: Vec<ImageReference>,
     /// Its data directory below `DATA_DIR`.
-    pub data: String,
+    pub data: RelativePath,
     /// Bytes of memory that it might use; 0 for any number.
     pub memory_limit: u64,
     /// What its server said of its data.
@@ -91,13 +95,13 @@ impl Content {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ObjectRecord {
     /// The service, or `configuration`.
-    pub service: String,
+    pub service: ServiceName,
     /// What it holds.
     pub content: Content,
     /// Its path in the backup folder.
-    pub path: String,
+    pub path: ObjectPath,
     /// Of the file.
-    pub sha256: String,
+    pub sha256: Digest,
     /// Of the file.
     pub bytes: u64,
     /// Before compression.
@@ -123,16 +127,15 @@ impl Set {
         ensure!(sha256(&bytes) == digest, "its SHA-256 is not the one in its name");
         let manifest: Manifest = serde_json::from_slice(&bytes).context("making sense of it")?;
         ensure!(manifest.schema == SCHEMA, "its schema is `{}`, not {SCHEMA}", manifest.schema);
-        ensure!(id == manifest.id(), "it is the manifest of {}", manifest.id());
-        for object in &manifest.objects {
-            ensure!(is_object_path(&object.path), "its object `{}` leads outside", object.path);
-        }
-        Ok(Self { id: id.to_owned(), path: path.to_owned(), manifest })
+        let own = manifest.id()?;
+        ensure!(own == *id, "it is the manifest of {own}");
+        manifest.refuse_contradictions()?;
+        Ok(Self { id: own, path: path.to_owned(), manifest })
     }
 
     /// Its objects of `service`.
     pub fn objects<'a>(&'a self, service: &'a str) -> impl Iterator<Item = &'a ObjectRecord> {
-        self.manifest.objects.iter().filter(move |object| object.service == service)
+        self.manifest.objects.iter().filter(move |object| object.service == *service)
     }
 
     /// The objects that together are the data directory of `service`.
@@ -151,9 +154,9 @@ impl Set {
     /// # Errors
     /// A problem that lists what it holds.
     pub fn service(&self, service: &str) -> Result<&ServiceRecord> {
-        self.manifest.services.iter().find(|record| record.name == service).ok_or_else(|| {
+        self.manifest.services.iter().find(|record| record.name == *service).ok_or_else(|| {
             let names: Vec<_> =
-                self.manifest.services.iter().map(|service| service.name.as_str()).collect();
+                self.manifest.services.iter().map(|service| &*service.name).collect();
             Problem::usage("set.no-service", format!("{} holds no {service}", self.id))
                 .mend(format!("it holds: {}", names.join(", ")))
                 .into()
@@ -173,8 +176,26 @@ impl Manifest {
     }
 
     /// The set's id.
-    pub fn id(&self) -> String {
-        format!("{}-{}-{}", stamp(self.started), self.project, self.stack)
+    ///
+    /// # Errors
+    /// When its parts are too long to be the name of a file.
+    pub fn id(&self) -> Result<SetId> {
+        format!("{}-{}-{}", stamp(self.started), self.project, self.stack).try_into()
+    }
+
+    /// No service and no file may be meant twice, and each object lies in its service's folder.
+    fn refuse_contradictions(&self) -> Result<()> {
+        let mut names = BTreeSet::new();
+        for service in &self.services {
+            ensure!(names.insert(&service.name), "it has {} twice", service.name);
+        }
+        let mut paths = BTreeSet::new();
+        for object in &self.objects {
+            ensure!(paths.insert(&object.path), "it has {} twice", object.path);
+            let is_at_home = object.service == *object.path.service();
+            ensure!(is_at_home, "{} is no object of {}", object.path, object.service);
+        }
+        Ok(())
     }
 
     /// Writes it into `folder`: this is what makes the set.
@@ -184,41 +205,24 @@ impl Manifest {
     pub fn commit(self, folder: &Path) -> Result<Set> {
         let mut text = serde_json::to_string_pretty(&self).context("writing the manifest")?;
         text.push('\n');
-        let id = self.id();
+        let id = self.id()?;
         let path = folder.join(format!("{id}.{}.json", sha256(text.as_bytes())));
         write_atomically(&path, text.as_bytes(), PRIVATE)?;
         Ok(Set { id, path, manifest: self })
     }
 }
 
+/// Whether `text` is what [`stamp`] makes.
+pub fn is_stamp(text: &str) -> bool {
+    text.len() == 16
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 => byte == b'T',
+            15 => byte == b'Z',
+            _ => byte.is_ascii_digit(),
+        })
+}
+
 /// `20261123T131500Z`.
 pub fn stamp(time: Timestamp) -> String {
     time.strftime("%Y%m%dT%H%M%SZ").to_string()
-}
-
-/// `objects/<service>/<file>`, nothing else.
-fn is_object_path(path: &str) -> bool {
-    let parts: Vec<_> = path.split('/').collect();
-    parts.len() == 3
-        && parts[0] == "objects"
-        && parts.iter().all(|part| !part.is_empty() && !part.starts_with('.'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_object_lies_in_a_folder_of_its_service() {
-        for (path, fits) in [
-            ("objects/postgres/a.tar.zst", true),
-            ("objects/../a", false),
-            ("objects/postgres/../../etc/passwd", false),
-            ("/objects/postgres/a", false),
-            ("state/x/y", false),
-            ("objects/postgres/.a.partial", false),
-        ] {
-            assert_eq!(is_object_path(path), fits, "{path}");
-        }
-    }
 }

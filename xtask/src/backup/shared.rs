@@ -9,10 +9,15 @@ use super::object::Keys;
 use super::set::ObjectRecord;
 use super::source::Part;
 use super::verify::{self, Depth};
+use crate::names::ServiceName;
 use crate::report::Report;
 
 /// A service and the key of what is copied.
-type Place = (String, String);
+type Place = (ServiceName, String);
+
+fn place(service: &str, part: &Part) -> Option<Place> {
+    Some((service.try_into().ok()?, part.key.clone()?))
+}
 
 /// What could be shared.
 #[derive(Debug, Default)]
@@ -38,7 +43,7 @@ impl Shared {
         let ours = sets
             .into_iter()
             .map(|set| set.manifest)
-            .filter(|manifest| manifest.project == project && manifest.recipients == recipients);
+            .filter(|manifest| manifest.project == *project && manifest.recipients == recipients);
         for object in ours.flat_map(|manifest| manifest.objects) {
             let Some(key) = &object.key else { continue };
             let place = (object.service.clone(), key.clone());
@@ -69,7 +74,7 @@ impl Shared {
     ) -> Result<()> {
         let places: Vec<_> = parts
             .into_iter()
-            .filter_map(|part| self.unverified.take(&(service.to_owned(), part.key.clone()?)))
+            .filter_map(|part| self.unverified.take(&place(service, part)?))
             .collect();
         if places.is_empty() {
             return Ok(());
@@ -87,7 +92,7 @@ impl Shared {
 
     /// The object that there is of `part`.
     pub fn find(&self, service: &str, part: &Part) -> Option<ObjectRecord> {
-        self.objects.get(&(service.to_owned(), part.key.clone()?)).cloned()
+        self.objects.get(&place(service, part)?).cloned()
     }
 
     /// Whether an earlier set has the object.

@@ -7,10 +7,11 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::set::PRIVATE;
-use super::source::prometheus::snapshot;
+use super::source::prometheus::snapshot::{self, SnapshotName};
 use crate::context::Context;
 use crate::docker::docker;
 use crate::host::files::{make_folder, read_optional, write_atomically};
+use crate::names::{ContainerId, ServiceName};
 use crate::plan::Plan;
 use crate::stack::Stack;
 
@@ -21,18 +22,18 @@ pub enum Step {
     /// A container stands still.
     Paused {
         /// Its id.
-        container: String,
+        container: ContainerId,
     },
     /// Prometheus was asked for a snapshot.
     Snapshot {
         /// The service.
-        service: String,
+        service: ServiceName,
         /// When, by its clock, in seconds since 1970.
         asked: i64,
         /// The snapshots that there were.
         before: Vec<String>,
         /// The snapshot's name, once it has said it.
-        name: Option<String>,
+        name: Option<SnapshotName>,
     },
 }
 
@@ -80,14 +81,15 @@ pub fn settle(cx: &Context, stack: &Stack) -> Result<()> {
     let mut plan = Plan::new();
     match &step {
         Step::Paused { container } => {
-            let paused = ["inspect", "--format", "{{.State.Paused}}", container];
-            if docker().args(paused).output()?.stdout.trim() == "true" {
+            let containers = cx.containers(stack)?;
+            let its = containers.iter().find(|its| its.id.starts_with(&**container));
+            if its.is_some_and(|its| its.state.status == "paused") {
                 let resume = docker().args(["unpause", container]);
                 plan.run("resume what an interrupted backup has left standing still", resume);
             }
         }
         Step::Snapshot { service, asked, before, name } => {
-            let left = snapshot::left(stack, service, *asked, before, name.as_deref())?;
+            let left = snapshot::left(stack, service, *asked, before, name.as_ref())?;
             if let Some((name, removal)) = left {
                 let what =
                     format!("remove the snapshot {name}, which an interrupted backup has left");

@@ -14,6 +14,7 @@ use super::object::{self, Keys};
 use super::progress::Meter;
 use super::set::{ObjectRecord, PRIVATE, Set};
 use crate::host::files::{read_optional, write_atomically};
+use crate::names::ObjectPath;
 use crate::process::check_interrupted;
 use crate::report::Report;
 use crate::report::advice::{Advice, Xtask};
@@ -43,7 +44,7 @@ pub struct Verified {
 }
 
 /// By the object's path.
-pub type Record = BTreeMap<String, Verified>;
+pub type Record = BTreeMap<ObjectPath, Verified>;
 
 /// The file is right, but without its key nobody knows what is in it.
 const NOT_OPENED: &str = "object.not-opened";
@@ -104,7 +105,7 @@ pub fn objects(
     let wrong: BTreeMap<_, _> = all
         .iter()
         .zip(looks)
-        .filter_map(|(object, finding)| Some((object.path.as_str(), finding?)))
+        .filter_map(|(object, finding)| Some((&*object.path, finding?)))
         .collect();
     Ok(sets.iter().flat_map(|set| findings(set, &wrong, depth)).collect())
 }
@@ -133,7 +134,7 @@ pub fn each(
         record.insert(object.path.clone(), verified);
     }
     let present = folder.objects()?;
-    record.retain(|path, verified| present.contains(path) || verified.wrong.is_some());
+    record.retain(|path, verified| present.contains(&**path) || verified.wrong.is_some());
     let text = serde_json::to_string_pretty(&record).context("writing the record")?;
     write_atomically(&record_path(folder), text.as_bytes(), PRIVATE)?;
     Ok(looks)
@@ -144,7 +145,7 @@ fn findings(set: &Set, wrong: &BTreeMap<&str, Finding>, depth: Depth) -> Vec<Fin
         .manifest
         .objects
         .iter()
-        .filter_map(|object| wrong.get(object.path.as_str()))
+        .filter_map(|object| wrong.get(&*object.path))
         .map(|finding| finding.clone().about(&set.id))
         .collect();
     if of_set.iter().any(|finding| finding.severity == Severity::Error) || !of_set.is_empty() {
@@ -237,7 +238,7 @@ fn look(
     if depth == Depth::Quick {
         return None;
     }
-    let is_encrypted = object.path.ends_with(".age");
+    let is_encrypted = object.path.is_encrypted();
     let mut not_opened = None;
     if depth == Depth::Deep {
         let opened = object::read(folder.path(), object, keys, &mut |contents| {
@@ -253,7 +254,7 @@ fn look(
         }
     }
     match object::digest(&path, progress) {
-        Ok((sha256, _)) if sha256 == object.sha256 => not_opened,
+        Ok((sha256, _)) if object.sha256 == *sha256 => not_opened,
         Ok(_) => wrong("object.damaged", "its SHA-256 is another".to_owned()),
         Err(error) => wrong("object.unreadable", format!("{error:#}")),
     }
@@ -282,11 +283,8 @@ pub fn strays(folder: &Folder, sets: &[Set], damaged: &[Damaged]) -> Result<Vec<
                 .mend("bring the file back from a copy of the folder, or remove it"),
         );
     }
-    let named: BTreeSet<_> = sets
-        .iter()
-        .flat_map(|set| &set.manifest.objects)
-        .map(|object| object.path.as_str())
-        .collect();
+    let named: BTreeSet<_> =
+        sets.iter().flat_map(|set| &set.manifest.objects).map(|object| &*object.path).collect();
     for path in folder.objects()? {
         if !named.contains(path.as_str()) {
             findings.push(

@@ -96,5 +96,5 @@ fn folders(
 fn is_of(set: &Set, stacks: &[Stack]) -> bool {
     stacks
         .iter()
-        .any(|stack| stack.project() == set.manifest.project && stack.name() == set.manifest.stack)
+        .any(|its| set.manifest.project == *its.project() && set.manifest.stack == *its.name())
 }

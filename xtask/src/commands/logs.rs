@@ -96,15 +96,17 @@ impl Args {
         for stack in &stacks {
             let tasks = rotate::tasks(stack, cx.containers(stack)?)?;
             for name in &self.services {
-                if tasks.iter().all(|task| task.service != *name) {
+                if tasks.iter().all(|task| task.service != **name) {
                     stack.service(name)?;
                 }
             }
             for task in tasks {
-                if self.services.is_empty() || self.services.contains(&task.service) {
+                if self.services.is_empty()
+                    || self.services.iter().any(|name| task.service == **name)
+                {
                     let style = COLORS[services.len() % COLORS.len()].on_default();
                     let (stack, name) = (stack.name().to_owned(), task.service.clone());
-                    services.push(Service { stack, name, style, task });
+                    services.push(Service { stack, name: name.to_string(), style, task });
                 }
             }
         }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 
 use super::cursor::{Cursor, Position};
 use super::frame::Place;
-use super::stored::{CURSOR, FileName, explain, frames, load, open};
+use super::stored::{ArchiveFile, CURSOR, Day, explain, frames, load, open};
 use crate::host::files::{make_folder, take_owner_of, write_atomically};
 use crate::report::units::Bytes;
 use crate::stack::manifest::LogBounds;
@@ -31,7 +31,7 @@ pub struct Archive {
     /// As the next commit writes it.
     next: Cursor,
     /// Files written since the last commit.
-    open: BTreeMap<String, File>,
+    open: BTreeMap<ArchiveFile, File>,
     /// The size at which a file is continued in another.
     largest_file: u64,
     /// What was wrong with it and was mended.
@@ -84,7 +84,7 @@ impl Archive {
     ///
     /// # Errors
     /// `logs.disk-full`, or what else went wrong.
-    pub fn append(&mut self, day: &str, frame: &[u8]) -> Result<()> {
+    pub fn append(&mut self, day: &Day, frame: &[u8]) -> Result<()> {
         let name = self.file_for(day)?;
         let path = self.folder.join(&name);
         let length = self.next.files.get(&name).copied().unwrap_or(0);
@@ -99,35 +99,35 @@ impl Archive {
     }
 
     /// The newest file of `day`; a new one where there is none, or it is large enough.
-    fn file_for(&mut self, day: &str) -> Result<String> {
-        let of_day = self.next.files.keys().filter_map(|name| FileName::parse(name));
-        let mut part =
-            of_day.filter(|file| file.day == day).map(|file| file.part).max().unwrap_or(1);
+    fn file_for(&mut self, day: &Day) -> Result<ArchiveFile> {
+        let places = self.next.files.keys().map(ArchiveFile::place);
+        let of_day = places.filter(|(its, _)| *day == **its);
+        let mut part = of_day.map(|(_, part)| part).max().unwrap_or(1);
         loop {
-            let name = FileName::of(day, part);
+            let name = ArchiveFile::of(day, part)?;
             match self.next.files.get(&name).copied() {
                 Some(length) if length < self.largest_file => return Ok(name),
                 Some(_) => {}
                 None if self.make_file(&name)? => return Ok(name),
                 None => {}
             }
-            part += 1;
+            part = part.saturating_add(1);
         }
     }
 
     /// Makes a file, unless somebody else has put one there. The cursor knows of it first, so that
     /// an unknown file is never ours.
-    fn make_file(&mut self, name: &str) -> Result<bool> {
+    fn make_file(&mut self, name: &ArchiveFile) -> Result<bool> {
         let path = self.folder.join(name);
         if path.exists() {
             return Ok(false);
         }
-        self.committed.files.insert(name.to_owned(), 0);
+        self.committed.files.insert(name.clone(), 0);
         self.write_cursor(&self.committed)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         file.and_then(|file| take_owner_of(&file, &self.folder))
             .map_err(|error| explain(error, &path))?;
-        self.next.files.insert(name.to_owned(), 0);
+        self.next.files.insert(name.clone(), 0);
         Ok(true)
     }
 
@@ -225,24 +225,27 @@ impl Archive {
     ///
     /// # Errors
     /// When a file cannot be removed.
-    pub fn retain(&mut self, bounds: &LogBounds, today: jiff::civil::Date) -> Result<Vec<String>> {
+    pub fn retain(
+        &mut self,
+        bounds: &LogBounds,
+        today: jiff::civil::Date,
+    ) -> Result<Vec<ArchiveFile>> {
         use jiff::ToSpan;
         let oldest = today.checked_sub(i64::from(bounds.days).days()).map(|day| day.to_string());
         let oldest = oldest.unwrap_or_default();
-        let mut names: Vec<_> =
-            self.next.files.keys().filter_map(|name| FileName::parse(name)).collect();
-        names.sort();
+        let mut names: Vec<_> = self.next.files.keys().cloned().collect();
+        names.sort_by(|a, b| a.place().cmp(&b.place()));
         names.pop();
         let mut total: u64 = self.next.files.values().sum();
         let mut removed = Vec::new();
         for file in names {
-            if total <= bounds.size.0 && file.day >= oldest {
+            if total <= bounds.size.0 && file.place().0 >= oldest.as_str() {
                 continue;
             }
-            let path = self.folder.join(&file.name);
+            let path = self.folder.join(&file);
             fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
-            total -= self.next.files.remove(&file.name).unwrap_or(0);
-            removed.push(file.name);
+            total -= self.next.files.remove(&file).unwrap_or(0);
+            removed.push(file);
         }
         if !removed.is_empty() {
             self.commit(None)?;

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use super::stored::{ArchiveFile, Day};
+
 /// Entries by which the place in a container's log is recognised. Of those the engine may have
 /// lost some again (a power failure) or discarded some already.
 const REMEMBERED: usize = 64;
@@ -12,7 +14,7 @@ const REMEMBERED: usize = 64;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     /// How long each file is; what lies beyond was never committed.
-    pub files: BTreeMap<String, u64>,
+    pub files: BTreeMap<ArchiveFile, u64>,
     /// How far each container's log was archived, by its full id.
     pub containers: BTreeMap<String, Position>,
     /// How many gaps were named so far.
@@ -27,7 +29,8 @@ pub struct Position {
     /// The stamp of the last entry.
     pub stamp: String,
     /// The day that the last entry went to.
-    pub day: String,
+    #[serde(with = "day")]
+    pub day: Option<Day>,
     /// The last entries.
     pub trail: Trail,
     /// Whether the container had stopped when its log was read to the end.
@@ -125,6 +128,22 @@ impl<'a> Recogniser<'a> {
                 && self.trail.0.get(index).is_some_and(|run| run.count == seen)
         };
         self.is_past || self.at.is_some_and(at_end)
+    }
+}
+
+/// No day is written as empty text.
+mod day {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use super::Day;
+
+    pub(super) fn serialize<S: Serializer>(day: &Option<Day>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(day.as_deref().unwrap_or_default())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Day>, D::Error> {
+        let text = String::deserialize(from)?;
+        if text.is_empty() { Ok(None) } else { text.try_into().map(Some).map_err(D::Error::custom) }
     }
 }
 

@@ -9,11 +9,12 @@ use serde::Serialize;
 
 use super::archive::Archive;
 use super::entry::{Entry, Origin};
-use super::stored::explain;
+use super::stored::{ArchiveFile, explain};
 use super::writer::{Block, Writer, day, short, today};
 use crate::docker::container::Container;
 use crate::host::files::make_folder;
 use crate::host::lock::{IfHeld, Lock};
+use crate::names::ServiceName;
 use crate::process::check_interrupted;
 use crate::report::Report;
 use crate::report::advice::Xtask;
@@ -25,7 +26,7 @@ use crate::stack::manifest::LogBounds;
 #[derive(Debug)]
 pub struct Task {
     /// The service, or the container's name where it has none.
-    pub service: String,
+    pub service: ServiceName,
     /// Where its archive lies.
     pub folder: PathBuf,
     /// How long it is kept.
@@ -50,7 +51,7 @@ pub struct Outcome {
     /// Where lines may be missing, each a sentence.
     pub gaps: Vec<String>,
     /// Files removed for their age or for the size of the archive.
-    pub removed: Vec<String>,
+    pub removed: Vec<ArchiveFile>,
     /// What was wrong and was mended.
     pub warnings: Vec<String>,
 }
@@ -64,7 +65,7 @@ pub fn folder(stack: &Stack) -> PathBuf {
 ///
 /// # Errors
 /// `logs.permission`, or what else went wrong.
-pub fn archived_services(stack: &Stack) -> Result<Vec<String>> {
+pub fn archived_services(stack: &Stack) -> Result<Vec<ServiceName>> {
     let folder = folder(stack);
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
@@ -72,8 +73,8 @@ pub fn archived_services(stack: &Stack) -> Result<Vec<String>> {
         Err(error) => return Err(explain(error, &folder)),
     };
     let folders = entries.flatten().filter(|entry| entry.path().is_dir());
-    let mut names: Vec<_> =
-        folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let name = |entry: std::fs::DirEntry| entry.file_name().to_str()?.try_into().ok();
+    let mut names: Vec<_> = folders.filter_map(name).collect();
     names.sort();
     Ok(names)
 }
@@ -83,16 +84,18 @@ pub fn archived_services(stack: &Stack) -> Result<Vec<String>> {
 /// # Errors
 /// As [`archived_services`].
 pub fn tasks(stack: &Stack, containers: Vec<Container>) -> Result<Vec<Task>> {
-    let mut by_service: BTreeMap<String, Vec<Container>> = BTreeMap::new();
+    let mut by_service: BTreeMap<ServiceName, Vec<Container>> = BTreeMap::new();
     for container in containers {
-        let service = container.service().unwrap_or(container.name()).to_owned();
+        // Whoever makes a container writes its labels; the engine sees to its name.
+        let service = container.service().and_then(|service| service.try_into().ok());
+        let service = service.map_or_else(|| container.name().try_into(), Ok)?;
         by_service.entry(service).or_default().push(container);
     }
     for service in archived_services(stack)? {
         by_service.entry(service).or_default();
     }
     let folder = folder(stack);
-    let task = |(service, containers): (String, Vec<Container>)| Task {
+    let task = |(service, containers): (ServiceName, Vec<Container>)| Task {
         folder: folder.join(&service),
         bounds: stack.log_bounds(&service),
         service,
@@ -153,7 +156,7 @@ pub fn rotate(stack: &Stack, task: &Task) -> Result<Outcome> {
     let mut archive = Archive::open(&task.folder, &task.bounds)?;
     let mut outcome = Outcome {
         stack: stack.name().to_owned(),
-        service: task.service.clone(),
+        service: task.service.to_string(),
         ..Outcome::default()
     };
     let mut failed = None;
@@ -199,7 +202,7 @@ fn note_removed(archive: &mut Archive, task: &Task, outcome: &mut Outcome) -> Re
             short(&id),
             position.stamp
         );
-        let mut block = Block::new(&id, day(&position.stamp, Some(&position.day)));
+        let mut block = Block::new(&id, day(&position.stamp, position.day.as_ref()));
         let stamp = position.stamp.as_str();
         block.push(&Entry { stamp, origin: Origin::Gap, ends_line: true, text: text.as_bytes() });
         let frame = block.pack()?;

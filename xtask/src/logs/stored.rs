@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::cursor::{Cursor, Position, Trail};
 use super::entry::{Entry, Origin, fingerprint};
 use super::frame::{self, Place};
+use crate::names::checked;
 use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 
@@ -41,44 +42,69 @@ pub fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(|error| explain(error, path))
 }
 
-/// `<day>.log.zst`, or `<day>.<part>.log.zst` from the second on, in the order of time.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct FileName {
-    pub(super) day: String,
-    pub(super) part: u32,
-    pub(super) name: String,
+checked! {
+    /// A day as its files are named: `2026-11-23`.
+    pub struct Day: "day", |text| {
+        text.parse::<jiff::civil::Date>().is_ok_and(|date| date.to_string() == text)
+    }
 }
 
-impl FileName {
-    pub(super) fn of(day: &str, part: u32) -> String {
-        if part > 1 { format!("{day}.{part}{SUFFIX}") } else { format!("{day}{SUFFIX}") }
+checked! {
+    /// `<day>.log.zst`, or `<day>.<part>.log.zst` from the second on.
+    pub struct ArchiveFile: "file of archived logs", |text| {
+        parse(text).is_some_and(|(day, part)| name_of(day, part) == text)
+    }
+}
+
+impl From<jiff::civil::Date> for Day {
+    fn from(date: jiff::civil::Date) -> Self {
+        Self(date.to_string())
+    }
+}
+
+impl ArchiveFile {
+    /// The file of `day` with this number.
+    ///
+    /// # Errors
+    /// When there is no such file: numbers begin with 1.
+    pub(super) fn of(day: &Day, part: u32) -> Result<Self> {
+        name_of(day, part).try_into()
     }
 
-    pub(super) fn parse(name: &str) -> Option<Self> {
-        let stem = name.strip_suffix(SUFFIX)?;
-        let (day, part) = match stem.split_once('.') {
-            Some((day, part)) => (day, part.parse().ok()?),
-            None => (stem, 1),
-        };
-        day.parse::<jiff::civil::Date>().ok()?;
-        Some(Self { day: day.to_owned(), part, name: name.to_owned() })
+    /// The day and the number in its name, in the order of time.
+    pub(super) fn place(&self) -> (&str, u32) {
+        parse(self).unwrap_or(("", 1))
     }
+}
+
+fn name_of(day: &str, part: u32) -> String {
+    if part > 1 { format!("{day}.{part}{SUFFIX}") } else { format!("{day}{SUFFIX}") }
+}
+
+fn parse(name: &str) -> Option<(&str, u32)> {
+    let stem = name.strip_suffix(SUFFIX)?;
+    let (day, part) = match stem.split_once('.') {
+        Some((day, part)) => (day, part.parse().ok()?),
+        None => (stem, 1),
+    };
+    Day::try_from(day).ok()?;
+    Some((day, part))
 }
 
 /// The archive's files in `folder`, the oldest first.
 ///
 /// # Errors
 /// When the folder cannot be read.
-pub fn files(folder: &Path) -> Result<Vec<String>> {
+pub fn files(folder: &Path) -> Result<Vec<ArchiveFile>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(explain(error, folder)),
     };
-    let names = entries.flatten().filter_map(|entry| FileName::parse(entry.file_name().to_str()?));
-    let mut names: Vec<_> = names.collect();
-    names.sort();
-    Ok(names.into_iter().map(|file| file.name).collect())
+    let name = |entry: fs::DirEntry| entry.file_name().to_str()?.try_into().ok();
+    let mut names: Vec<ArchiveFile> = entries.flatten().filter_map(name).collect();
+    names.sort_by(|a, b| a.place().cmp(&b.place()));
+    Ok(names)
 }
 
 /// The whole frames of a file up to `length`, and what keeps us from reading on, if anything does.
@@ -139,7 +165,7 @@ fn rebuild(folder: &Path) -> Result<Cursor> {
             let position = cursor.containers.entry(id.clone()).or_insert_with(|| Position {
                 name: id.chars().take(12).collect(),
                 stamp: String::new(),
-                day: String::new(),
+                day: None,
                 trail: Trail::default(),
                 ended: false,
             });
@@ -152,7 +178,7 @@ fn rebuild(folder: &Path) -> Result<Cursor> {
                 position.trail.push(fingerprint(line));
                 entry.stamp.clone_into(&mut position.stamp);
             }
-            name.get(..10).unwrap_or_default().clone_into(&mut position.day);
+            position.day = name.place().0.try_into().ok();
         }
     }
     Ok(cursor)

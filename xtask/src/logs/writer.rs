@@ -10,6 +10,7 @@ use super::entry::{Entry, Origin, fingerprint};
 use super::frame::{self, BLOCK, Head};
 use super::fresh::Fresh;
 use super::rotate::Outcome;
+use super::stored::Day;
 use crate::docker::container::Container;
 
 /// Time after which what was archived is committed: so much work at most is done again after a
@@ -27,22 +28,22 @@ pub(super) fn today() -> jiff::civil::Date {
 
 /// The file that an entry goes to: of its own day, but never of one before the entry that came
 /// before it, whatever the clock did, and never of a day to come.
-pub(super) fn day(stamp: &str, before: Option<&str>) -> String {
-    let own = stamp.get(..10).unwrap_or_default();
-    let day = before.map_or(own, |before| before.max(own));
-    day.to_owned().min(today().to_string())
+pub(super) fn day(stamp: &str, before: Option<&Day>) -> Day {
+    let own = stamp.get(..10).and_then(|day| Day::try_from(day).ok());
+    let today = Day::from(today());
+    own.max(before.cloned()).map_or_else(|| today.clone(), |day| day.min(today.clone()))
 }
 
 /// Entries that become one frame.
 #[derive(Debug)]
 pub(super) struct Block {
-    pub(super) day: String,
+    pub(super) day: Day,
     head: Head,
     lines: Vec<u8>,
 }
 
 impl Block {
-    pub(super) fn new(container: &str, day: String) -> Self {
+    pub(super) fn new(container: &str, day: Day) -> Self {
         let head = Head {
             container: container.to_owned(),
             from: String::new(),
@@ -108,12 +109,13 @@ impl<'a> Writer<'a> {
         let start = || Position {
             name: container.name().to_owned(),
             stamp: String::new(),
-            day: String::new(),
+            day: None,
             trail: Trail::default(),
             ended: false,
         };
         let position = archive.position(&container.id).cloned().unwrap_or_else(start);
-        let block = Block::new(&container.id, position.day.clone());
+        let today = || Day::from(today());
+        let block = Block::new(&container.id, position.day.clone().unwrap_or_else(today));
         Self {
             archive,
             container,
@@ -176,13 +178,14 @@ impl<'a> Writer<'a> {
                 self.commit()?;
             }
         }
-        if !entry.stamp.starts_with(&self.position.day) || self.position.day.is_empty() {
-            let day = day(entry.stamp, Some(&self.position.day));
+        let is_same = |day: &Day| entry.stamp.starts_with(&**day);
+        if !self.position.day.as_ref().is_some_and(is_same) {
+            let day = day(entry.stamp, self.position.day.as_ref());
             if day != self.block.day {
                 self.flush()?;
-                day.clone_into(&mut self.block.day);
-                self.position.day = day;
+                self.block.day = day.clone();
             }
+            self.position.day = Some(day);
         }
         let line = self.block.push(entry);
         self.uncommitted.0 += 1;

@@ -48,7 +48,7 @@ fn archives(page: &mut Page, stack: &Stack) -> Result<()> {
     let services = rotate::archived_services(stack)?;
     for service in services.into_iter().filter(|service| stack.archives_log(service)) {
         let (cursor, _) = stored::load(&folder.join(&service))?;
-        let labels = [("stack", stack.name()), ("service", service.as_str())];
+        let labels = [("stack", stack.name()), ("service", &*service)];
         let bytes = cursor.files.values().sum();
         page.gauge(
             "log_archive_bytes",

@@ -19,6 +19,7 @@ use crate::docker::place::Place;
 use crate::host::digest::{hex, sha256};
 use crate::host::files::read_optional;
 use crate::host::user::{self, Owner};
+use crate::names::RelativePath;
 use crate::plan::Plan;
 use crate::process::{Cmd, quote};
 use crate::report::advice::Xtask;
@@ -41,7 +42,7 @@ struct Made {
     at: Timestamp,
     /// Files that depend on what people write, and go when they write something else.
     #[serde(default)]
-    written: Vec<String>,
+    written: Vec<RelativePath>,
 }
 
 /// A file to be made.
@@ -115,9 +116,10 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
         }
         told.iter().for_each(|told| told.check(&mut plan));
         let before = made.map(|made| made.written.clone()).unwrap_or_default();
-        let is_stale = |name: &String| written.iter().all(|(written, _)| written != name);
+        let is_stale = |name: &RelativePath| written.iter().all(|(written, _)| *name != **written);
         stale.extend(before.into_iter().filter(is_stale).map(|name| format!("{folder}/{name}")));
-        let names = written.iter().map(|(name, _)| name.clone()).collect();
+        let names = written.iter().map(|(name, _)| name.as_str().try_into());
+        let names = names.collect::<Result<_>>()?;
         record.insert(service.name.clone(), Made { digest, at, written: names });
         files.extend(written.into_iter().map(|(name, contents)| File {
             path: format!("{folder}/{name}"),

@@ -15,6 +15,7 @@ use crate::docker::container::Container;
 use crate::docker::place::Place;
 use crate::host::digest::hex;
 use crate::host::files::read_optional;
+use crate::names::ImageReference;
 use crate::plan::Plan;
 use crate::process::{Cmd, quote};
 use crate::report::advice::{Advice, Xtask};
@@ -28,7 +29,7 @@ type Record = BTreeMap<String, Origin>;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Origin {
     /// The image that first started on it; none where `setup` made it and nothing has.
-    image: Option<String>,
+    image: Option<ImageReference>,
     /// Whether a server has answered on it. Until then it may be half made.
     answered: bool,
     /// A digest of the credentials that last opened it, of a server that keeps them in its data.
@@ -63,9 +64,10 @@ fn write(stack: &Stack, what: &str, before: &Record, record: &Record) -> Result<
 ///
 /// # Errors
 /// When the record cannot be read.
-pub fn mismatch(stack: &Stack, service: &Service) -> Result<Option<String>> {
+pub fn mismatch(stack: &Stack, service: &Service) -> Result<Option<ImageReference>> {
     let made_by = recorded(stack)?.remove(&service.name).and_then(|origin| origin.image);
-    let is_other = |image: &String| (*image == service.offline_image) != stack.is_offline(service);
+    let is_other =
+        |image: &ImageReference| (*image == *service.offline_image) != stack.is_offline(service);
     Ok(made_by.filter(|image| service.data.is_some() && is_other(image)))
 }
 
@@ -96,18 +98,21 @@ pub fn plan(stack: &Stack, containers: &[Container]) -> Result<Plan> {
         if let Some(made_by) = mismatch(stack, service)? {
             return Err(other_kind(stack, service, &made_by)?.into());
         }
-        let origin = record.entry(service.name.clone()).or_insert_with(|| {
-            let container = containers.iter().find(|its| its.service() == Some(&service.name));
-            let image = container.map(|container| container.config.image.clone());
-            Origin { answered: image.is_some(), image, opened_by: None }
-        });
+        let container = containers.iter().find(|its| its.service() == Some(&service.name));
+        let image = container.map(|container| container.config.image.as_str().try_into());
+        let image: Option<ImageReference> = image.transpose()?;
+        let unasked = Origin { answered: image.is_some(), image, opened_by: None };
+        let origin = record.entry(service.name.clone()).or_insert(unasked);
         if origin.image.is_none() {
             let unknown = !before.contains_key(&service.name) && holds_data(stack, service);
             if unknown && stack.is_offline(service) {
                 return Err(unknown_kind(stack, service).into());
             }
-            *origin =
-                Origin { image: Some(stack.image(service)?), answered: unknown, opened_by: None };
+            *origin = Origin {
+                image: Some(stack.image(service)?.try_into()?),
+                answered: unknown,
+                opened_by: None,
+            };
         }
     }
     write(stack, "record which images make the data", &before, &record)

@@ -22,7 +22,7 @@ impl Request<'_> {
         };
         let estimate: u64 = jobs.iter().map(of_job).sum();
         let (sets, _) = self.folder.sets()?;
-        let last = sets.iter().rfind(|set| set.manifest.project == self.stack.project());
+        let last = sets.iter().rfind(|set| set.manifest.project == *self.stack.project());
         let ratio = last.map_or(USUAL_RATIO, |set| {
             let contents: u64 =
                 set.manifest.objects.iter().map(|object| object.content_bytes).sum();

@@ -3,13 +3,15 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::backup::set::PRIVATE;
+use crate::backup::set::{PRIVATE, is_stamp};
 use crate::docker::helper::Helper;
 use crate::host::files::{make_folder, read_optional, write_atomically};
+use crate::names::{RelativePath, ServiceName, SetId, checked};
 use crate::process::Cmd;
+use crate::report::finding::Problem;
 use crate::stack::Stack;
 
 /// How far it is.
@@ -32,29 +34,73 @@ pub enum Phase {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Directory {
     /// The service.
-    pub service: String,
+    pub service: ServiceName,
     /// Where the server looks.
-    pub path: String,
+    pub path: RelativePath,
     /// Where the new data is made.
-    pub staging: String,
+    pub staging: Beside,
     /// Where the old data is kept.
-    pub before: String,
+    pub before: Beside,
     /// Where the restored data is kept after an undo.
-    pub undone: String,
+    pub undone: Beside,
+}
+
+/// What a directory beside one in use is for.
+const PURPOSES: [&str; 3] = ["restore", "before-restore", "undone"];
+
+checked! {
+    /// A directory beside a data directory: `<path>.<purpose>-<UTC time>`.
+    pub struct Beside: "directory that a restore makes", |text| {
+        let parts = text.rsplit_once('.').and_then(|(path, rest)| Some((path, rest.rsplit_once('-')?)));
+        parts.is_some_and(|(path, (purpose, time))| {
+            RelativePath::try_from(path).is_ok() && PURPOSES.contains(&purpose) && is_stamp(time)
+        })
+    }
+}
+
+impl Beside {
+    /// The data directory that it lies beside.
+    fn of(&self) -> &str {
+        self.rsplit_once('.').map_or("", |(path, _)| path)
+    }
+}
+
+impl Directory {
+    /// The names for a restore of `service`, whose data lies at `path`, at the time `now`.
+    ///
+    /// # Errors
+    /// When `path` leads out of the data directory.
+    pub fn new(service: &ServiceName, path: &str, now: &str) -> Result<Self> {
+        let [staging, before, undone] = PURPOSES.map(|purpose| format!("{path}.{purpose}-{now}"));
+        Ok(Self {
+            service: service.clone(),
+            path: path.try_into()?,
+            staging: staging.try_into()?,
+            before: before.try_into()?,
+            undone: undone.try_into()?,
+        })
+    }
+
+    /// Whether it is the data directory of a service of `stack` and those beside it, and no other.
+    fn is_of(&self, stack: &Stack) -> bool {
+        let data = stack.service(&self.service).ok().and_then(|service| service.data.as_ref());
+        data.is_some_and(|data| self.path == *data.path)
+            && [&self.staging, &self.before, &self.undone].iter().all(|one| self.path == *one.of())
+    }
 }
 
 /// The journal of a stack's last restore.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Journal {
     /// The set's id.
-    pub set: String,
+    pub set: SetId,
     /// How far it is.
     pub phase: Phase,
     /// What is exchanged.
     pub directories: Vec<Directory>,
     /// Directories that earlier restores keep.
     #[serde(default)]
-    pub kept: Vec<String>,
+    pub kept: Vec<Beside>,
     /// The journal of the restore before this one, which counts again when this one comes to
     /// nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,11 +140,36 @@ impl Journal {
     pub fn load(stack: &Stack) -> Result<Option<Self>> {
         let path = Self::path(stack);
         match read_optional(&path)? {
-            Some(text) => serde_json::from_str(&text)
-                .with_context(|| format!("reading the journal {}", path.display()))
-                .map(Some),
+            Some(text) => {
+                let journal = serde_json::from_str(&text).map_err(anyhow::Error::from);
+                let journal = journal.and_then(|journal: Self| {
+                    journal.refuse_others(stack)?;
+                    Ok(journal)
+                });
+                journal.map(Some).map_err(|error| {
+                    Problem::failed(
+                        "restore.journal",
+                        format!("{} is not a journal of xtask: {error:#}", path.display()),
+                    )
+                    .mend("look at it and at the data directories; where no restore was interrupted, remove it")
+                    .into()
+                })
+            }
             None => Ok(None),
         }
+    }
+
+    /// Fails when it is about directories that are no data of `stack`.
+    fn refuse_others(&self, stack: &Stack) -> Result<()> {
+        for directory in &self.directories {
+            ensure!(
+                directory.is_of(stack),
+                "{} is not the data of {}",
+                directory.path,
+                directory.service
+            );
+        }
+        self.last.as_ref().map_or(Ok(()), |last| last.refuse_others(stack))
     }
 
     /// Writes it with `phase`, before that phase begins.
@@ -153,7 +224,7 @@ impl Journal {
     }
 
     /// The data directories that are kept beside those in use.
-    pub fn kept(&self) -> Vec<String> {
+    pub fn kept(&self) -> Vec<Beside> {
         let of_this = self.directories.iter().filter_map(|directory| match self.phase {
             Phase::Done => Some(directory.before.clone()),
             Phase::Undone => Some(directory.undone.clone()),
@@ -192,8 +263,8 @@ impl Journal {
         self.exchange(stack, |one| [&one.path, &one.before, &one.undone])
     }
 
-    fn exchange(&self, stack: &Stack, names: fn(&Directory) -> [&String; 3]) -> Result<Cmd> {
-        let names: Vec<_> = self.directories.iter().flat_map(names).cloned().collect();
+    fn exchange(&self, stack: &Stack, names: fn(&Directory) -> [&str; 3]) -> Result<Cmd> {
+        let names: Vec<_> = self.directories.iter().flat_map(names).map(str::to_owned).collect();
         Ok(helper(stack)?.cmd(SWAP, &names))
     }
 }
@@ -202,8 +273,9 @@ impl Journal {
 ///
 /// # Errors
 /// When its path cannot be mounted.
-pub fn removal(stack: &Stack, names: &[String]) -> Result<Cmd> {
-    Ok(helper(stack)?.cmd(REMOVE, names))
+pub fn removal(stack: &Stack, names: &[Beside]) -> Result<Cmd> {
+    let names: Vec<_> = names.iter().map(String::from).collect();
+    Ok(helper(stack)?.cmd(REMOVE, &names))
 }
 
 /// A helper that sees the data directory.

@@ -27,7 +27,7 @@ impl Request<'_> {
     /// A problem with the way out.
     pub fn refuse(&self, cx: &Context) -> Result<()> {
         let manifest = &self.set.manifest;
-        if manifest.stack != self.stack.name() {
+        if manifest.stack != *self.stack.name() {
             return Err(Problem::failed(
                 "restore.other-stack",
                 format!(
@@ -87,7 +87,7 @@ impl Request<'_> {
     }
 
     fn refuse_other_kind(&self, item: &Item) -> Result<()> {
-        let was_offline = item.record.image == item.service.offline_image;
+        let was_offline = item.record.image == *item.service.offline_image;
         if was_offline == self.stack.is_offline(item.service) {
             return Ok(());
         }

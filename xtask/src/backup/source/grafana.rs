@@ -133,7 +133,8 @@ impl<'a> Backup<'a> {
             Ok(())
         };
         expect(b"ready\n", &mut holder)?;
-        unfinished::record(stack, &Step::Paused { container: container.id.clone() })?;
+        let paused = Step::Paused { container: container.id.as_str().try_into()? };
+        unfinished::record(stack, &paused)?;
         let pause = Pause::begin(&container.id)?;
         let copied = holder.say(b"\n").and_then(|()| expect(b"copied", &mut holder));
         self.paused = pause.end()?;

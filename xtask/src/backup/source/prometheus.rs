@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-pub use self::blocks::Block;
+pub use self::blocks::{Block, Ulid};
 use self::blocks::{list, size_of_head};
 pub use self::questions::server;
 use self::snapshot::Snapshot;
@@ -36,7 +36,7 @@ pub struct Facts {
     /// The blocks, the oldest first; the last is what was in memory.
     pub blocks: Vec<Block>,
     /// How many series had a sample at the end of some of the finished blocks, as the server answered.
-    pub answers: BTreeMap<String, u64>,
+    pub answers: BTreeMap<Ulid, u64>,
 }
 
 /// The backup of one server.
@@ -44,7 +44,7 @@ pub struct Backup<'a> {
     subject: Subject<'a>,
     snapshot: Option<Snapshot<'a>>,
     blocks: Vec<Block>,
-    answers: BTreeMap<String, u64>,
+    answers: BTreeMap<Ulid, u64>,
 }
 
 #[derive(Deserialize)]

@@ -12,6 +12,7 @@ use crate::backup::folder::Folder;
 use crate::backup::set::Set;
 use crate::backup::verify;
 use crate::context::Context;
+use crate::names::{ProjectName, ServiceName, SetId, StackName};
 use crate::report::advice::Xtask;
 use crate::report::table::{self, Cell};
 use crate::report::units::{Bytes, duration};
@@ -27,9 +28,9 @@ pub(super) struct Args {
 /// What `list` and `show` say of a set.
 #[derive(Debug, Serialize)]
 pub(super) struct Line {
-    pub(super) id: String,
-    project: String,
-    stack: String,
+    pub(super) id: SetId,
+    project: ProjectName,
+    stack: StackName,
     started: Timestamp,
     age_seconds: u64,
     /// Of all objects that it names.
@@ -38,7 +39,7 @@ pub(super) struct Line {
     own_bytes: u64,
     content_bytes: u64,
     encrypted: bool,
-    services: BTreeMap<String, String>,
+    services: BTreeMap<ServiceName, String>,
     verified: Option<Timestamp>,
     damaged: bool,
     drill: Option<Drilled>,
@@ -76,7 +77,7 @@ impl Args {
 
 fn is_stack(cx: &Context, set: &Set, word: &Option<String>) -> bool {
     let Some(Ok(meant)) = word.as_ref().map(|word| cx.manifest.select(word)) else { return true };
-    meant.iter().any(|stack| stack.name == set.manifest.stack)
+    meant.iter().any(|stack| set.manifest.stack == *stack.name)
 }
 
 /// What there is to say of `set` among `all` of its folder.
@@ -118,7 +119,7 @@ fn row(line: &Line) -> Vec<Cell> {
         (_, None) => Cell::styled("never", WARNING),
     };
     vec![
-        line.id.as_str().into(),
+        (&*line.id).into(),
         duration(std::time::Duration::from_secs(line.age_seconds)).into(),
         Bytes(line.bytes).to_string().into(),
         Bytes(line.own_bytes).to_string().into(),

@@ -41,7 +41,8 @@ pub(super) struct Args {
     /// Only this service; may be given several times
     #[arg(long, value_name = "SERVICE")]
     only: Vec<String>,
-    /// Unpack into this new directory, and touch nothing else
+    /// Unpack into this new directory, and touch nothing else: files and directories that are
+    /// yours, without links, devices and set-user-id bits
     #[arg(long, value_name = "DIR", conflicts_with_all = ["undo", "drop"])]
     to: Option<PathBuf>,
     /// The file with the private key, for encrypted sets
@@ -91,7 +92,7 @@ impl Args {
         for step in request.steps()? {
             cx.report.progress(step);
         }
-        if set.manifest.project != stack.project() {
+        if set.manifest.project != *stack.project() {
             cx.report
                 .warning(format!("the set was made by another project, {}", set.manifest.project));
         }
@@ -146,7 +147,7 @@ impl Args {
             |service: &str| self.only.is_empty() || self.only.iter().any(|one| one == service);
         let mut objects = BTreeMap::<&str, Vec<_>>::new();
         for object in set.manifest.objects.iter().filter(|one| wanted(&one.service)) {
-            objects.entry(&object.service).or_default().push(object);
+            objects.entry(&*object.service).or_default().push(object);
         }
         if cx.dry_run {
             cx.report.line(format!("would: unpack {} into {}", set.id, to.display()));
@@ -159,7 +160,7 @@ impl Args {
             let (dumps, archives): (Vec<_>, Vec<_>) =
                 objects.into_iter().partition(|object| !object.content.is_archive());
             for object in dumps {
-                let name = object.path.rsplit('/').next().unwrap_or_default();
+                let name = object.path.file_name();
                 let name = name.trim_end_matches(".age").trim_end_matches(".zst");
                 let mut file =
                     std::fs::File::create_new(place.join(name)).context("writing a dump")?;
@@ -178,7 +179,12 @@ impl Args {
                 };
                 target.unpack(&cx.report, folder, &archives, &keys)?;
             }
-            cx.report.done(format!("{} of {}", place.display(), set.id));
+            cx.report.done(format!(
+                "{} of {}: files and directories of {}, without links, devices and set-user-id bits",
+                place.display(),
+                set.id,
+                user::owner()
+            ));
         }
         cx.report.line(to.display().to_string());
         cx.report

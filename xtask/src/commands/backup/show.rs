@@ -49,7 +49,7 @@ impl Args {
                 "shared".to_owned()
             };
             vec![
-                object.path.as_str().into(),
+                (&*object.path).into(),
                 Bytes(object.content_bytes).to_string().into(),
                 Bytes(object.bytes).to_string().into(),
                 time.into(),

@@ -133,7 +133,7 @@ fn by_id(
     retype: Retype,
 ) -> Result<Found> {
     let is_named = |set: &Set| {
-        let is_its = |stack: &Stack| stack.name() == set.manifest.stack;
+        let is_its = |stack: &Stack| set.manifest.stack == *stack.name();
         named.as_ref().is_none_or(|stacks| stacks.iter().any(is_its))
     };
     let (mut found, mut missing) = (Vec::new(), None);

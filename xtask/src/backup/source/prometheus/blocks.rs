@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::super::api::Api;
 use super::super::{Client, Part};
 use crate::host::digest::sha256;
+use crate::names::checked;
 use crate::stack::url::encode;
 
 /// Ten minutes, in milliseconds.
@@ -32,11 +33,18 @@ cat */meta.json 2>/dev/null || :"#;
 const HEAD: &str = r#"cd "$1"; set --; for part in wal chunks_head; do [ ! -d "$part" ] || set -- "$@" "$part"; done
 [ $# -eq 0 ] || du -sk "$@""#;
 
+checked! {
+    /// A block's name, and its folder's.
+    pub struct Ulid: "ULID", |text| {
+        text.len() == ULID && text.bytes().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+    }
+}
+
 /// A block.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
     /// Its name.
-    pub ulid: String,
+    pub ulid: Ulid,
     /// Its first sample, in milliseconds since 1970.
     pub min_time: i64,
     /// After its last sample, likewise.
@@ -92,7 +100,7 @@ impl Block {
     pub fn part(&self) -> Part {
         Part {
             key: Some(format!("{}:{}", self.ulid, self.digest)),
-            args: vec![self.ulid.clone()],
+            args: vec![self.ulid.to_string()],
             ..Part::new(&format!("block-{}", self.ulid), self.bytes)
         }
     }
@@ -162,9 +170,8 @@ fn parse(said: &str) -> Result<Vec<Block>> {
     for meta in serde_json::Deserializer::from_str(metas).into_iter::<Meta>() {
         let Meta { ulid, min_time, max_time, stats } = meta.context("reading a meta.json")?;
         // What is being made or removed has a longer name.
-        let Some((bytes, text)) = lines.remove(ulid.as_str()).filter(|_| ulid.len() == ULID) else {
-            continue;
-        };
+        let Ok(ulid) = Ulid::try_from(ulid) else { continue };
+        let Some((bytes, text)) = lines.remove(&*ulid) else { continue };
         let digest = sha256(text.as_bytes());
         let (series_stored, samples) = (stats.num_series, stats.num_samples);
         blocks.push(Block { ulid, min_time, max_time, series_stored, samples, bytes, digest });

@@ -75,7 +75,7 @@ impl Facts {
         let mut silent = Vec::new();
         for block in self.blocks.iter().filter(|block| block.samples > 0) {
             if block.series(api)? == 0 {
-                silent.push(block.ulid.as_str());
+                silent.push(&*block.ulid);
             }
         }
         Ok(if silent.is_empty() {

@@ -11,6 +11,7 @@ use super::super::{Client, Subject};
 use super::DATA;
 use crate::backup::unfinished::{self, Step};
 use crate::docker::helper::Helper;
+use crate::names::{checked, is_word};
 use crate::process::Cmd;
 use crate::stack::Stack;
 
@@ -32,11 +33,19 @@ rm -rf "$@""#;
 
 const REMOVE_AT_ONCE: &str = r#"cd "/data/$1"; shift; rm -rf "$@""#;
 
+checked! {
+    /// `20261123T131500Z-58f2a1c0d3e4b596`: a snapshot's, and its folder's.
+    pub struct SnapshotName: "name of a snapshot", |text| {
+        let parts = text.split_once("Z-");
+        parts.is_some_and(|(_, rest)| is_word(rest)) && begun(text).is_some()
+    }
+}
+
 /// A snapshot that was made. Removed when dropped; by the next run where we were killed.
 #[derive(Debug)]
 pub struct Snapshot<'a> {
     stack: &'a Stack,
-    name: String,
+    name: SnapshotName,
     removal: Cmd,
     is_removed: bool,
 }
@@ -48,7 +57,7 @@ struct Answer {
 
 #[derive(Deserialize)]
 struct Name {
-    name: String,
+    name: SnapshotName,
 }
 
 #[derive(Deserialize)]
@@ -71,7 +80,7 @@ impl<'a> Snapshot<'a> {
         let look = Client { id: &container.id, script: LIST };
         let helper = helper(stack, &service.name)?;
         let mut step = Step::Snapshot {
-            service: service.name.clone(),
+            service: service.name.as_str().try_into()?,
             // Its own clock names the folder.
             asked: api.json::<Now>("/api/v1/query?query=time()")?.data.result.0 as i64,
             before: names(&look.ask(&[&format!("{DATA}/{FOLDER}")], "")?),
@@ -85,7 +94,7 @@ impl<'a> Snapshot<'a> {
             *name = Some(made.clone());
         }
         unfinished::record(stack, &step)?;
-        let removal = helper.cmd(REMOVE_AT_ONCE, &[FOLDER.to_owned(), made.clone()]);
+        let removal = helper.cmd(REMOVE_AT_ONCE, &[FOLDER.to_owned(), made.to_string()]);
         Ok(Self { stack, name: made, removal, is_removed: false })
     }
 
@@ -123,27 +132,33 @@ pub fn left(
     service: &str,
     asked: i64,
     before: &[String],
-    name: Option<&str>,
-) -> Result<Option<(String, Cmd)>> {
+    name: Option<&SnapshotName>,
+) -> Result<Option<(SnapshotName, Cmd)>> {
     let helper = helper(stack, service)?;
     let all = names(&helper.cmd(LIST, &[format!("/data/{FOLDER}")]).read()?);
     let found = ours(all, asked, before, name);
     Ok(found.map(|name| {
-        let cmd = helper.cmd(REMOVE, &[FOLDER.to_owned(), name.clone()]);
+        let cmd = helper.cmd(REMOVE, &[FOLDER.to_owned(), name.to_string()]);
         (name, cmd)
     }))
 }
 
 /// By the name that was noted; else the only one that came just when it was asked for.
-fn ours(all: Vec<String>, asked: i64, before: &[String], name: Option<&str>) -> Option<String> {
-    let is_ours = |one: &String| match name {
+fn ours(
+    all: Vec<String>,
+    asked: i64,
+    before: &[String],
+    name: Option<&SnapshotName>,
+) -> Option<SnapshotName> {
+    let is_ours = |one: &SnapshotName| match name {
         Some(name) => one == name,
         None => {
-            let is_soon = |at: i64| (asked..=asked + SOON).contains(&at);
-            !before.contains(one) && begun(one).is_some_and(is_soon)
+            let is_soon = |at: i64| (0..=SOON).contains(&at.saturating_sub(asked));
+            before.iter().all(|before| *one != **before) && begun(one).is_some_and(is_soon)
         }
     };
-    let mut found = all.into_iter().filter(is_ours);
+    let names = all.into_iter().filter_map(|name| SnapshotName::try_from(name).ok());
+    let mut found = names.filter(is_ours);
     found.next().filter(|_| found.next().is_none())
 }
 
@@ -173,10 +188,12 @@ mod tests {
     fn a_persons_snapshot_is_not_taken_for_ours() {
         let asked = begun("20261123T131500Z-aa").unwrap();
         let all = || ["20261123T131400Z-aa", "20261123T131502Z-bb"].map(str::to_owned).to_vec();
+        let named = |name: &str| SnapshotName::try_from(name).unwrap();
         let found = |before: &[String], name| ours(all(), asked, before, name);
         assert_eq!(found(&[], None).as_deref(), Some("20261123T131502Z-bb"));
         assert_eq!(found(&all(), None), None, "it was there before");
-        assert_eq!(found(&[], Some("20261123T131400Z-aa")).as_deref(), Some("20261123T131400Z-aa"));
+        let noted = named("20261123T131400Z-aa");
+        assert_eq!(found(&[], Some(&noted)), Some(noted.clone()));
         assert_eq!(ours(all(), asked - 90, &[], None).as_deref(), Some("20261123T131400Z-aa"));
         assert_eq!(ours(all(), asked - 59, &[], None), None, "two that it could be");
         assert_eq!(ours(vec!["mine".to_owned()], asked, &[], None), None);
