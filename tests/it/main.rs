@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod api_alerts;
+mod archives;
 mod backup;
 mod backup_damage;
 mod backup_disk;
@@ -21,6 +22,7 @@ mod data_safety;
 mod dotenv;
 mod engine_stopped;
 mod env_check;
+mod foreign;
 mod guarded;
 mod healthy;
 mod images;
