@@ -13,6 +13,8 @@ pub mod configuration;
 pub mod context;
 pub mod docker;
 pub mod doctor;
+#[cfg(test)]
+mod garble;
 pub mod host;
 pub mod http;
 pub mod images;

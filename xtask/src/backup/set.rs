@@ -226,3 +226,57 @@ pub fn is_stamp(text: &str) -> bool {
 pub fn stamp(time: Timestamp) -> String {
     time.strftime("%Y%m%dT%H%M%SZ").to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Component;
+
+    use super::*;
+    use crate::garble::garbled;
+
+    const WHOLE: &str = r#"{"schema":"case-interview.backup-set/v1","project":"app","stack":"development",
+"started":"2026-11-23T13:15:00Z","finished":"2026-11-23T13:15:01Z","recipients":[],
+"services":[{"name":"redis","image":"redis:6","image_id":"sha256:ab","image_digests":[],"data":"redis",
+"memory_limit":0,"facts":{"method":"redis","version":"6.2.14","keys":{},"expiring":0}}],
+"objects":[{"service":"redis","content":"data","path":"objects/redis/20261123T131500Z-app-data.tar.zst",
+"sha256":"0000000000000000000000000000000000000000000000000000000000000000","bytes":1,"content_bytes":1,
+"seconds":0.1}]}"#;
+
+    fn load(bytes: &[u8]) -> Result<Set> {
+        let folder = tempfile::tempdir().unwrap();
+        let id = "20261123T131500Z-app-development";
+        let path = folder.path().join(format!("{id}.{}.json", sha256(bytes)));
+        fs::write(&path, bytes).unwrap();
+        Set::load(&path)
+    }
+
+    #[test]
+    fn a_manifest_of_any_kind_leads_nowhere() {
+        let whole = load(WHOLE.as_bytes());
+        assert!(whole.is_ok(), "{whole:?}");
+        let words = [
+            "../",
+            "/etc/x",
+            "..",
+            "-v",
+            "\\u0000",
+            "\\n",
+            "\"\"",
+            "null",
+            "18446744073709551615",
+            "[",
+        ];
+        garbled(WHOLE.as_bytes(), &words, |bytes| {
+            let Ok(set) = load(bytes) else { return };
+            let services = set.manifest.services.iter();
+            let names = services.flat_map(|one| [&*one.name, &*one.data, &*one.image]);
+            let objects = set.manifest.objects.iter();
+            let paths = objects.flat_map(|one| [&*one.service, &*one.path, &*one.sha256]);
+            for text in names.chain(paths).chain([&*set.id]) {
+                assert!(!text.starts_with('-') && !text.chars().any(char::is_control), "{text:?}");
+                let is_plain = |part: Component| matches!(part, Component::Normal(_));
+                assert!(Path::new(text).components().all(is_plain), "{text:?}");
+            }
+        });
+    }
+}

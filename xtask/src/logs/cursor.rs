@@ -162,6 +162,7 @@ mod hex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::garble::garbled;
     use Verdict::{Archived, New, Unknown};
 
     fn trail(entries: impl IntoIterator<Item = u64>) -> Trail {
@@ -194,6 +195,28 @@ mod tests {
         );
         assert_eq!(judge(&trail, &[9, 10]), [Unknown, Unknown], "nothing is left: a gap");
         assert_eq!(judge(&trail, &[]), []);
+    }
+
+    #[test]
+    fn a_cursor_of_any_kind_names_files_of_logs_alone() {
+        let mut cursor = Cursor::default();
+        let position = Position { trail: trail([1, 2, 2]), ..Position::default() };
+        cursor.files.insert("2026-11-23.2.log.zst".try_into().unwrap(), 7);
+        cursor.containers.insert("abc".to_owned(), position);
+        let whole = serde_json::to_vec(&cursor).unwrap();
+        let words = ["../", "/etc/x", "18446744073709551615", "null", "\"\"", "\"x\"", "[", "{"];
+        garbled(&whole, &words, |bytes| {
+            let Ok(read) = serde_json::from_slice::<Cursor>(bytes) else { return };
+            assert!(
+                read.files.keys().all(|name| !name.contains('/') && name.ends_with(".log.zst"))
+            );
+            for position in read.containers.values() {
+                assert!(position.day.as_ref().is_none_or(|day| day.len() == 10));
+                let mut trail = position.trail.clone();
+                judge(&trail, &[1, 2, 2, 2, 3]);
+                (0..200).for_each(|entry| trail.push(entry % 3));
+            }
+        });
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub struct Place {
 impl Place {
     /// Where the next frame begins.
     pub fn end(&self) -> u64 {
-        self.offset + self.head.packed
+        self.offset.saturating_add(self.head.packed)
     }
 }
 
@@ -78,7 +78,7 @@ pub fn pack(mut head: Head, entries: &[u8]) -> Result<Vec<u8>> {
 /// When something else stands there.
 pub fn at(file: &File, offset: u64, length: u64) -> Result<Option<Place>> {
     let mut start = [0; 8];
-    if offset + 8 > length {
+    if offset.saturating_add(8) > length {
         return Ok(None);
     }
     file.read_exact_at(&mut start, offset)?;
@@ -107,7 +107,8 @@ pub fn at(file: &File, offset: u64, length: u64) -> Result<Option<Place>> {
 /// When they are damaged.
 pub fn unpack(file: &File, place: &Place) -> Result<Vec<u8>> {
     let Head { bytes, packed, .. } = place.head;
-    ensure!(bytes <= LARGEST, "the frame at byte {} is damaged", place.offset);
+    let is_ours = bytes <= LARGEST && packed <= zstd::zstd_safe::compress_bound(LARGEST) as u64;
+    ensure!(is_ours, "the frame at byte {} is damaged", place.offset);
     let mut data = vec![0; usize::try_from(packed)?];
     let damaged = |error: io::Error| {
         anyhow::Error::from(error).context(format!("the frame at byte {} is damaged", place.offset))
@@ -119,6 +120,7 @@ pub fn unpack(file: &File, place: &Place) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::garble::garbled;
     use std::io::Write;
 
     fn head(container: &str, entries: &[u8]) -> Head {
@@ -153,6 +155,25 @@ mod tests {
         for torn in one.end() + 1..length {
             assert_eq!(at(&file, one.end(), torn).unwrap(), None, "{torn}");
         }
+    }
+
+    #[test]
+    fn frames_of_any_kind_are_read_to_their_end() {
+        let whole = [pack(head("a", b"one\n"), b"one\n"), pack(head("b", b"two\n"), b"two\n")];
+        let whole = whole.map(Result::unwrap).concat();
+        let words = ["18446744073709551615", "-1", "0", "72057594037927936", "\\u0000", "{"];
+        garbled(&whole, &words, |bytes| {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(bytes).unwrap();
+            let length = bytes.len() as u64;
+            let (mut offset, mut frames) = (0, 0);
+            while let Ok(Some(place)) = at(&file, offset, length) {
+                assert!(place.end() > offset && place.end() <= length);
+                let _ = unpack(&file, &place);
+                (offset, frames) = (place.end(), frames + 1);
+            }
+            assert!(frames <= bytes.len() / 8);
+        });
     }
 
     #[test]

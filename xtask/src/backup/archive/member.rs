@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::BLOCK;
 
+/// The first second that eleven octal digits cannot say: in the year 2242.
+const LATEST: u64 = 1 << 33;
 /// Longest name that a header has room for.
 const SHORT: usize = 99;
 
@@ -51,8 +53,8 @@ pub struct Member {
     pub kind: Kind,
     /// Permissions, without the bits that give somebody another's rights.
     pub mode: u32,
-    uid: u64,
-    gid: u64,
+    uid: u32,
+    gid: u32,
     /// In seconds since 1970.
     changed: u64,
 }
@@ -162,10 +164,10 @@ impl Header {
             path,
             kind,
             mode: u32::try_from(number(&block[100..108])? & 0o777)?,
-            uid: number(&block[108..116])?,
-            gid: number(&block[116..124])?,
-            // A time before 1970 is a negative number, which is of no use to anybody.
-            changed: number(&block[136..148]).unwrap_or_default(),
+            uid: u32::try_from(number(&block[108..116])?).context("an owner")?,
+            gid: u32::try_from(number(&block[116..124])?).context("an owner's group")?,
+            // What is before 1970, or so late that no program can say it, is of no use to anybody.
+            changed: number(&block[136..148]).ok().filter(|at| *at < LATEST).unwrap_or_default(),
         }))
     }
 }
@@ -196,8 +198,8 @@ impl Member {
         let mut block = [0; BLOCK];
         block[..name.len()].copy_from_slice(name);
         put(&mut block[100..108], u64::from(self.mode & allowed));
-        put(&mut block[108..116], self.uid);
-        put(&mut block[116..124], self.gid);
+        put(&mut block[108..116], self.uid.into());
+        put(&mut block[116..124], self.gid.into());
         put(&mut block[124..136], if let Kind::File(bytes) = self.kind { bytes } else { 0 });
         put(&mut block[136..148], self.changed);
         block[156] = kind;
