@@ -176,7 +176,7 @@ fn a_foreign_journal_or_record_moves_and_removes_nothing() {
         ("undone", json!([]), json!(["-rf"])),
     ] {
         write(phase, directories, kept);
-        let drop = ["backup", "restore", "--drop", "--stack", "dev", "--yes"];
+        let drop = ["backup", "restore", "dev", "--drop", "--yes"];
         site.xtask(&drop).ends_with(1).says("is not a journal of xtask");
         site.xtask(&["backup", "dev"]).ends_with(1).says("is not a journal of xtask");
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,6 +19,8 @@ use crate::report::finding::Problem;
 
 /// What a manifest calls itself. A later xtask that writes another one still reads this.
 pub const SCHEMA: &str = "case-interview.backup-set/v1";
+/// Bytes of a manifest at most: one of a hundred thousand tables has a tenth.
+const LARGEST: u64 = 128 << 20;
 /// The mode of everything that holds data or secrets.
 pub const PRIVATE: u32 = 0o600;
 
@@ -123,7 +126,10 @@ impl Set {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let parts = name.strip_suffix(".json").and_then(|name| name.rsplit_once('.'));
         let (id, digest) = parts.context("its name is not <set>.<sha256>.json")?;
-        let bytes = fs::read(path).context("reading it")?;
+        let mut bytes = Vec::new();
+        let file = fs::File::open(path).context("reading it")?;
+        file.take(LARGEST + 1).read_to_end(&mut bytes).context("reading it")?;
+        ensure!(bytes.len() as u64 <= LARGEST, "it is larger than a manifest can be");
         ensure!(sha256(&bytes) == digest, "its SHA-256 is not the one in its name");
         let manifest: Manifest = serde_json::from_slice(&bytes).context("making sense of it")?;
         ensure!(manifest.schema == SCHEMA, "its schema is `{}`, not {SCHEMA}", manifest.schema);

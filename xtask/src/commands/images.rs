@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::docker::container::{self, Container};
 use crate::docker::engine::Engine;
 use crate::docker::image;
+use crate::names::is_project;
 use crate::offline;
 use crate::plan::Plan;
 use crate::process::Cmd;
@@ -138,7 +139,9 @@ fn way_down(cx: &Context, container: &Container) -> String {
     let project = container.project().unwrap_or_default();
     let is_its = |stack: &Stack| stack.env.text().is_some() && stack.project() == project;
     for definition in &cx.manifest.stacks {
-        let copy = project.strip_suffix(&format!("-{}", definition.name)).map(str::to_owned);
+        let copy = project.strip_suffix(&format!("-{}", definition.name));
+        // Whoever makes a container writes its labels.
+        let copy = copy.filter(|copy| is_project(copy)).map(str::to_owned);
         for project in [None, copy] {
             let overrides = Overrides { project, ..Overrides::default() };
             let stack = Stack::load(&cx.root, definition, &overrides).ok().filter(is_its);
