@@ -9,6 +9,8 @@ use crate::process::read_within;
 
 /// Longest head of an answer, and longest line between two chunks, in bytes.
 const LONGEST_HEAD: u64 = 64 << 10;
+/// Longest body that is taken whole, in bytes.
+const LONGEST_BODY: u64 = 256 << 20;
 /// Most headers of an answer.
 const MOST_HEADERS: usize = 64;
 
@@ -103,10 +105,13 @@ impl<S: Read + Write> Exchange<S> {
     /// The rest of the answer.
     ///
     /// # Errors
-    /// When it is cut off.
+    /// When it is cut off, or does not fit into memory.
     pub fn body(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
-        self.read_to_end(&mut body)?;
+        self.take(LONGEST_BODY).read_to_end(&mut body)?;
+        if body.len() as u64 == LONGEST_BODY {
+            return Err(malformed("its body has no end"));
+        }
         Ok(body)
     }
 
@@ -302,6 +307,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
+    use crate::garble::garbled;
 
     fn exchange(answers: &[u8]) -> (Exchange<Timed<UnixStream>>, UnixStream) {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
@@ -370,6 +376,28 @@ mod tests {
             drop(exchange);
             let _ = writer.join();
         }
+    }
+
+    #[test]
+    fn an_answer_of_any_kind_ends() {
+        let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n[1]HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[2\r\n1\r\n]\r\n0\r\n\r\n";
+        let words = [
+            "Content-Length: 18446744073709551615\r\n",
+            "Transfer-Encoding: chunked\r\n",
+            "ffffffffffffffff\r\n",
+            "\r\n\r\n",
+            "HTTP/1.1 100 Continue\r\n\r\n",
+        ];
+        garbled(whole, &words, |bytes| {
+            // A socket holds no more before somebody reads.
+            let (mut exchange, theirs) = exchange(&bytes[..bytes.len().min(8 << 10)]);
+            theirs.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut got = 0;
+            while let Ok((_, body)) = ask(&mut exchange) {
+                got += body.len() + 1;
+                assert!(got <= bytes.len());
+            }
+        });
     }
 
     #[test]
