@@ -29,15 +29,18 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// Reads `text` line by line.
 pub fn parse(text: &str, lookup: Lookup<'_>) -> Vec<Assignment> {
     let mut found: Vec<Assignment> = Vec::new();
+    let mut total = 0;
     for (index, line) in lines(text).enumerate() {
         let line = line.trim_matches(BLANK);
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
         let (key, value) = match split(line) {
+            Ok((key, _)) if total > MOST => (key, Err(TOO_LARGE)),
             Ok((key, spelling)) => (key, value(spelling, &found, lookup)),
             Err(why) => ("", Err(why)),
         };
+        total += value.as_ref().map_or(0, String::len);
         found.push(Assignment { line: index + 1, key: key.to_owned(), value });
     }
     found
@@ -81,6 +84,10 @@ fn spell(value: &str) -> Option<String> {
     spellings.into_iter().find(reads_back)
 }
 
+/// Bytes of one value whose variables were replaced, and of all values, at most.
+const LARGEST: usize = 64 << 10;
+const MOST: usize = 1 << 20;
+
 const BLANK: [char; 2] = [' ', '\t'];
 
 const LINE_BREAK: Why = "a line break within a line";
@@ -89,6 +96,7 @@ const BACKSLASH: Why = "Composes read backslashes differently";
 const DOLLAR: Why = "Composes read this use of `$` differently";
 const OPEN_QUOTE: Why = "the quote is not closed on its line";
 const BEHIND_QUOTE: Why = "Composes read what follows the closing quote differently";
+const TOO_LARGE: Why = "it is more text than anybody would write";
 const ODD_BLANK: Why = "Composes read this kind of white space differently";
 
 fn lines(text: &str) -> impl Iterator<Item = &str> {
@@ -189,7 +197,12 @@ fn expand(
                 rest.next();
             }
             ('\\', _) => return Err(BACKSLASH),
-            ('$', Some('{')) => value.push_str(&variable(&text[at..], &mut rest, earlier, lookup)?),
+            ('$', Some('{')) => {
+                value.push_str(&variable(&text[at..], &mut rest, earlier, lookup)?);
+                if value.len() > LARGEST {
+                    return Err(TOO_LARGE);
+                }
+            }
             ('$', Some(next)) if next == '$' || next == '_' || next.is_alphabetic() => {
                 return Err(DOLLAR);
             }
@@ -325,6 +338,35 @@ mod tests {
         ] {
             assert_eq!(set("", "A", value).as_deref(), spelled, "{value:?}");
             assert_eq!(is_plain(value), matches!(value, "" | "/srv/data"), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_any_kind_is_read_and_a_value_is_set_in_it_or_not() {
+        let whole = "A=1\n# c\nexport B='x y' # why\nC=\"a b\"\nD=${A}\nE: 7\nF\n";
+        let words = ["${", "}", "'", "\"", "\\", "${A}", "#", "=", "\u{feff}", "\0", "\r", "é"];
+        for value in ["new", "it's", "${", "a\nb", "\\"] {
+            crate::garble::garbled(whole.as_bytes(), &words, |bytes| {
+                let text = String::from_utf8_lossy(bytes);
+                parse(&text, &|_| None);
+                let Some(new) = set(&text, "A", value) else { return };
+                let all = parse(&new, &|_| None);
+                let last = all.iter().rfind(|one| one.key == "A").unwrap();
+                assert_eq!(last.value.as_deref(), Ok(value), "{text:?}");
+            });
+        }
+    }
+
+    #[test]
+    fn variables_that_double_take_no_memory_without_bound() {
+        let laughs: String = (1..60).map(|n| format!("A{n}=${{A{0}}}${{A{0}}}\n", n - 1)).collect();
+        let wide = format!("A0={}\n", "x".repeat(30_000))
+            + &(1..3000).map(|n| format!("A{n}=${{A0}}\n")).collect::<String>();
+        for text in [format!("A0=ha\n{laughs}"), wide] {
+            let all = parse(&text, &|_| None);
+            let total: usize = all.iter().flat_map(|one| &one.value).map(String::len).sum();
+            assert!(total <= 2 * MOST, "{total}");
+            assert!(all.iter().any(|one| one.value == Err(TOO_LARGE)));
         }
     }
 }
