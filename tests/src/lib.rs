@@ -21,6 +21,7 @@ pub mod receiver;
 mod run;
 pub mod sets;
 mod site;
+pub mod versions;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -53,7 +53,10 @@ impl Site {
             .prefix(&format!("case {name} "))
             .tempdir()
             .expect("a temporary folder");
-        let project = format!("case-test-{name}-{}", std::process::id());
+        // One test may run on several versions at once.
+        static NUMBER: AtomicU16 = AtomicU16::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let project = format!("case-test-{name}-{}-{number}", std::process::id());
         let site = Self {
             path: folder.path().join("bin"),
             docker_config: folder.path().join("docker"),
@@ -153,6 +156,27 @@ impl Site {
             }
             fs::write(path, text).expect("the example");
         }
+    }
+
+    /// Runs on this offline image, such as `postgres:13`, instead of the usual one of its name;
+    /// not where this run is on upstream images.
+    #[must_use]
+    pub fn on(self, image: &str) -> Self {
+        if !Self::is_offline() {
+            return self;
+        }
+        let (service, _) = image.split_once(':').expect("NAME:VERSION");
+        let variable = format!("{}_IMAGE", service.replace('-', "_").to_uppercase());
+        let has_it = |part: &Part<'_>| {
+            let example = fs::read_to_string(part.folder().join(EXAMPLE)).expect("the example");
+            example.contains(&format!("{variable}="))
+        };
+        let part = self.parts().into_iter().find(has_it).expect("a stack with that service");
+        let path = part.folder().join(EXAMPLE);
+        let text = fs::read_to_string(&path).expect("the example");
+        let reference = format!("case-interview-offline/{image}");
+        fs::write(path, set(&text, &variable, &reference)).expect("the example");
+        self
     }
 
     /// Puts the shipped `.env.example` back, for checks that compare it.

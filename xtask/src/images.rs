@@ -10,6 +10,7 @@ use crate::process::ProcessError;
 use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Problem;
 use crate::stack::Stack;
+use crate::stack::manifest::Service;
 
 /// No registry can be reached to pull an image.
 #[derive(Debug)]
@@ -60,7 +61,10 @@ pub fn provide(cx: &Context, stack: &Stack) -> Result<()> {
             None => error,
         })?;
     }
-    offline::build(cx, &offline).map(drop)
+    let is_default =
+        |service: &Service| stack.image(service).is_ok_and(|image| image == service.offline_image);
+    let to_build: Vec<_> = offline.into_iter().filter(is_default).collect();
+    offline::build(cx, &to_build).map(drop)
 }
 
 fn unreachable_registry(error: &anyhow::Error) -> Option<NoRegistry> {

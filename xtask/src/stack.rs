@@ -272,7 +272,7 @@ impl Stack {
 
     /// Whether `service` runs on an offline image.
     pub fn is_offline(&self, service: &Service) -> bool {
-        self.image(service).is_ok_and(|image| image == service.offline_image)
+        self.image(service).is_ok_and(|image| service.is_offline_image(&image))
     }
 
     /// The address that the published ports are bound to.

@@ -142,7 +142,7 @@ fn line(
         state: container.state.status.clone(),
         health: container.health().map(str::to_owned),
         image: container.config.image.clone(),
-        offline: container.config.image == service.offline_image,
+        offline: service.is_offline_image(&container.config.image),
         ports: container.host_ports(),
         uptime_seconds: container.uptime().map(|uptime| uptime.as_secs()),
         memory_bytes: now.memory,

@@ -77,7 +77,7 @@ fn offline_images(page: &mut Page, stack: &Stack) -> Result<()> {
     for service in &stack.definition.services {
         let container = containers.iter().find(|it| it.service() == Some(&service.name));
         if let Some(container) = container {
-            let is_offline = container.config.image == service.offline_image;
+            let is_offline = service.is_offline_image(&container.config.image);
             let labels = [("stack", stack.name()), ("service", service.name.as_str())];
             let help = "Whether a service runs on an offline image, not on the pinned one.";
             page.gauge("offline_image", help, &labels, i64::from(is_offline));

@@ -104,7 +104,8 @@ fn completed(stack: &Stack, offline: bool) -> Result<(String, Added)> {
                 }
             }
         }
-        if offline {
+        // An offline image of another version was chosen on purpose.
+        if offline && !stack.is_offline(service) {
             let variable = stack.compose.image_variable(&service.name)?;
             added.images += usize::from(set(variable, &service.offline_image)?);
         }

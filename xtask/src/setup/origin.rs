@@ -67,7 +67,7 @@ fn write(stack: &Stack, what: &str, before: &Record, record: &Record) -> Result<
 pub fn mismatch(stack: &Stack, service: &Service) -> Result<Option<ImageReference>> {
     let made_by = recorded(stack)?.remove(&service.name).and_then(|origin| origin.image);
     let is_other =
-        |image: &ImageReference| (*image == *service.offline_image) != stack.is_offline(service);
+        |image: &ImageReference| service.is_offline_image(image) != stack.is_offline(service);
     Ok(made_by.filter(|image| service.data.is_some() && is_other(image)))
 }
 

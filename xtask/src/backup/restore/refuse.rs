@@ -87,7 +87,7 @@ impl Request<'_> {
     }
 
     fn refuse_other_kind(&self, item: &Item) -> Result<()> {
-        let was_offline = item.record.image == *item.service.offline_image;
+        let was_offline = item.service.is_offline_image(&item.record.image);
         if was_offline == self.stack.is_offline(item.service) {
             return Ok(());
         }

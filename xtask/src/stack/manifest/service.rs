@@ -60,6 +60,14 @@ pub enum Archiving {
     Kept(LogBounds),
 }
 
+impl Service {
+    /// Whether `reference` is one of its offline images: the usual one or another version of it.
+    pub fn is_offline_image(&self, reference: &str) -> bool {
+        let repository = |text: &str| text.rsplit_once(':').map(|(name, _)| name.to_owned());
+        repository(reference).is_some_and(|name| Some(name) == repository(&self.offline_image))
+    }
+}
+
 /// An account that a running server gives to somebody else.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
