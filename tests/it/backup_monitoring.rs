@@ -112,6 +112,13 @@ fn monitoring_comes_back_with_its_samples_dashboards_and_silences() {
     let persons = persons["data"]["name"].as_str().unwrap().to_owned();
     let uid = dashboard(&part);
     let silence = silence(&part);
+    // In a list of names, each of these would be another one.
+    let odd = ["a\nb", r"c\nd", "e\n/etc/passwd", "-f", "g h"];
+    let in_grafana = |name: &str| site.data().join("grafana").join(name);
+    odd.iter().for_each(|name| {
+        fs::create_dir_all(in_grafana(name).parent().unwrap()).unwrap();
+        fs::write(in_grafana(name), name).unwrap();
+    });
 
     let first = back_up(&site);
     let second = back_up(&site);
@@ -148,6 +155,7 @@ fn monitoring_comes_back_with_its_samples_dashboards_and_silences() {
     assert_eq!(value(&part, samples), 3.0 * 5.0 * 120.0);
     assert_eq!(state_of(&part, &silence), "active");
     assert!(has_dashboard(&part, &uid), "with today's password");
+    odd.iter().for_each(|name| assert_eq!(fs::read_to_string(in_grafana(name)).unwrap(), *name));
     site.xtask(&["backup", "restore", "--drop", "--yes"]).succeeds();
 
     // What is shared outlives the set that it was written for.

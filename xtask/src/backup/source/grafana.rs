@@ -37,11 +37,20 @@ echo copied; read -r _ || :"#;
 
 const COPY_DATABASE: &str = "exec tar -c -f - -C /copy .";
 
-/// Plugins and whatever else is there; neither links nor sockets.
+/// Plugins and whatever else is there; neither links nor sockets. In a list of names a line break
+/// ends one, so such names become arguments; GNU tar would read backslashes in either.
 const COPY_FILES: &str = r#"
 cd /data
-{ echo .; find . -type f ! -path './grafana.db' ! -path './grafana.db-*'; } |
-    tar -c -f - --no-recursion -T /dev/stdin"#;
+case "$(tar --version 2>&1)" in *GNU*) literal=--no-unquote ;; *) literal= ;; esac
+broken='*
+*'
+files() { find . -type f ! -path './grafana.db' ! -path './grafana.db-*' "$@"; }
+list() { echo .; files ! -path "$broken"; }
+if [ -z "$(files -path "$broken")" ]; then
+    list | tar -c -f - --no-recursion $literal -T /dev/stdin
+else
+    list | files -path "$broken" -exec tar -c -f - --no-recursion $literal -T /dev/stdin {} +
+fi"#;
 
 /// Longest that it may stand still.
 const PATIENCE: Duration = Duration::from_secs(60);
