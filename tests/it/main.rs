@@ -37,6 +37,7 @@ mod monitoring;
 mod notifications;
 mod outages;
 mod people;
+mod postgres_version;
 mod quotas;
 mod rules;
 mod schedule;

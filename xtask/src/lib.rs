@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod names;
 pub mod offline;
 pub mod plan;
+pub mod postgres;
 pub mod process;
 pub mod quota;
 pub mod ready;

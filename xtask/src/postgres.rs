@@ -1,0 +1,3 @@
+//! What backups and checks both need to know of PostgreSQL.
+
+pub mod version;
