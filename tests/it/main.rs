@@ -11,6 +11,7 @@ mod backup_encrypted;
 mod backup_guide;
 mod backup_killed;
 mod backup_monitoring;
+mod backup_names;
 mod backup_refusals;
 mod backup_remote;
 mod bad_input;

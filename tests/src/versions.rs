@@ -19,7 +19,9 @@ pub fn run(on: &'static str, test: fn(&'static str)) {
 fn is_usual(image: &str) -> bool {
     let manifest = xtask::stack::manifest::Manifest::load(root()).expect("stacks.toml");
     let services = manifest.stacks.iter().flat_map(|stack| &stack.services);
-    services.map(|service| &service.offline_image).any(|usual| usual.ends_with(&format!("/{image}")))
+    services
+        .map(|service| &service.offline_image)
+        .any(|usual| usual.ends_with(&format!("/{image}")))
 }
 
 /// Makes tests of `fn NAME(on: &'static str)`, whose site is `on` that image: on PostgreSQL 13 and

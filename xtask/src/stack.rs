@@ -241,6 +241,14 @@ impl Stack {
         secrets.chain(["COMPOSE_PROJECT_NAME"])
     }
 
+    /// What the service's container runs, with the values of `.env`; nothing where its image says.
+    ///
+    /// # Errors
+    /// When a variable is missing, or the compose file is broken there.
+    pub fn command(&self, service: &Service) -> Result<Vec<String>> {
+        self.compose.command(&service.name, &self.env)
+    }
+
     /// The image that `service` runs on.
     ///
     /// # Errors

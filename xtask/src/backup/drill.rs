@@ -171,9 +171,13 @@ impl Drill<'_> {
         let started = Instant::now();
         let target = Target { project: &project, image: &image, place: volume.name(), owner };
         target.unpack(&cx.report, self.folder, objects, &self.keys)?;
+        let helper = Helper::new(&project, &image).user(owner);
+        let helper = helper.volume(volume.name(), "/data:ro");
+        findings.extend(record.facts.look_at_files(&helper)?);
         let memory = record.memory_limit;
         let place = Place { project: &project, image: &image, data: volume.name(), owner, memory };
-        let server = Throwaway::start(&place, &record.facts)?;
+        let spec = record.facts.server(self.stack, service)?;
+        let server = Throwaway::start(&place, &record.facts, &spec)?;
         let seconds = started.elapsed().as_secs_f64();
         findings.extend(record.facts.compare(server.client())?);
         findings.extend(record.facts.look_through(server.client())?);

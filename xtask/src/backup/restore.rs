@@ -20,6 +20,7 @@ use super::throwaway::{self, Throwaway};
 use super::unpack::{Target, content_bytes};
 use crate::context::Context;
 use crate::docker::container::Container;
+use crate::docker::helper::Helper;
 use crate::docker::place::Place;
 use crate::logs;
 use crate::plan::Plan;
@@ -160,6 +161,10 @@ impl<'a> Request<'a> {
             let target = Target { project: &project, image: &item.image, place, owner };
             target.unpack(&cx.report, self.folder, &item.objects, &self.keys)?;
             cx.report.done(format!("unpack {name} ({})", Bytes(content_bytes(&item.objects))));
+            let facts = &item.record.facts;
+            let files = Helper::new(&project, &item.image).user(owner);
+            let found = facts.look_at_files(&files.volume(place, "/data:ro"))?;
+            accept(cx, name, found.into_iter().collect())?;
             let memory = item.record.memory_limit;
             let place = throwaway::Place {
                 project: &project,
@@ -168,8 +173,8 @@ impl<'a> Request<'a> {
                 owner,
                 memory,
             };
-            let facts = &item.record.facts;
-            let server = Throwaway::start(&place, facts)
+            let spec = facts.server(self.stack, item.service)?;
+            let server = Throwaway::start(&place, facts, &spec)
                 .with_context(|| format!("starting {name} alone"))?;
             accept(cx, name, facts.compare(server.client())?)?;
             facts.adapt(self.stack, item.service, server.client())?;

@@ -162,14 +162,29 @@ impl Facts {
         }
     }
 
-    /// The server for restored data.
-    pub fn server(&self) -> Server {
+    /// The server for restored data, with the settings of `service` where it runs by itself.
+    ///
+    /// # Errors
+    /// When the compose file does not say with which.
+    pub fn server(&self, stack: &Stack, service: &Service) -> Result<Server> {
         match self {
-            Self::Postgres(facts) => facts.server(),
-            Self::Redis(_) => redis::server(),
-            Self::Prometheus(_) => prometheus::server(),
-            Self::Alertmanager(_) => alertmanager::server(),
-            Self::Grafana(_) => grafana::server(),
+            Self::Postgres(facts) => facts.server(stack, service),
+            Self::Redis(_) => Ok(redis::server()),
+            Self::Prometheus(_) => Ok(prometheus::server()),
+            Self::Alertmanager(_) => Ok(alertmanager::server()),
+            Self::Grafana(_) => Ok(grafana::server()),
+        }
+    }
+
+    /// Looks at unpacked data before a server opens it; `helper` sees it at `/data`. Nothing where
+    /// only a server can tell.
+    ///
+    /// # Errors
+    /// When the helper cannot run; damage is a finding.
+    pub fn look_at_files(&self, helper: &Helper) -> Result<Option<Finding>> {
+        match self {
+            Self::Postgres(_) => postgres::verify_files(helper).map(Some),
+            _ => Ok(None),
         }
     }
 
@@ -232,7 +247,7 @@ impl Facts {
     /// # Errors
     /// As [`Facts::compare`].
     pub fn prove(&self, stack: &Stack, service: &Service, id: &str) -> Result<Vec<Finding>> {
-        let client = Client { id, script: self.server().client };
+        let client = Client { id, script: self.server(stack, service)?.client };
         match self {
             Self::Postgres(facts) => facts.compare(&postgres::Server { client }, Scope::Live),
             Self::Redis(_) => Ok(Vec::new()),

@@ -45,10 +45,8 @@ impl Throwaway {
     ///
     /// # Errors
     /// When it ends instead; the error has its last words.
-    pub fn start(place: &Place, facts: &Facts) -> Result<Self> {
-        let server = facts.server();
-        let id =
-            command(place, &server).read().context("starting a server on the restored data")?;
+    pub fn start(place: &Place, facts: &Facts, server: &Server) -> Result<Self> {
+        let id = command(place, server).read().context("starting a server on the restored data")?;
         let throwaway = Self { id, client: server.client };
         while !facts.is_ready(throwaway.client()) {
             check_interrupted()?;

@@ -44,10 +44,19 @@ struct File {
 struct Service {
     /// An overlay may leave it to the base file.
     image: Option<String>,
+    command: Option<Command>,
     #[serde(default)]
     ports: Vec<String>,
     #[serde(default)]
     profiles: Vec<String>,
+}
+
+/// What a container runs, in either form.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Command {
+    Words(Vec<String>),
+    Line(String),
 }
 
 /// A port that a service publishes.
@@ -89,6 +98,7 @@ impl ComposeFile {
         for (name, service) in file.services {
             let whole = self.services.entry(name).or_default();
             whole.image = service.image.or(whole.image.take());
+            whole.command = service.command.or(whole.command.take());
             whole.ports.extend(service.ports);
             whole.profiles.extend(service.profiles);
         }
@@ -137,6 +147,20 @@ impl ComposeFile {
     /// When there is no such service, or a variable is missing.
     pub fn image(&self, service: &str, env: &Env) -> Result<String> {
         interpolate(self.image_of(service)?, &|name| env.get(name))
+    }
+
+    /// What the container of `service` runs with the values of `env`; nothing where its image says.
+    ///
+    /// # Errors
+    /// When a variable is missing, or a quote in the command has no end.
+    pub fn command(&self, service: &str, env: &Env) -> Result<Vec<String>> {
+        let value = |text: &str| interpolate(text, &|name| env.get(name));
+        match self.services.get(service).and_then(|service| service.command.as_ref()) {
+            None => Ok(Vec::new()),
+            Some(Command::Words(words)) => words.iter().map(|word| value(word)).collect(),
+            Some(Command::Line(line)) => shlex::split(&value(line)?)
+                .with_context(|| format!("a quote in the command of {service} has no end")),
+        }
     }
 
     /// The image of `service` when no variable chooses another.

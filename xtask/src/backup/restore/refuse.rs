@@ -110,22 +110,25 @@ impl Request<'_> {
     /// The names in `.env` count for an empty data directory only, so the data must have them.
     fn refuse_other_user(&self, item: &Item) -> Result<()> {
         let Facts::Postgres(facts) = &item.record.facts else { return Ok(()) };
-        let databases: Vec<_> =
-            facts.databases.iter().map(|database| database.name.as_str()).collect();
-        for (variable, there) in [("POSTGRES_USER", vec![&*facts.user]), ("POSTGRES_DB", databases)]
-        {
-            let today = self.stack.env.get(variable).unwrap_or_default();
-            if !there.contains(&today.as_str()) {
-                let file = self.stack.env.path().display();
-                return Err(Problem::failed(
-                    "restore.other-user",
-                    format!("{variable} is `{today}` in {file}, which the set does not have"),
-                )
-                .mend(format!("put {variable}={} into it", there.join(" or ")))
-                .into());
-            }
-        }
-        Ok(())
+        let today = |variable: &str| self.stack.env.get(variable).unwrap_or_default();
+        let (user, database) = (today("POSTGRES_USER"), today("POSTGRES_DB"));
+        let databases = facts.databases.iter().map(|one| &one.name);
+        let refused = if user != facts.user {
+            Some(("POSTGRES_USER", user, facts.user.escape_debug().to_string()))
+        } else if databases.clone().all(|name| !name.is(&database)) {
+            let names: Vec<_> = databases.map(ToString::to_string).collect();
+            Some(("POSTGRES_DB", database, names.join(" or ")))
+        } else {
+            None
+        };
+        let Some((variable, today, there)) = refused else { return Ok(()) };
+        let file = self.stack.env.path().display();
+        Err(Problem::failed(
+            "restore.other-user",
+            format!("{variable} is `{today}` in {file}, which the set does not have"),
+        )
+        .mend(format!("put {variable}={there} into it"))
+        .into())
     }
 
     fn refuse_full_disk(&self, items: &[Item]) -> Result<()> {

@@ -6,13 +6,14 @@ mod server;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::questions::verify_files;
 pub use self::server::Server;
-use self::server::{CLIENT, Look, Looks, State};
+use self::server::{CLIENT, Look, Looks, State, own_settings};
 use super::{Client, Part, Source, Stream, Subject};
 use crate::backup::set::Content;
 use crate::docker::helper::Helper;
-use crate::host::digest::sha256;
 use crate::host::user;
+use crate::postgres::name::Name;
 use crate::process::Output;
 use crate::report::finding::Problem;
 
@@ -21,26 +22,35 @@ const LOG: u64 = 32 << 20;
 
 /// One tar stream with the write-ahead log at its end. psql holds a temporary replication slot
 /// meanwhile, so that no part of that log is recycled under load; the slot goes with the session,
-/// also when everything is killed.
-const BASE_BACKUP: &str = r#"
+/// also when everything is killed. pg_basebackup speaks English, since its words are read.
+const BASE_BACKUP: &str = concat!(
+    own_settings!(),
+    r#"
 IFS= read -r PGPASSWORD || :
-export PGPASSWORD PGHOST=127.0.0.1 PGUSER="$1" PGDATABASE=postgres
-psql --no-psqlrc --no-password --quiet --output /dev/null --set ON_ERROR_STOP=1 <<END
-SELECT pg_create_physical_replication_slot('$2', true, true);
-\! pg_basebackup --pgdata - --format tar --wal-method fetch --checkpoint fast --label xtask --no-password --verbose; echo \$? >/tmp/status
+export PGPASSWORD PGUSER="$1" PGDATABASE=postgres LC_ALL=C
+psql --no-psqlrc --no-password --quiet --output /dev/null --set ON_ERROR_STOP=1 --set slot="$2" <<'END'
+SELECT pg_create_physical_replication_slot(:'slot', true, true);
+\! pg_basebackup --pgdata - --format tar --wal-method fetch --checkpoint fast --label xtask --no-password --verbose; echo $? >/tmp/status
 END
-exit "$(cat /tmp/status)""#;
+exit "$(cat /tmp/status)""#
+);
 
-const DUMP: &str = r#"
+const DUMP: &str = concat!(
+    own_settings!(),
+    r#"
 IFS= read -r PGPASSWORD || :
-export PGPASSWORD PGHOST=127.0.0.1 PGUSER="$1"
-exec pg_dump --no-password --format custom --compress 0 --dbname "$2""#;
+export PGPASSWORD PGUSER="$1"
+exec pg_dump --no-password --format custom --compress 0 --dbname "$(printf %b "$2")""#
+);
 
 /// Roles and tablespaces, which belong to no database.
-const GLOBALS: &str = r#"
+const GLOBALS: &str = concat!(
+    own_settings!(),
+    r#"
 IFS= read -r PGPASSWORD || :
-export PGPASSWORD PGHOST=127.0.0.1 PGUSER="$1"
-exec pg_dumpall --no-password --globals-only"#;
+export PGPASSWORD PGUSER="$1"
+exec pg_dumpall --no-password --globals-only"#
+);
 
 /// What the server said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +77,7 @@ pub struct Facts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Database {
     /// Its name.
-    pub name: String,
+    pub name: Name,
     /// Its permanent tables.
     pub tables: Vec<Table>,
 }
@@ -76,7 +86,7 @@ pub struct Database {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
     /// Schema and name, quoted as SQL wants it.
-    pub name: String,
+    pub name: Name,
     /// On disk.
     pub bytes: u64,
     /// The fewest and the most rows that a restored table can have, where they were counted.
@@ -131,14 +141,15 @@ impl Source for Backup<'_> {
         data.args.push(format!("xtask_{}", std::process::id()));
         let mut streams = vec![data];
         if self.subject.logical {
+            refuse_broken_roles(&state)?;
             let globals = Part::new("globals.sql", 0);
             streams.push(self.stream(globals, Content::Dump, GLOBALS, &state.user));
             for database in &state.databases {
                 let size = "SELECT pg_database_size(current_database())";
                 let size = server.one(database, size)?.parse().unwrap_or(0);
-                let part = Part::new(&format!("dump-{}", plain(database)), size);
+                let part = Part::new(&format!("dump-{}", database.file_part()), size);
                 let mut dump = self.stream(part, Content::Dump, DUMP, &state.user);
-                dump.args.push(database.clone());
+                dump.args.push(database.connection());
                 streams.push(dump);
             }
         }
@@ -186,18 +197,22 @@ fn refuse_tablespaces(state: &State) -> Result<()> {
     .into())
 }
 
+/// pg_dumpall writes a role's name into a comment, and older ones as it stands: psql would run what
+/// stands after the line break.
+fn refuse_broken_roles(state: &State) -> Result<()> {
+    let Some(role) = state.broken_roles.first() else { return Ok(()) };
+    Err(Problem::failed(
+        "backup.role-name",
+        format!("the name of the role `{role}` has a line break, with which pg_dumpall writes no safe file"),
+    )
+    .mend("give it another name (ALTER ROLE … RENAME TO …), or make the set without --logical")
+    .into())
+}
+
 /// `pg_basebackup: write-ahead log end point: 0/3000100`.
 fn end_point(stderr: &str) -> Option<String> {
     let line = stderr.lines().find(|line| line.contains("write-ahead log end point: "))?;
     line.rsplit(' ').next().map(str::to_owned)
-}
-
-/// A database's name as part of a file's.
-fn plain(name: &str) -> String {
-    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let plain: String = name.chars().map(|c| if fits(c) { c } else { '_' }).collect();
-    // Two names must not become one.
-    if plain == name { plain } else { format!("{plain}-{}", &sha256(name.as_bytes())[..8]) }
 }
 
 /// What a restored server may have, given what was there just before and just after: rows that
@@ -232,7 +247,7 @@ mod tests {
     use super::*;
 
     fn look(rows: u64, inserted: u64, deleted: u64, file: u64) -> Look {
-        Look { name: "t".to_owned(), bytes: 1, inserted, deleted, file, rows: Some(rows) }
+        Look { name: Name::new("t").unwrap(), bytes: 1, inserted, deleted, file, rows: Some(rows) }
     }
 
     #[test]

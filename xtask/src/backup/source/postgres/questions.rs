@@ -3,35 +3,55 @@
 use anyhow::{Context as _, Result};
 
 use super::super::{Scope, Server as Spec};
-use super::server::{ANSWER, CLIENT};
+use super::server::{ANSWER, CLIENT, connections, own_settings};
 use super::{Database, Facts, Server};
 use crate::docker::helper::Helper;
+use crate::postgres::name::Name;
+use crate::postgres::version::Version;
 use crate::report::finding::{Finding, Problem};
 use crate::report::units::Bytes;
 use crate::stack::Stack;
 use crate::stack::manifest::Service;
 
-/// Whatever the restored configuration says: nobody from outside, nothing to outside, no job, no
-/// password in the log or among the statistics.
+/// The server with the options of the compose file, as it will run; but nobody from outside,
+/// nothing to outside, no password in the log or among the statistics, and no library whose
+/// background workers would act on what they find in the data.
 const SERVE: &str = r#"
 printf 'local all all trust\nhost all all 127.0.0.1/32 trust\n' >/tmp/hba.conf
-exec postgres -D /data -c hba_file=/tmp/hba.conf -c listen_addresses=127.0.0.1 -c port=5432 -c ssl=off \
-    -c unix_socket_directories=/tmp -c shared_preload_libraries="$1" -c shared_buffers=64MB \
-    -c archive_mode=off -c max_logical_replication_workers=0 -c autovacuum=off \
+libraries="$(postgres "$@" -D /data -c data_directory=/data -C shared_preload_libraries)"
+quiet=
+set -f; IFS=', "'
+for library in $libraries; do
+    case "$library" in '' | pg_cron | pg_net) ;; *) quiet="$quiet,$library" ;; esac
+done
+exec postgres "$@" -D /data -c data_directory=/data -c hba_file=/tmp/hba.conf \
+    -c listen_addresses=127.0.0.1 -c port=5432 -c ssl=off -c unix_socket_directories=/tmp \
+    -c shared_preload_libraries="${quiet#,}" -c shared_buffers=64MB -c archive_mode=off \
+    -c max_logical_replication_workers=0 -c autovacuum=off \
     -c logging_collector=off -c log_destination=stderr -c log_statement=none \
     -c log_min_error_statement=panic -c pg_stat_statements.track_utility=off"#;
 
-/// Libraries whose background workers would act on what they find in the data.
-const WORKERS: [&str; 2] = ["pg_cron", "pg_net"];
-
-/// Every table and index of every database; where the program is missing, every row is read.
-const CHECK_TABLES: &str = r#"
-export PGUSER="$POSTGRES_USER" PGHOST=127.0.0.1
+/// Every table and index of every database, told by the first line; where the program is missing,
+/// every row is read.
+const CHECK_TABLES: &str = concat!(
+    own_settings!(),
+    r#"
+export PGUSER="$POSTGRES_USER"
 if command -v pg_amcheck >/dev/null; then
+    echo pg_amcheck
     exec pg_amcheck --all --install-missing --no-password
-else
-    exec pg_dumpall --no-password >/dev/null
-fi"#;
+fi
+echo pg_dump
+while IFS= read -r database; do
+    pg_dump --no-password --format custom --compress 0 --dbname "$(printf %b "$database")" >/dev/null
+done"#
+);
+
+/// Every file is held against the list that pg_basebackup has made of them.
+const VERIFY_FILES: &str = r#"
+[ -f /data/backup_manifest ] || exit 3
+command -v pg_verifybackup >/dev/null || exit 4
+exec pg_verifybackup --exit-on-error /data >&2"#;
 
 impl Facts {
     pub(in super::super) fn refused_by(
@@ -39,20 +59,15 @@ impl Facts {
         stack: &Stack,
         image: &str,
     ) -> Result<Option<Problem>> {
-        let said = Helper::new(&stack.project(), image)
-            .cmd("exec postgres --version", &[])
-            .read()
-            .with_context(|| format!("asking {image} for its version"))?;
-        let digits = |part: &str| part.split('.').next()?.parse::<u32>().ok();
-        let major = said.split_whitespace().find_map(digits);
-        if major == Some(self.major) {
+        let version = Version::of_image(&stack.project(), image)?;
+        if version.major == self.major {
             return Ok(None);
         }
         let problem = Problem::failed(
             "restore.other-version",
             format!(
-                "the set is of PostgreSQL {}, and {image} is `{said}`, which cannot open its data",
-                self.version
+                "the set is of PostgreSQL {}, and {image} is PostgreSQL {}, which cannot open its data",
+                self.version, version.text
             ),
         );
         Ok(Some(problem.mend(format!(
@@ -61,12 +76,10 @@ impl Facts {
         ))))
     }
 
-    pub(in super::super) fn server(&self) -> Spec {
-        let is_quiet = |name: &&str| !name.is_empty() && !WORKERS.contains(name);
-        let preload: Vec<_> = self.preload.split(',').map(str::trim).filter(is_quiet).collect();
-        Spec {
+    pub(in super::super) fn server(&self, stack: &Stack, service: &Service) -> Result<Spec> {
+        Ok(Spec {
             script: SERVE,
-            args: vec![preload.join(",")],
+            args: options(&stack.command(service)?)?.to_vec(),
             options: vec![
                 ("--env", format!("POSTGRES_USER={}", self.user)),
                 ("--tmpfs", "/tmp:size=256m,mode=1777".to_owned()),
@@ -74,7 +87,7 @@ impl Facts {
                 ("--stop-signal", "SIGINT".to_owned()),
             ],
             client: CLIENT,
-        }
+        })
     }
 
     pub(in super::super) fn compare(&self, server: &Server, scope: Scope) -> Result<Vec<Finding>> {
@@ -123,7 +136,8 @@ impl Database {
             if scope == Scope::Live { Bytes(0) } else { Bytes(2 * largest + (1 << 20)) };
         let looks = server.look(std::slice::from_ref(&self.name), count_below)?;
         let there: Vec<_> = looks.iter().flat_map(|(_, tables)| tables).collect();
-        let wrong = |found: String| Finding::error("drill.tables", found).about(self.name.as_str());
+        let wrong =
+            |found: String| Finding::error("drill.tables", found).about(self.name.to_string());
         let mut findings = Vec::new();
         for table in &self.tables {
             let Some(look) = there.iter().find(|look| look.name == table.name) else {
@@ -156,7 +170,8 @@ impl Database {
 
 impl Server<'_> {
     pub(in super::super) fn is_ready(&self) -> bool {
-        self.one("postgres", "SELECT pg_is_in_recovery()").is_ok_and(|answer| answer == "f")
+        self.one(&Name::maintenance_database(), "SELECT pg_is_in_recovery()")
+            .is_ok_and(|answer| answer == "f")
     }
 
     /// The password of today's `.env`.
@@ -174,18 +189,66 @@ impl Server<'_> {
     /// When it cannot be asked; damage is a finding.
     pub fn check_tables(&self) -> Result<Finding> {
         let check = super::Client { id: self.client.id, script: CHECK_TABLES };
-        let output = check.cmd(&[], "").time_limit(6 * ANSWER).output()?;
-        Ok(if output.success() {
-            Finding::ok("drill.tables-whole", "every table and index is whole (pg_amcheck)")
-        } else {
-            let said = [output.stdout, output.stderr].concat();
-            let first: Vec<_> = said.lines().take(3).collect();
-            Finding::error(
-                "drill.tables-whole",
-                format!("tables are damaged: {}", first.join("; ")),
-            )
+        let databases = connections(&self.state()?.databases);
+        let output = check.cmd(&[], &databases).time_limit(6 * ANSWER).output()?;
+        let id = "drill.tables-whole";
+        Ok(match output.stdout.lines().next() {
+            Some("pg_amcheck") if output.success() => {
+                Finding::ok(id, "every table and index is whole (pg_amcheck)")
+            }
+            Some("pg_dump") if output.success() => Finding::ok(
+                id,
+                "every row can be read (pg_dump); indexes were not checked: the image has no pg_amcheck",
+            ),
+            _ => {
+                let said = [output.stdout, output.stderr].concat();
+                let first: Vec<_> = said.lines().skip(1).take(3).collect();
+                Finding::error(id, format!("tables are damaged: {}", first.join("; ")))
+            }
         })
     }
+}
+
+/// Holds unpacked files against the manifest that pg_basebackup has put among them.
+///
+/// # Errors
+/// When the helper cannot run; a difference is a finding.
+pub(in super::super) fn verify_files(helper: &Helper) -> Result<Finding> {
+    let output = helper.cmd(VERIFY_FILES, &[]).time_limit(6 * ANSWER).output()?;
+    let id = "drill.files";
+    let not_compared = |why| {
+        Finding::warning(
+            id,
+            format!("files were not compared with the server's list of them: {why}"),
+        )
+    };
+    Ok(match output.status {
+        Some(0) => Finding::ok(id, "every file is as the server listed it (pg_verifybackup)"),
+        Some(3) => {
+            not_compared("the set has no backup_manifest, which PostgreSQL writes from version 13")
+        }
+        Some(4) => not_compared("the image has no pg_verifybackup"),
+        _ => {
+            let said: Vec<_> = output.stderr.lines().take(3).collect();
+            Finding::error(
+                id,
+                format!("files differ from the server's list of them: {}", said.join("; ")),
+            )
+        }
+    })
+}
+
+/// The server's options in the compose file's `command`.
+fn options(command: &[String]) -> Result<&[String]> {
+    let is_server = |word: &String| word.rsplit('/').next() == Some("postgres");
+    if command.first().is_none_or(|first| first.starts_with('-')) {
+        return Ok(command);
+    }
+    let at = command.iter().position(is_server).map(|at| at + 1);
+    let words = at.and_then(|at| command.get(at..)).with_context(|| {
+        format!("the compose file starts PostgreSQL by `{}`, in which no `postgres` with its options stands", command.join(" "))
+    })?;
+    Ok(words)
 }
 
 /// `0/3000100` as a number.
@@ -206,5 +269,19 @@ mod tests {
     fn positions_in_the_log_are_compared_as_numbers() {
         assert!(position("0/9000028") < position("0/10000028"));
         assert!(position("0/FFFFFFFF") < position("1/0"));
+    }
+
+    #[test]
+    fn the_options_of_the_server_are_found_in_its_command() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        for (command, expected) in [
+            ("postgres -c a=b", Some("-c a=b")),
+            ("docker-entrypoint.sh /usr/bin/postgres --a=b", Some("--a=b")),
+            ("-c a=b", Some("-c a=b")),
+            ("sh -c start", None),
+        ] {
+            assert_eq!(options(&words(command)).ok().map(<[_]>::to_vec), expected.map(words));
+        }
+        assert!(options(&[]).unwrap().is_empty());
     }
 }

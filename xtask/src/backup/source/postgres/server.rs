@@ -1,16 +1,39 @@
 //! A PostgreSQL that answers questions: the stack's, or one that was restored.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
 use super::super::Client;
+use crate::postgres::name::{self, Name};
 use crate::report::units::Bytes;
 
-/// Over TCP: it works the same in the stack's container, in a helper beside it and in a drill.
-pub(super) const CLIENT: &str = r#"export PGPASSWORD="${POSTGRES_PASSWORD-}"; exec psql --no-psqlrc --host 127.0.0.1 --username "$POSTGRES_USER" --no-password --quiet --no-align --tuples-only --set ON_ERROR_STOP=1 "$@""#;
+/// Settings that whoever owns a database can give to every session in it, the superuser's too: a
+/// search path by which his function is called in place of the server's, another role, another
+/// reading of quotes. A session's own settings come first.
+macro_rules! own_settings {
+    () => {
+        r#"
+export PGHOST=127.0.0.1 PGOPTIONS='-c role=none -c search_path=pg_catalog -c standard_conforming_strings=on -c statement_timeout=0 -c default_transaction_read_only=off'
+"#
+    };
+}
+pub(super) use own_settings;
+
+/// Asks the databases that stand before the first empty line, as [`Name::connection`] writes them,
+/// what stands after it. Names come as the bytes that they are. Over TCP: it works the same in the
+/// stack's container, in a helper beside it and in a drill.
+pub(super) const CLIENT: &str = concat!(
+    own_settings!(),
+    r#"
+export PGUSER="$POSTGRES_USER" PGPASSWORD="${POSTGRES_PASSWORD-}" PGCLIENTENCODING=SQL_ASCII
+while IFS= read -r database && [ -n "$database" ]; do set -- "$@" "$database"; done
+question="$(cat)"
+for database; do
+    printf '%s\n' "$question" | psql --no-psqlrc --dbname "$(printf %b "$database")" --no-password --quiet --no-align --tuples-only --set ON_ERROR_STOP=1 --file -
+done"#
+);
 
 /// The answer to a question about a large database may take its time.
 pub(super) const ANSWER: Duration = Duration::from_secs(600);
@@ -18,7 +41,9 @@ pub(super) const ANSWER: Duration = Duration::from_secs(600);
 /// What one look at a table told.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Look {
-    pub(super) name: String,
+    /// Schema and name, quoted as SQL wants it.
+    #[serde(deserialize_with = "name::hex")]
+    pub(super) name: Name,
     pub(super) bytes: u64,
     pub(super) inserted: u64,
     pub(super) deleted: u64,
@@ -28,7 +53,7 @@ pub(super) struct Look {
 }
 
 /// A cluster as it was at one time.
-pub(super) type Looks = Vec<(String, Vec<Look>)>;
+pub(super) type Looks = Vec<(Name, Vec<Look>)>;
 
 /// What one question about the whole server tells.
 #[derive(Debug, Clone, Deserialize)]
@@ -44,8 +69,12 @@ pub(super) struct State {
     pub(super) bytes: u64,
     /// Whether it still replays its log.
     pub(super) in_recovery: bool,
+    /// The roles whose names have line breaks.
+    #[serde(deserialize_with = "name::hexes")]
+    pub(super) broken_roles: Vec<Name>,
     /// The databases that can be connected to.
-    pub(super) databases: Vec<String>,
+    #[serde(deserialize_with = "name::hexes")]
+    pub(super) databases: Vec<Name>,
 }
 
 /// A server whose container has psql.
@@ -54,12 +83,19 @@ pub struct Server<'a> {
     pub client: Client<'a>,
 }
 
-/// One answer about a database: its tables come first, then rows by their names.
+/// One answer about a database: its tables come first, then the rows of one after the other.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Answer {
     Tables(Vec<Look>),
-    Rows(BTreeMap<String, u64>),
+    Rows(Rows),
+}
+
+#[derive(Deserialize)]
+struct Rows {
+    #[serde(deserialize_with = "name::hex")]
+    name: Name,
+    rows: u64,
 }
 
 impl Server<'_> {
@@ -67,8 +103,15 @@ impl Server<'_> {
     ///
     /// # Errors
     /// When the server refuses.
-    pub(super) fn one(&self, database: &str, sql: &str) -> Result<String> {
-        self.client.cmd(&["--dbname", database, "--file", "-"], sql).time_limit(ANSWER).read()
+    pub(super) fn one(&self, database: &Name, sql: &str) -> Result<String> {
+        self.ask(std::slice::from_ref(database), sql)
+    }
+
+    /// What each database answers to `sql`, all in one go, since to start a program in a container
+    /// takes longer than to answer.
+    fn ask(&self, databases: &[Name], sql: &str) -> Result<String> {
+        let limit = ANSWER * databases.len().max(1) as u32;
+        self.client.cmd(&[], &(connections(databases) + "\n" + sql)).time_limit(limit).read()
     }
 
     /// What there is to know of the whole server.
@@ -86,56 +129,52 @@ impl Server<'_> {
             'tablespaces', (SELECT count(*) FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')),
             'bytes', (SELECT sum(pg_database_size(oid)) FROM pg_database),
             'in_recovery', pg_is_in_recovery(),
-            'databases', (SELECT json_agg(datname ORDER BY datname) FROM pg_database WHERE datallowconn AND NOT datistemplate))";
-        serde_json::from_str(&self.one("postgres", STATE)?).context("reading the server's state")
+            'broken_roles', (SELECT coalesce(json_agg(encode(namesend(rolname), 'hex')), '[]') FROM pg_roles
+                WHERE position('\\x0a'::bytea IN namesend(rolname)) > 0 OR position('\\x0d'::bytea IN namesend(rolname)) > 0),
+            'databases', (SELECT json_agg(encode(namesend(datname), 'hex') ORDER BY datname) FROM pg_database WHERE datallowconn AND NOT datistemplate))";
+        let said = self.one(&Name::maintenance_database(), STATE)?;
+        serde_json::from_str(&said).context("reading the server's state")
     }
 
     /// The permanent tables of each database, partitions among them, with their rows where they are
-    /// small enough; all asked in one session, since a session takes longer to start than to answer.
+    /// small enough.
     ///
     /// # Errors
     /// As [`Server::one`].
-    pub(super) fn look(&self, databases: &[String], count_below: Bytes) -> Result<Looks> {
-        let questions: String =
-            databases.iter().map(|database| question(database, count_below)).collect();
-        let session = self.client.cmd(&["--dbname", "postgres", "--file", "-"], &questions);
-        let said = session.time_limit(ANSWER * databases.len().max(1) as u32).read()?;
-        let tables = answers(&said)?;
+    pub(super) fn look(&self, databases: &[Name], count_below: Bytes) -> Result<Looks> {
+        let tables = answers(&self.ask(databases, &question(count_below))?)?;
         ensure!(tables.len() == databases.len(), "not every database has answered");
         Ok(databases.iter().cloned().zip(tables).collect())
     }
 }
 
-/// What psql is told, to have one [`Answer`] or two.
-fn question(database: &str, count_below: Bytes) -> String {
-    const PERMANENT: &str = "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+/// Databases, one a line, as [`CLIENT`] and others read them.
+pub(super) fn connections(databases: &[Name]) -> String {
+    databases.iter().map(|database| database.connection() + "\n").collect()
+}
+
+/// What psql is told, to have [`Answer`]s.
+fn question(count_below: Bytes) -> String {
+    const TABLES: &str = "SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND pg_relation_filenode(c.oid) IS NOT NULL
         AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'";
     let Bytes(most) = count_below;
-    let connect = connect(database);
-    // A table that is locked or dropped meanwhile leaves them uncounted, and is no failure.
+    // A table that is locked or dropped meanwhile is left uncounted, and is no failure.
     format!(
-        r"{connect}
-        SELECT coalesce(json_agg(json_build_object(
-            'name', format('%I.%I', n.nspname, c.relname), 'bytes', pg_table_size(c.oid),
-            'inserted', pg_stat_get_tuples_inserted(c.oid), 'deleted', pg_stat_get_tuples_deleted(c.oid),
-            'file', pg_relation_filenode(c.oid)::bigint) ORDER BY c.oid), '[]') {PERMANENT};
+        r"SELECT coalesce(json_agg(json_build_object(
+            'name', encode(textsend(name), 'hex'), 'bytes', pg_table_size(oid),
+            'inserted', pg_stat_get_tuples_inserted(oid), 'deleted', pg_stat_get_tuples_deleted(oid),
+            'file', pg_relation_filenode(oid)::bigint) ORDER BY oid), '[]') FROM ({TABLES}) AS tables;
         \set ON_ERROR_STOP off
-        SET lock_timeout = '5s';
-        SELECT 'SELECT json_object_agg(name, n) FROM ('
-            || string_agg(format('SELECT %L AS name, count(*) AS n FROM %1$s', format('%I.%I', n.nspname, c.relname)), ' UNION ALL ')
-            || ') AS counts' {PERMANENT} AND pg_table_size(c.oid) <= {most} \gexec
-        \set ON_ERROR_STOP on
+        SET lock_timeout = '1s';
+        SELECT format('SELECT json_build_object(''name'', %L, ''rows'', count(*)) FROM %s', encode(textsend(name), 'hex'), name)
+            FROM ({TABLES}) AS tables WHERE pg_table_size(oid) <= {most}
+            AND NOT EXISTS (SELECT FROM pg_locks AS lock JOIN pg_database AS own ON own.oid = lock.database
+                WHERE own.datname = current_database() AND lock.relation = tables.oid
+                AND lock.mode = 'AccessExclusiveLock' AND lock.granted) \gexec
 "
     )
-}
-
-/// What makes psql go to another database, whatever its name
-/// (postgresql.org/docs/14/app-psql.html, `\connect`; libpq-connect.html, "Keyword/Value Connection Strings").
-fn connect(database: &str) -> String {
-    let value = database.replace('\\', r"\\").replace('\'', r"\'");
-    let string = format!("dbname='{value}'").replace('"', "\"\"");
-    format!("\\connect -reuse-previous=on \"{string}\"")
 }
 
 fn answers(said: &str) -> Result<Vec<Vec<Look>>> {
@@ -143,9 +182,10 @@ fn answers(said: &str) -> Result<Vec<Vec<Look>>> {
     for answer in serde_json::Deserializer::from_str(said).into_iter() {
         match answer.context("reading what tables there are")? {
             Answer::Tables(tables) => databases.push(tables),
-            Answer::Rows(rows) => {
-                for table in databases.last_mut().into_iter().flatten() {
-                    table.rows = rows.get(&table.name).copied();
+            Answer::Rows(Rows { name, rows }) => {
+                let mut tables = databases.last_mut().into_iter().flatten();
+                if let Some(table) = tables.find(|table| table.name == name) {
+                    table.rows = Some(rows);
                 }
             }
         }
@@ -161,23 +201,17 @@ mod tests {
     fn rows_belong_to_the_tables_before_them() {
         let table =
             |name| format!(r#"{{"name":"{name}","bytes":1,"inserted":0,"deleted":0,"file":1}}"#);
-        let said =
-            format!("[]\n[{},\n {}]\n{{\"b\":7}}\n[{}]\n", table("a"), table("b"), table("b"));
+        let said = format!(
+            "[]\n[{},\n {}]\n{{\"name\":\"62\",\"rows\":7}}\n[{}]\n",
+            table("61"),
+            table("62"),
+            table("62")
+        );
         let rows: Vec<Vec<_>> = answers(&said)
             .unwrap()
             .iter()
             .map(|tables| tables.iter().map(|table| table.rows).collect())
             .collect();
         assert_eq!(rows, [vec![], vec![None, Some(7)], vec![None]]);
-    }
-
-    #[test]
-    fn psql_goes_to_a_database_of_any_name() {
-        for (name, expected) in [
-            ("plain", r#"\connect -reuse-previous=on "dbname='plain'""#),
-            (r#"a' b\ "c"#, r#"\connect -reuse-previous=on "dbname='a\' b\\ ""c'""#),
-        ] {
-            assert_eq!(connect(name), expected);
-        }
     }
 }
