@@ -15,6 +15,7 @@ use crate::process::quote;
 use crate::report::advice::{Advice, On, Xtask};
 use crate::report::finding::Finding;
 use crate::setup::directories::{Found, inspect, wanted};
+use crate::setup::generated;
 use crate::stack::manifest::DataDirectory;
 use crate::stack::{DATA_BELOW_HOME, Stack};
 
@@ -137,7 +138,8 @@ fn judge(
     }
     let found = format!("{} belongs to {owner} with mode {mode:04o}", path.display());
     let quoted = quote(&path.to_string_lossy());
-    let finding = if is_right || !is_own && is_empty(path) {
+    let is_ours = || is_empty(path) || generated::is_on_record(stack, &directory.path);
+    let finding = if is_right || !is_own && is_ours() {
         Finding::error("data.directory", found).mend(Xtask::Setup(stack.on()))
     } else if is_own {
         Finding::error("data.owner", found).mend(

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
@@ -39,6 +40,9 @@ type Record = BTreeMap<String, Made>;
 struct Made {
     /// Of what it was made from: a hash of a password differs each time.
     digest: String,
+    /// Whose it is, as `uid:gid`; earlier versions did not say.
+    #[serde(default)]
+    owner: Option<String>,
     at: Timestamp,
     /// Files that depend on what people write, and go when they write something else.
     #[serde(default)]
@@ -82,7 +86,17 @@ pub fn changed_at(stack: &Stack, service: &Service) -> Result<Option<SystemTime>
     Ok(recorded(stack)?.remove(&service.name).map(|made| made.at.into()))
 }
 
-/// The steps that make what is missing or was made of something else.
+/// Whether the directory `path` below `DATA_DIR` is one in which files were made for a service,
+/// whoever it belonged to then. In doubt it is not.
+pub fn is_on_record(stack: &Stack, path: &str) -> bool {
+    let record = recorded(stack).unwrap_or_default();
+    let mut services = stack.definition.services.iter();
+    services.any(|service| {
+        record.contains_key(&service.name) && Path::new(path).starts_with(folder(service))
+    })
+}
+
+/// The steps that make what is missing or was made of something else or for another user.
 ///
 /// # Errors
 /// When a password is missing or too long to be hashed, or what people wrote for a service is broken.
@@ -98,15 +112,16 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
         let told = alerts::for_service(stack, service)?;
         let written = told.as_ref().map(Told::files).unwrap_or_default();
         let digest = digest(stack, &generated.files, &written)?;
-        let is_there = |name: &str| {
-            // Where we may not look or cannot, the record is all that is known.
-            let found = fs::symlink_metadata(stack.data_dir().join(&folder).join(name));
-            !(place.shares_paths() && found.is_err_and(|error| error.kind() == ErrorKind::NotFound))
-        };
         let made = record.get(&service.name);
+        let owner = Some(generated.owner.to_string());
+        let is_right = |name: &str| {
+            let path = stack.data_dir().join(&folder).join(name);
+            let recorded = || made.is_some_and(|made| made.owner == owner);
+            lies_for(place, &path, generated.owner).unwrap_or_else(recorded)
+        };
         let fixed = generated.files.iter().map(|file| file.name.as_str());
         let mut names = fixed.chain(written.iter().map(|(name, _)| name.as_str()));
-        if made.is_some_and(|made| made.digest == digest) && names.all(is_there) {
+        if made.is_some_and(|made| made.digest == digest) && names.all(is_right) {
             continue;
         }
         for file in &generated.files {
@@ -120,7 +135,7 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
         stale.extend(before.into_iter().filter(is_stale).map(|name| format!("{folder}/{name}")));
         let names = written.iter().map(|(name, _)| name.as_str().try_into());
         let names = names.collect::<Result<_>>()?;
-        record.insert(service.name.clone(), Made { digest, at, written: names });
+        record.insert(service.name.clone(), Made { digest, owner, at, written: names });
         files.extend(written.into_iter().map(|(name, contents)| File {
             path: format!("{folder}/{name}"),
             owner: generated.owner,
@@ -134,6 +149,21 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
         plan.write("record what was made for which service", record_path(stack)?, text, 0o600);
     }
     Ok(plan)
+}
+
+/// Whether a file lies at `path` and is its service's own; nothing where we may not look or cannot,
+/// and the record is all that is known.
+fn lies_for(place: Place, path: &Path, owner: Owner) -> Option<bool> {
+    if !place.shares_paths() {
+        return None;
+    }
+    match fs::symlink_metadata(path) {
+        Ok(facts) if place.shares_owners() => {
+            Some(Owner { uid: facts.uid(), gid: facts.gid() } == owner)
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Some(false),
+        _ => None,
+    }
 }
 
 /// The folder of a service's files, below `DATA_DIR`.
