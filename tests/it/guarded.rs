@@ -67,6 +67,7 @@ pub(crate) fn no_password_is_shown(site: &Site) {
         ("prometheus", 65534),
         ("alertmanager", 65534),
         ("grafana", 472),
+        ("postgres-exporter", 59187),
         ("redis-exporter", 59000),
     ] {
         let folder = site.data().join("generated").join(service);
@@ -172,19 +173,18 @@ pub(crate) fn stacks_are_isolated(site: &Site) {
     };
     let servers = [("postgres", 5432), ("redis", 6379), ("mailhog", 1025), ("mailhog", 8025)];
     let servers = of(&development, &own, &servers);
-    let watchers = [
-        ("prometheus", 9090),
-        ("alertmanager", 9093),
-        ("grafana", 3000),
-        ("node-exporter", 9100),
-        ("blackbox-exporter", 9115),
-    ];
+    let watchers =
+        [("prometheus", 9090), ("alertmanager", 9093), ("grafana", 3000), ("node-exporter", 9100)];
     let watchers = of(&monitoring, &other, &watchers);
+    let probes = format!("{}_probes", monitoring.project());
+    let prober = of(&monitoring, &probes, &[("blackbox-exporter", 9115)]);
     let nobody = Vec::new();
     assert_eq!(answering(&own, &servers), servers, "they do answer where they should");
     assert_eq!(answering(&own, &watchers), nobody, "monitoring from the development network");
     assert_eq!(answering(&other, &watchers), watchers, "they do answer where they should");
     assert_eq!(answering(&other, &servers), nobody, "development from the monitoring network");
+    assert_eq!(answering(&probes, &prober), prober, "it does answer where it should");
+    assert_eq!(answering(&other, &prober), nobody, "the prober from the monitoring network");
     // On the shared network stand the exporters and Prometheus.
     let metrics = site.metrics_network();
     let on = [addresses(&development, &metrics), addresses(&monitoring, &metrics)].concat();

@@ -135,16 +135,14 @@ struct Watch {
 
 impl Watch {
     fn start(site: &Site, disk: &SmallDisk) -> Self {
-        // Not read-only, which the rules take for full by nature.
         let exporter = docker(&[
             "run",
             "--detach",
             "--volume",
-            &format!("{}:/host/full", disk.path().display()),
+            &format!("{}:/disks/at/full:ro", disk.path().display()),
             "--volume",
             &format!("{}:/metrics:ro", site.data().join("metrics").display()),
             &Site::offline_or("node-exporter", "1.5", "prom/node-exporter:v1.6.0"),
-            "--path.rootfs=/host",
             "--collector.disable-defaults",
             "--collector.filesystem",
             "--collector.textfile",
@@ -179,7 +177,7 @@ fn configure(folder: &Path, exporter: &str) {
          scrape_configs:\n\
          - job_name: node\n  \
            static_configs: [{{targets: ['{exporter}:9100']}}]\n  \
-           metric_relabel_configs: [{{source_labels: [mountpoint], regex: '/full|', action: keep}}]\n"
+           metric_relabel_configs: [{{source_labels: [mountpoint], regex: '/disks/at/full|', action: keep}}]\n"
     );
     fs::write(folder.join("prometheus.yml"), config).unwrap();
     let open = Command::new("chmod").args(["-R", "a+rX"]).arg(folder).status();

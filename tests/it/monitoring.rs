@@ -8,7 +8,7 @@ use serde_json::Value;
 use tests::composes::{Compose, FULL, SMOKE};
 use tests::{Part, Run, Site, docker, net};
 
-use crate::guarded;
+use crate::{doors, guarded};
 
 /// `cargo xtask up STACK` on the images of this run.
 pub(crate) fn up(site: &Site, stack: &str) -> Run {
@@ -145,6 +145,8 @@ fn from_nothing(compose: Compose) {
     guarded::no_password_is_shown(&site);
     guarded::accounts_read_statistics_and_nothing_more(&site);
     guarded::stacks_are_isolated(&site);
+    doors::no_service_is_a_door_to_another(&site);
+    doors::no_user_reads_what_was_made_for_another(&site);
     alerts_link_to_dashboards(&site);
     grafana_was_asked_for_its_plugin(&site);
 

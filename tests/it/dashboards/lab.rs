@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use tests::composes::FULL;
+use tests::prometheus::hurry;
 use tests::{Site, root};
 use xtask::stack::compose_file::ComposeFile;
 use xtask::stack::manifest::Manifest;
@@ -69,11 +70,7 @@ impl Lab {
     fn configure(&self) {
         let folder = self.folder("prometheus");
         fs::create_dir(self.folder("shared")).unwrap();
-        let rules = fs::read_dir(folder.join("rules")).unwrap().map(|entry| entry.unwrap().path());
-        for path in rules.chain([folder.join("prometheus.yml")]) {
-            let text = fs::read_to_string(&path).unwrap();
-            fs::write(path, text.lines().map(hurry).collect::<String>()).unwrap();
-        }
+        hurry(&folder);
         let targets = |file: PathBuf, targets: &str| {
             fs::write(file, format!("- targets: [{targets}]\n")).unwrap();
         };
@@ -133,7 +130,7 @@ impl Lab {
             ],
             CERTIFICATE => vec![mount("shared", "/shared"), "--entrypoint=sh".to_owned()],
             "node-exporter" => vec![
-                "--volume=/:/host:ro".to_owned(),
+                "--volume=/etc/hosts:/disks/root:ro".to_owned(),
                 format!("--volume={}:/var/lib/node-exporter/textfile:ro", self.metrics().display()),
             ],
             "cadvisor" => plain(&[
@@ -211,18 +208,6 @@ fn image(service: &str) -> String {
     }
     let folder = root().join("infrastructure/docker").join(stack);
     ComposeFile::load(&folder).unwrap().default_image(service).unwrap()
-}
-
-/// A line of the configuration or of the rules with short waits. A scrape may take as long as the
-/// interval, which a busy machine needs.
-fn hurry(line: &str) -> String {
-    let (key, _) = line.split_once(':').unwrap_or_default();
-    match key.trim_start() {
-        "scrape_interval" => format!("{key}: 5s\n"),
-        "evaluation_interval" | "interval" => format!("{key}: 2s\n"),
-        "for" => format!("{key}: 0s\n"),
-        _ => format!("{line}\n"),
-    }
 }
 
 fn docker(args: &[&str]) -> String {
