@@ -42,6 +42,7 @@ mod owners;
 mod people;
 mod postgres_version;
 mod quotas;
+mod raised;
 mod rules;
 mod schedule;
 mod secrets;

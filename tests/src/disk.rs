@@ -50,9 +50,22 @@ impl SmallDisk {
         run("fallocate", &["--length", &length, text(ballast)]);
     }
 
+    /// Makes empty files in the new folder `at`, until all but this part of the inodes is used.
+    pub fn use_up_inodes(&self, at: &Path, left: f64) {
+        let [available, total] = self.df("iavail,itotal");
+        fs::create_dir(at).expect("a new folder");
+        for number in 0..available.saturating_sub((total as f64 * left) as u64) {
+            fs::File::create(at.join(number.to_string())).expect("a free inode");
+        }
+    }
+
     /// What is free of it, and all of it, in bytes.
     fn space(&self) -> [u64; 2] {
-        let said = run("df", &["--output=avail,size", "--block-size=1", text(&self.0)]);
+        self.df("avail,size")
+    }
+
+    fn df(&self, columns: &str) -> [u64; 2] {
+        let said = run("df", &[&format!("--output={columns}"), "--block-size=1", text(&self.0)]);
         let numbers: Vec<_> =
             said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         numbers.try_into().unwrap_or_else(|_| panic!("df says {said}"))

@@ -4,8 +4,8 @@ mod committed;
 mod compose;
 pub mod dashboards;
 mod manifest;
-mod promql;
-mod rules;
+pub mod promql;
+pub mod rules;
 
 use anyhow::Result;
 

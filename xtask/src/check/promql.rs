@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 /// A comparison with a constant.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Limit {
+pub(in crate::check) struct Limit {
     /// `>`, `<=`, `==`, …
     pub operator: &'static str,
     /// What stands right of it, computed.
@@ -28,7 +28,7 @@ const KEYWORDS: [&str; 8] = ["and", "or", "unless", "bool", "offset", "atan2", "
 const COMPARISONS: [&str; 6] = ["==", "!=", ">=", "<=", ">", "<"];
 
 /// The metrics that `expression` reads.
-pub(super) fn metrics(expression: &str) -> BTreeSet<&str> {
+pub fn metrics(expression: &str) -> BTreeSet<&str> {
     let tokens = tokens(expression);
     let mut found = BTreeSet::new();
     let mut index = 0;
@@ -52,7 +52,7 @@ pub(super) fn metrics(expression: &str) -> BTreeSet<&str> {
 }
 
 /// The constants that `expression` compares with, in the order in which they stand.
-pub(super) fn limits(expression: &str) -> Vec<Limit> {
+pub(in crate::check) fn limits(expression: &str) -> Vec<Limit> {
     let tokens = tokens(expression);
     let limit = |(index, token): (usize, &Token<'_>)| {
         let operator = COMPARISONS.into_iter().find(|sign| *token == Token::Sign(sign))?;

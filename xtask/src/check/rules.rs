@@ -3,7 +3,7 @@
 mod cases;
 pub(super) mod files;
 mod promtool;
-pub(super) mod stated;
+pub mod stated;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -11,13 +11,13 @@ use crate::report::finding::Finding;
 
 /// A promised threshold.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Stated {
+pub struct Stated {
     /// The alert that keeps the promise.
-    pub(crate) alert: &'static str,
+    pub alert: &'static str,
     /// What its expression has to contain.
-    pub(crate) condition: &'static str,
+    pub condition: &'static str,
     /// How its runbook says it.
-    pub(crate) said: &'static str,
+    pub said: &'static str,
 }
 
 const fn stated(alert: &'static str, condition: &'static str, said: &'static str) -> Stated {
@@ -25,7 +25,7 @@ const fn stated(alert: &'static str, condition: &'static str, said: &'static str
 }
 
 /// Everything promised.
-pub(crate) const STATED: [Stated; 14] = [
+pub const STATED: [Stated; 14] = [
     stated("ApiLatencyHigh", "job:http_request_duration_seconds:p95_rate5m > 0.2", "200 ms"),
     stated("ApiErrorRateHigh", "job:http_errors:ratio_rate5m > 0.05", "5 %"),
     stated("PlatformUptimeLow", "platform:availability:ratio_avg15d < 0.999", "99.9 %"),
