@@ -8,11 +8,10 @@ use std::io::{self, Read};
 
 use anyhow::{Result, ensure};
 
+pub use self::member::BLOCK;
 use self::member::{Header, Kind, Member, Overrides, is_zero};
 use crate::process::check_interrupted;
 
-/// What an archive consists of.
-pub const BLOCK: usize = 512;
 /// What stands at an archive's end.
 pub const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 /// The permissions that a member may have, whatever its archive says.

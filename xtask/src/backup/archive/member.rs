@@ -5,7 +5,8 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::BLOCK;
+/// What an archive consists of.
+pub const BLOCK: usize = 512;
 
 /// The first second that eleven octal digits cannot say: in the year 2242.
 const LATEST: u64 = 1 << 33;
