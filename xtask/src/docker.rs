@@ -7,7 +7,6 @@ pub mod container;
 pub mod endpoint;
 pub mod engine;
 pub mod exec;
-pub mod health;
 pub mod helper;
 pub mod image;
 pub mod labels;

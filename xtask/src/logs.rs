@@ -13,11 +13,13 @@
 
 pub mod archive;
 pub mod cursor;
+pub mod day;
 pub mod entry;
 pub mod follow;
 pub mod frame;
 pub mod fresh;
 pub mod join;
+pub mod outcome;
 pub mod read;
 pub mod removal;
 pub mod rotate;

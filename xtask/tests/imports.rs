@@ -90,7 +90,8 @@ fn imports() -> Imports {
     let imports_of = |(module, code): (&Module, &String)| {
         let paths = paths_in(code).into_iter().filter_map(|path| absolute(&path, module));
         let targets = paths.filter_map(|path| nearest(&path, &known));
-        (module.clone(), targets.filter(|target| target != module).collect())
+        // A file and the folder of its name are one thing: it may hand on what its parts have.
+        (module.clone(), targets.filter(|target| !target.starts_with(module)).collect())
     };
     files.iter().map(imports_of).collect()
 }

@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::docker::container::Container;
-use crate::logs::rotate::{self, Outcome, Task};
+use crate::logs::outcome::Outcome;
+use crate::logs::rotate::{self, Task};
 use crate::process::{check_interrupted, quote};
 use crate::report::DIM;
 use crate::report::live::Live;

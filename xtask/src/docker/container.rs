@@ -1,5 +1,7 @@
 //! Containers as the engine sees them.
 
+mod health;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
@@ -7,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 
+use self::health::{Health, HealthCheck};
 use super::api::Answers;
-use super::health::{Health, HealthCheck};
 use crate::host::ports::overlap;
 use crate::process::{Cmd, check_interrupted};
 
@@ -61,7 +63,7 @@ pub struct State {
     #[serde(rename = "OOMKilled", default)]
     pub oom_killed: bool,
     #[serde(default)]
-    pub(super) health: Option<Health>,
+    health: Option<Health>,
 }
 
 /// How a container was made.
@@ -76,7 +78,7 @@ pub struct Config {
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
     #[serde(default)]
-    pub(super) healthcheck: Option<HealthCheck>,
+    healthcheck: Option<HealthCheck>,
 }
 
 /// A container's limits.

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::cursor::{Cursor, Position};
+use super::day::{ArchiveFile, Day};
 use super::frame::Place;
-use super::stored::{ArchiveFile, CURSOR, Day, explain, frames, load, open};
+use super::stored::{CURSOR, explain, frames, load, open};
 use crate::host::files::{make_folder, take_owner_of, write_atomically};
 use crate::report::units::Bytes;
 use crate::stack::manifest::LogBounds;

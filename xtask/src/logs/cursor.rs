@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::stored::{ArchiveFile, Day};
+use super::day::{ArchiveFile, Day};
 
 /// Entries by which the place in a container's log is recognised. Of those the engine may have
 /// lost some again (a power failure) or discarded some already.

@@ -5,11 +5,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use serde::Serialize;
 
 use super::archive::Archive;
 use super::entry::{Entry, Origin};
-use super::stored::{ArchiveFile, explain};
+use super::outcome::Outcome;
+use super::stored::explain;
 use super::writer::{Block, Writer, day, short, today};
 use crate::docker::container::Container;
 use crate::host::files::make_folder;
@@ -33,27 +33,6 @@ pub struct Task {
     pub bounds: LogBounds,
     /// Its containers; none when only an archive is left of it.
     pub containers: Vec<Container>,
-}
-
-/// What was archived of one service.
-#[derive(Debug, Default, Serialize)]
-pub struct Outcome {
-    /// The stack.
-    pub stack: String,
-    /// The service.
-    pub service: String,
-    /// Entries archived now.
-    pub entries: u64,
-    /// Their size.
-    pub bytes: u64,
-    /// The size of the whole archive afterwards.
-    pub archive_bytes: u64,
-    /// Where lines may be missing, each a sentence.
-    pub gaps: Vec<String>,
-    /// Files removed for their age or for the size of the archive.
-    pub removed: Vec<ArchiveFile>,
-    /// What was wrong and was mended.
-    pub warnings: Vec<String>,
 }
 
 /// Where the archives of `stack` lie.

@@ -7,15 +7,14 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::cursor::{Cursor, Position, Trail};
+use super::day::ArchiveFile;
 use super::entry::{Entry, Origin, fingerprint};
 use super::frame::{self, Place};
-use crate::names::checked;
 use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 
 /// The cursor's name.
 pub(super) const CURSOR: &str = "cursor.json";
-const SUFFIX: &str = ".log.zst";
 
 /// What to do about an error of the disk.
 pub(super) fn explain(error: std::io::Error, path: &Path) -> anyhow::Error {
@@ -40,55 +39,6 @@ pub(super) fn explain(error: std::io::Error, path: &Path) -> anyhow::Error {
 /// `logs.permission`, or what else went wrong.
 pub fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(|error| explain(error, path))
-}
-
-checked! {
-    /// A day as its files are named: `2026-11-23`.
-    pub struct Day: "day", |text| {
-        text.parse::<jiff::civil::Date>().is_ok_and(|date| date.to_string() == text)
-    }
-}
-
-checked! {
-    /// `<day>.log.zst`, or `<day>.<part>.log.zst` from the second on.
-    pub struct ArchiveFile: "file of archived logs", |text| {
-        parse(text).is_some_and(|(day, part)| name_of(day, part) == text)
-    }
-}
-
-impl From<jiff::civil::Date> for Day {
-    fn from(date: jiff::civil::Date) -> Self {
-        Self(date.to_string())
-    }
-}
-
-impl ArchiveFile {
-    /// The file of `day` with this number.
-    ///
-    /// # Errors
-    /// When there is no such file: numbers begin with 1.
-    pub(super) fn of(day: &Day, part: u32) -> Result<Self> {
-        name_of(day, part).try_into()
-    }
-
-    /// The day and the number in its name, in the order of time.
-    pub(super) fn place(&self) -> (&str, u32) {
-        parse(self).unwrap_or(("", 1))
-    }
-}
-
-fn name_of(day: &str, part: u32) -> String {
-    if part > 1 { format!("{day}.{part}{SUFFIX}") } else { format!("{day}{SUFFIX}") }
-}
-
-fn parse(name: &str) -> Option<(&str, u32)> {
-    let stem = name.strip_suffix(SUFFIX)?;
-    let (day, part) = match stem.split_once('.') {
-        Some((day, part)) => (day, part.parse().ok()?),
-        None => (stem, 1),
-    };
-    Day::try_from(day).ok()?;
-    Some((day, part))
 }
 
 /// The archive's files in `folder`, the oldest first.

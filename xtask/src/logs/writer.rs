@@ -6,11 +6,11 @@ use anyhow::Result;
 
 use super::archive::Archive;
 use super::cursor::{Position, Trail};
+use super::day::Day;
 use super::entry::{Entry, Origin, fingerprint};
 use super::frame::{self, BLOCK, Head};
 use super::fresh::Fresh;
-use super::rotate::Outcome;
-use super::stored::Day;
+use super::outcome::Outcome;
 use crate::docker::container::Container;
 
 /// Time after which what was archived is committed: so much work at most is done again after a

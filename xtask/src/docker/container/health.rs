@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::container::Container;
-use super::docker;
+use super::Container;
+use crate::docker::docker;
 use crate::process::Cmd;
 
 /// What the engine waits between two questions, and for an answer, where nothing is stated.
@@ -14,7 +14,7 @@ const USUAL: Duration = Duration::from_secs(30);
 /// What the engine remembers of a container's health check.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Health {
+pub(super) struct Health {
     status: String,
     #[serde(default)]
     log: Option<Vec<Answer>>,
