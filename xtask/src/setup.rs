@@ -7,6 +7,7 @@ pub mod directories;
 pub mod env_file;
 pub mod env_rewrite;
 pub mod generated;
+pub mod inspect;
 pub mod network;
 pub mod origin;
 

@@ -18,7 +18,8 @@ use crate::plan::Plan;
 use crate::process::Cmd;
 use crate::report::advice::Xtask;
 use crate::report::finding::{Problem, resumed_by};
-use crate::setup::directories::{Found, inspect, of_services as wanted_by_services};
+use crate::setup::directories::of_services as wanted_by_services;
+use crate::setup::inspect::{Found, inspect};
 use crate::setup::{network, origin};
 use crate::stack::Stack;
 

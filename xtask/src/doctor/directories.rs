@@ -14,8 +14,9 @@ use crate::host::user::{self, Owner};
 use crate::process::quote;
 use crate::report::advice::{Advice, On, Xtask};
 use crate::report::finding::Finding;
-use crate::setup::directories::{Found, inspect, wanted};
+use crate::setup::directories::wanted;
 use crate::setup::generated;
+use crate::setup::inspect::{Found, inspect};
 use crate::stack::manifest::DataDirectory;
 use crate::stack::{DATA_BELOW_HOME, Stack};
 

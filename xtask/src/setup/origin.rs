@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::directories::{Found, inspect};
+use super::inspect::{Found, inspect};
 use crate::docker::container::Container;
 use crate::docker::place::Place;
 use crate::host::digest::hex;
