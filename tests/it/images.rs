@@ -26,39 +26,42 @@ pub(crate) struct Image {
     pub(crate) options: &'static [&'static str],
 }
 
-const IMAGES: [Image; 8] = [
-    Image {
-        offline: "prometheus:2.42",
-        upstream: "prom/prometheus:v2.45.0",
-        user: "nobody",
-        entrypoint: &["/bin/prometheus"],
-        command: &[
-            "--config.file=/etc/prometheus/prometheus.yml",
-            "--storage.tsdb.path=/prometheus",
-            "--web.console.libraries=/usr/share/prometheus/console_libraries",
-            "--web.console.templates=/usr/share/prometheus/consoles",
-        ],
-        folder: "/prometheus",
-        volume: Some("/prometheus"),
-        port: 9090,
-        health: "/-/ready",
-        options: &[],
-    },
-    Image {
-        offline: "alertmanager:0.25",
-        upstream: "prom/alertmanager:v0.25.0",
-        user: "nobody",
-        entrypoint: &["/bin/alertmanager"],
-        command: &[
-            "--config.file=/etc/alertmanager/alertmanager.yml",
-            "--storage.path=/alertmanager",
-        ],
-        folder: "/alertmanager",
-        volume: Some("/alertmanager"),
-        port: 9093,
-        health: "/-/ready",
-        options: &[],
-    },
+const PROMETHEUS: Image = Image {
+    offline: "prometheus:2.42",
+    upstream: "prom/prometheus:v2.45.0",
+    user: "nobody",
+    entrypoint: &["/bin/prometheus"],
+    command: &[
+        "--config.file=/etc/prometheus/prometheus.yml",
+        "--storage.tsdb.path=/prometheus",
+        "--web.console.libraries=/usr/share/prometheus/console_libraries",
+        "--web.console.templates=/usr/share/prometheus/consoles",
+    ],
+    folder: "/prometheus",
+    volume: Some("/prometheus"),
+    port: 9090,
+    health: "/-/ready",
+    options: &[],
+};
+
+const ALERTMANAGER: Image = Image {
+    offline: "alertmanager:0.25",
+    upstream: "prom/alertmanager:v0.25.0",
+    user: "nobody",
+    entrypoint: &["/bin/alertmanager"],
+    command: &["--config.file=/etc/alertmanager/alertmanager.yml", "--storage.path=/alertmanager"],
+    folder: "/alertmanager",
+    volume: Some("/alertmanager"),
+    port: 9093,
+    health: "/-/ready",
+    options: &[],
+};
+
+const IMAGES: [Image; 10] = [
+    PROMETHEUS,
+    Image { offline: "prometheus:2.53", ..PROMETHEUS },
+    ALERTMANAGER,
+    Image { offline: "alertmanager:0.28", ..ALERTMANAGER },
     Image {
         offline: "node-exporter:1.5",
         upstream: "prom/node-exporter:v1.6.0",
@@ -286,12 +289,17 @@ fn the_tools_that_check_configurations_are_there() {
         let run = ["run", "--rm", "--pull", "never", "--network", "none", "--entrypoint", tool];
         read(&[&run[..], &[&reference], words].concat())
     };
-    let config = "/etc/prometheus/prometheus.yml";
-    let said = check("prometheus:2.42", "promtool", &["check", "config", "--lint=all", config]);
-    assert!(said.contains("SUCCESS"), "{said}");
-    let config = "/etc/alertmanager/alertmanager.yml";
-    let said = check("alertmanager:0.25", "amtool", &["check-config", config]);
-    assert!(said.contains("SUCCESS"), "{said}");
+    let prometheus = ["check", "config", "--lint=all", "/etc/prometheus/prometheus.yml"];
+    let alertmanager = ["check-config", "/etc/alertmanager/alertmanager.yml"];
+    for (image, tool, words) in [
+        ("prometheus:2.42", "promtool", &prometheus[..]),
+        ("prometheus:2.53", "promtool", &prometheus),
+        ("alertmanager:0.25", "amtool", &alertmanager),
+        ("alertmanager:0.28", "amtool", &alertmanager),
+    ] {
+        let said = check(image, tool, words);
+        assert!(said.contains("SUCCESS"), "{image}: {said}");
+    }
 }
 
 #[test]

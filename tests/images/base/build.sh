@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes the root file system under all offline images: Debian bookworm, minimal.
+# Makes a root file system under offline images: this release of Debian, minimal.
 #
-#   build.sh IMAGE SCRATCH_DIR
+#   build.sh RELEASE IMAGE SCRATCH_DIR
 #
 # Needs debootstrap, fakeroot and a Docker engine, but neither root nor
 # --privileged: the first stage (download, unpack) runs under fakeroot, the
@@ -13,8 +13,9 @@
 set -eu
 umask 022
 
-image=$1
-scratch=$(mktemp -d "$2/base.XXXXXX")
+release=$1
+image=$2
+scratch=$(mktemp -d "$3/base.XXXXXX")
 seed= container=
 
 cleanup() {
@@ -28,7 +29,7 @@ trap 'exit 130' HUP INT TERM
 
 cat >"$scratch/first-stage" <<'EOF'
 set -eu
-debootstrap --foreign --force-check-gpg --variant=minbase bookworm "$1"
+debootstrap --foreign --force-check-gpg --variant=minbase "$2" "$1"
 
 # dpkg reads this from the second stage on. Licences stay.
 cat >"$1/etc/dpkg/dpkg.cfg.d/offline-image" <<'CONF'
@@ -60,11 +61,11 @@ set -eu
 rm -rf /debootstrap
 
 # debootstrap writes one line, without the updates that Debian publishes beside.
-read -r _ mirror _ </etc/apt/sources.list
+read -r _ mirror release _ </etc/apt/sources.list
 cat >/etc/apt/sources.list <<LIST
-deb $mirror bookworm main
-deb $mirror bookworm-updates main
-deb $mirror-security bookworm-security main
+deb $mirror $release main
+deb $mirror $release-updates main
+deb $mirror-security $release-security main
 LIST
 
 # No package may start its service while an image is built.
@@ -82,7 +83,7 @@ rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/lib/dpkg/*-old
 rm -f /var/log/*.log /var/log/apt/* /etc/machine-id /.dockerenv
 EOF
 
-fakeroot sh "$scratch/first-stage" "$scratch/root"
+fakeroot sh "$scratch/first-stage" "$scratch/root" "$release"
 seed=$(docker import ${HELPER_LABEL:+--change "LABEL $HELPER_LABEL"} "$scratch/root.tar")
 
 # container=lxc: debootstrap then takes /dev as it finds it, since the file
@@ -98,5 +99,5 @@ docker import ${SOURCE_LABEL:+--change "LABEL $SOURCE_LABEL"} \
     --change 'CMD ["sh"]' \
     --change 'LABEL case-interview.offline="true"' \
     --change 'LABEL org.opencontainers.image.title="Offline base"' \
-    --change 'LABEL org.opencontainers.image.description="Debian bookworm (minbase) under the offline images"' \
+    --change 'LABEL org.opencontainers.image.description="Debian '"$release"' (minbase) under the offline images"' \
     "$scratch/image.tar" "$image"

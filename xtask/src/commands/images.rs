@@ -9,14 +9,16 @@ use crate::docker::container::{self, Container};
 use crate::docker::engine::Engine;
 use crate::docker::image;
 use crate::names::is_project;
-use crate::offline;
+use crate::offline::{
+    self,
+    catalogue::{Catalogue, Image},
+};
 use crate::plan::Plan;
 use crate::process::Cmd;
 use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 use crate::report::table::{self, Cell};
 use crate::report::units::image_size;
-use crate::stack::manifest::Service;
 use crate::stack::{Overrides, Stack};
 
 /// Offline images: real servers from Debian's packages, for machines that reach no registry
@@ -29,17 +31,67 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Build those that are missing or older than their folder in tests/images/
-    Build,
+    ///
+    /// Without options: those that `up --offline` takes.
+    Build(Versions),
     /// List them
     List,
     /// Remove them
     Remove,
 }
 
+/// Versions beside those that `up --offline` takes, for tests.
+#[derive(Debug, clap::Args)]
+struct Versions {
+    /// Only this version of PostgreSQL, such as 13
+    #[arg(long, value_name = "VERSION")]
+    postgres: Vec<String>,
+    /// Only this version of Redis, such as 7.0
+    #[arg(long, value_name = "VERSION")]
+    redis: Vec<String>,
+    /// Only this version of Prometheus, such as 2.53
+    #[arg(long, value_name = "VERSION")]
+    prometheus: Vec<String>,
+    /// Only this version of AlertManager, such as 0.28
+    #[arg(long, value_name = "VERSION")]
+    alertmanager: Vec<String>,
+    /// Every version of every image, as the tests need them
+    #[arg(long, conflicts_with_all = ["postgres", "redis", "prometheus", "alertmanager"])]
+    all: bool,
+}
+
+impl Versions {
+    fn images(&self, cx: &Context) -> Result<Vec<Image>> {
+        let catalogue = Catalogue::load(&cx.root)?;
+        if self.all {
+            return Ok(catalogue.all().to_vec());
+        }
+        let mut images = Vec::new();
+        for (name, versions) in [
+            ("postgres", &self.postgres),
+            ("redis", &self.redis),
+            ("prometheus", &self.prometheus),
+            ("alertmanager", &self.alertmanager),
+        ] {
+            for version in versions {
+                images.push(catalogue.version(name, version)?.clone());
+            }
+        }
+        if images.is_empty() {
+            let services = cx.manifest.stacks.iter().flat_map(|stack| &stack.services);
+            let usual = services.map(|service| catalogue.get(&service.offline_image).cloned());
+            return usual.collect();
+        }
+        Ok(images)
+    }
+}
+
 #[derive(Serialize)]
 struct Line {
     image: String,
     instead_of: String,
+    /// Whether `up --offline` takes it; the others are for tests.
+    usual: bool,
     present: bool,
     current: bool,
     bytes: Option<u64>,
@@ -53,23 +105,19 @@ impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
         Engine::ask()?;
         match self.action {
-            Action::Build => build(cx),
+            Action::Build(versions) => build(cx, &versions.images(cx)?),
             Action::List => list(cx),
             Action::Remove => remove(cx),
         }
     }
 }
 
-fn services(cx: &Context) -> Vec<Service> {
-    cx.manifest.stacks.iter().flat_map(|stack| stack.services.clone()).collect()
-}
-
 /// Builds what is missing.
 ///
 /// # Errors
 /// When a program is missing or a build fails.
-pub fn build(cx: &Context) -> Result<()> {
-    if !offline::build(cx, &services(cx))? {
+pub fn build(cx: &Context, images: &[Image]) -> Result<()> {
+    if !offline::build(cx, images)? {
         if !cx.dry_run {
             cx.report.done("the offline images are there");
         }
@@ -80,20 +128,27 @@ pub fn build(cx: &Context) -> Result<()> {
 
 fn list(cx: &Context) -> Result<()> {
     let mut lines = Vec::new();
-    let services = services(cx);
-    let current = offline::current(cx, offline::with_folders(&services))?;
-    for stack in cx.stacks(None)? {
-        for service in &stack.definition.services {
-            let reference = service.offline_image.as_str();
-            let image = image::get(reference)?;
-            lines.push(Line {
-                image: reference.to_owned(),
-                instead_of: stack.compose.default_image(&service.name)?,
-                present: image.is_some(),
-                current: current.contains(reference),
-                bytes: image.map(|image| image.size),
-            });
-        }
+    let catalogue = Catalogue::load(&cx.root)?;
+    let current = offline::current(cx, catalogue.all())?;
+    let stacks = cx.stacks(None)?;
+    for image in catalogue.all() {
+        let reference = image.reference();
+        let for_service = |stack: &Stack| {
+            let service = stack.service(&image.name).ok()?;
+            let usual = service.offline_image == reference;
+            Some((stack.compose.default_image(&image.name).ok()?, usual))
+        };
+        // Those for tests alone stand in for nothing.
+        let (instead_of, usual) = stacks.iter().find_map(for_service).unwrap_or_default();
+        let present = image::get(&reference)?;
+        lines.push(Line {
+            image: reference,
+            instead_of,
+            usual,
+            present: present.is_some(),
+            current: current.contains(image),
+            bytes: present.map(|image| image.size),
+        });
     }
     let row = |line: &Line| -> Vec<Cell> {
         let state = match (line.present, line.current) {
@@ -102,24 +157,26 @@ fn list(cx: &Context) -> Result<()> {
             (true, true) => "built",
         };
         let size = line.bytes.map(image_size).unwrap_or_default();
-        vec![line.image.as_str().into(), line.instead_of.as_str().into(), state.into(), size.into()]
+        let usual = if line.usual { "up --offline" } else { "tests" };
+        let (image, instead_of) = (line.image.as_str(), line.instead_of.as_str());
+        vec![image.into(), instead_of.into(), usual.into(), state.into(), size.into()]
     };
     let rows: Vec<_> = lines.iter().map(row).collect();
-    let head = ["IMAGE", "INSTEAD OF", "STATE", "SIZE"];
+    let head = ["IMAGE", "INSTEAD OF", "FOR", "STATE", "SIZE"];
     let table = table::fitting(&head, &rows, &["INSTEAD OF"], table::terminal_width());
     cx.report.line(table.join("\n"));
     cx.report.document("xtask.images/v1", &serde_json::json!({ "images": lines }))
 }
 
 fn remove(cx: &Context) -> Result<()> {
-    let services = services(cx);
-    let references =
-        services.iter().map(|service| service.offline_image.as_str()).chain([offline::BASE]);
+    let catalogue = Catalogue::load(&cx.root)?;
+    let bases: Vec<_> = catalogue.releases().into_iter().map(offline::base).collect();
+    let references = catalogue.all().iter().map(Image::reference).chain(bases.clone());
     let mut plan = Plan::new();
     for reference in references {
-        let Some(image) = image::get(reference)? else { continue };
+        let Some(image) = image::get(&reference)? else { continue };
         let users = container::on_image(&image.id)?;
-        if !users.is_empty() && reference != offline::BASE {
+        if !users.is_empty() && !bases.contains(&reference) {
             let names: Vec<_> = users.iter().map(Container::name).collect();
             let found = format!("{reference} is used by {}", names.join(", "));
             let mut ways: Vec<_> = users.iter().map(|user| way_down(cx, user)).collect();
@@ -128,7 +185,7 @@ fn remove(cx: &Context) -> Result<()> {
         }
         plan.run(
             format!("remove {reference}"),
-            Cmd::new("docker").args(["image", "rm", reference]),
+            Cmd::new("docker").args(["image", "rm", &reference]),
         );
     }
     cx.execute(plan)
