@@ -30,19 +30,63 @@ pub struct Machine(String);
 impl Machine {
     /// A machine without docker.
     pub fn new(name: &str) -> Self {
-        let machine = Self(format!("case-test-{name}-{}", std::process::id()));
-        let host = format!("{}:/host:ro", root().display());
-        let program = format!("{}:/xtask:ro", xtask().display());
         let image = match Site::is_offline() {
             true => "case-interview-offline/base:bookworm",
             false => "debian:bookworm",
         };
+        Self::of(image, name, &["--volume", "/var/lib/docker"])
+    }
+
+    /// A machine with an engine, for which a registry on the machine is Docker Hub. The engine has
+    /// so much room for images, as `mount` says it.
+    pub fn with_registry(name: &str, room: &str) -> Self {
+        let room = format!("/var/lib/docker:exec,dev,suid,size={room}");
+        let hosts = ["registry-1.docker.io:127.0.0.1", "auth.docker.io:127.0.0.1"];
+        let options = ["--tmpfs", &room, "--add-host", hosts[0], "--add-host", hosts[1]];
+        let machine = Self::of("case-interview-offline/registry:2.8", name, &options);
+        machine.run(&["registry", "start"], 0);
+        // What a registry does the first time is told at once.
+        let once = "sed -i 's/--storage-driver/--max-download-attempts=1 &/' /etc/default/docker";
+        machine.run(&["sh", "-euc", once], 0);
+        machine.start_engine();
+        machine
+    }
+
+    /// Puts an image of this machine's engine into its registry, where it is `reference`.
+    pub fn stock(&self, image: &str, reference: &str) {
+        let name = if reference.contains('/') { "" } else { "library/" };
+        let script = format!(
+            "docker save {image} | docker exec --interactive {} registry take {name}{reference}",
+            self.0
+        );
+        let output = Command::new("sh").args(["-euc", &script]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// From now on its registry does what this directive of nginx says; with none, what it should.
+    #[track_caller]
+    pub fn registry_behaves(&self, directive: &str) {
+        self.run(&["registry", "behave", directive], 0);
+    }
+
+    /// Starts its registry after a crash, without a fault.
+    #[track_caller]
+    pub fn registry_behaves_again(&self) {
+        self.run(&["registry", "start"], 0);
+        self.registry_behaves("");
+    }
+
+    fn of(image: &str, name: &str, options: &[&str]) -> Self {
+        let machine = Self(format!("case-test-{name}-{}", std::process::id()));
+        let host = format!("{}:/host:ro", root().display());
+        let program = format!("{}:/xtask:ro", xtask().display());
         let output = Command::new("docker")
             .args(["run", "--detach", "--init", "--name", &machine.0, "--cgroupns", "host"])
             .args(["--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE"])
             .args(["--security-opt", "seccomp=unconfined"])
             .args(["--security-opt", "apparmor=unconfined"])
-            .args(["--volume", "/sys/fs/cgroup:/sys/fs/cgroup:ro", "--volume", "/var/lib/docker"])
+            .args(["--volume", "/sys/fs/cgroup:/sys/fs/cgroup:ro"])
+            .args(options)
             .args(["--tmpfs", "/run", "--volume", &host, "--volume", &program])
             .args(["--volume", CERTIFICATES])
             .args(["--workdir", "/repository", image, "sleep", "infinity"])

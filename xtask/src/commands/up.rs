@@ -10,7 +10,7 @@ use crate::commands::urls;
 use crate::context::Context;
 use crate::docker::engine::Engine;
 use crate::doctor;
-use crate::images::NoRegistry;
+use crate::images::unpulled::Unpulled;
 use crate::lifecycle::Start;
 use crate::offline::PROGRAMS;
 use crate::report::advice::Xtask;
@@ -60,10 +60,11 @@ impl Args {
         backup::settle(cx, &stack)?;
         let start = Start { offline: self.offline, limit: Duration::from_secs(self.timeout) };
         if let Err(error) = start.run(cx, &stack) {
-            let no_registry = error.downcast::<NoRegistry>()?;
+            let unpulled = error.downcast::<Unpulled>()?;
             let question = "No registry can be reached. Build offline images instead (see tests/images/README.md)?";
-            if self.offline || !cx.report.confirm(question) {
-                return Err(no_registry.problem(&stack).into());
+            let can_help = unpulled.is_without_registry() && !self.offline;
+            if !can_help || !cx.report.confirm(question) {
+                return Err(unpulled.problem(&stack).into());
             }
             Start { offline: true, ..start }.run(cx, &stack)?;
         }
