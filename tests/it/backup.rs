@@ -6,7 +6,11 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 use tests::composes::FULL;
-use tests::{Site, root};
+use tests::{Site, on_each_postgres, root};
+
+on_each_postgres!(
+    a_set_made_under_load_brings_back_what_was_committed_and_undo_takes_it_away_again
+);
 
 /// A program in a container on the host's network, stopped when dropped.
 struct Load {
@@ -49,9 +53,10 @@ fn wait_for(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-#[test]
-fn a_set_made_under_load_brings_back_what_was_committed_and_undo_takes_it_away_again() {
-    let site = Site::new("restore", &[FULL[1]]);
+fn a_set_made_under_load_brings_back_what_was_committed_and_undo_takes_it_away_again(
+    on: &'static str,
+) {
+    let site = Site::new("restore", &[FULL[1]]).on(on);
     site.up();
     let (postgres, redis) = (site.image("postgres"), site.image("redis"));
     let (database, cache) = (site.url("DATABASE_URL"), site.url("REDIS_URL"));

@@ -4,7 +4,9 @@ use std::fs;
 use std::process::Command;
 
 use tests::composes::{Compose, FULL};
-use tests::{Site, root};
+use tests::{Site, on_each_postgres, root};
+
+on_each_postgres!(a_set_comes_back_by_hand_with_docker_compose_1);
 
 /// The first `sh` block under the heading, for a test that is root.
 fn steps(heading: &str) -> String {
@@ -47,8 +49,8 @@ fn is_back(site: &Site) {
     assert_eq!(site.redis(&["get", "kept"]), "yes");
 }
 
-fn a_new_machine(compose: Compose) {
-    let site = Site::new(&format!("bare-{}", compose.word()), &[compose]);
+fn a_new_machine(compose: Compose, on: &str) {
+    let site = Site::new(&format!("bare-{}", compose.word()), &[compose]).on(on);
     let password = leave_only_a_set(&site);
 
     take(&site, compose, "By hand");
@@ -60,15 +62,14 @@ fn a_new_machine(compose: Compose) {
     assert_eq!(site.redis(&["get", "kept"]), "yes");
 }
 
-#[test]
-fn a_set_comes_back_by_hand_with_docker_compose_1() {
-    a_new_machine(FULL[0]);
+fn a_set_comes_back_by_hand_with_docker_compose_1(on: &'static str) {
+    a_new_machine(FULL[0], on);
 }
 
 #[test]
 #[ignore = "for cargo xtask test --long"]
 fn a_set_comes_back_by_hand_with_the_compose_plugin() {
-    a_new_machine(FULL[1]);
+    a_new_machine(FULL[1], "postgres:15");
 }
 
 #[test]

@@ -10,9 +10,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tests::composes::FULL;
-use tests::{Part, Run, Site, blocks, docker, net};
+use tests::{Part, Run, Site, blocks, docker, net, on_each_prometheus};
 
 use crate::backup_guide;
+
+on_each_prometheus!(monitoring_comes_back_with_its_samples_dashboards_and_silences);
 
 fn up(name: &str) -> Site {
     let site = Site::new(name, &[FULL[1]]);
@@ -101,9 +103,9 @@ fn drills(site: &Site, set: &str) -> Run {
     site.xtask(&["backup", "drill", set]).succeeds()
 }
 
-#[test]
-fn monitoring_comes_back_with_its_samples_dashboards_and_silences() {
-    let site = up("monback");
+fn monitoring_comes_back_with_its_samples_dashboards_and_silences(on: &'static str) {
+    let site = Site::new("monback", &[FULL[1]]).on(on);
+    site.xtask(&[&["up", "monitoring"], Site::images()].concat()).succeeds();
     let part = site.monitoring();
     let made = blocks::make(&site, 0..3, 5);
     assert_eq!(made.len(), 3);

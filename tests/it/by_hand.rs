@@ -24,7 +24,7 @@ fn for_compose(script: &str, compose: Compose) -> String {
     }
 }
 
-/// Chooses the offline images in `.env.example`, as a person would in `.env`.
+/// Chooses the offline images in `.env.example`, as a person would in `.env`, unless one is chosen.
 fn choose_images(part: &Part<'_>) {
     let manifest = Manifest::load(root()).unwrap();
     let stack = manifest.stacks.iter().find(|stack| part.folder().ends_with(&stack.name)).unwrap();
@@ -33,7 +33,9 @@ fn choose_images(part: &Part<'_>) {
     let mut text = fs::read_to_string(&example).unwrap();
     for service in &stack.services {
         let variable = compose.image_variable(&service.name).unwrap();
-        text.push_str(&format!("{variable}={}\n", service.offline_image));
+        if !text.contains(&format!("\n{variable}=")) {
+            text.push_str(&format!("{variable}={}\n", service.offline_image));
+        }
     }
     fs::write(&example, text).unwrap();
 }
@@ -57,8 +59,8 @@ fn run(site: &Site, folder: &Path, script: &str) {
     assert!(!said.to_lowercase().contains("warn"), "{said}");
 }
 
-fn by_hand(compose: Compose) {
-    let site = Site::new(&format!("hand-{}", compose.word()), &[compose]);
+fn by_hand(compose: Compose, on: &str) {
+    let site = Site::new(&format!("hand-{}", compose.word()), &[compose]).on(on);
     if Site::is_offline() {
         choose_images(&site.development());
     }
@@ -150,12 +152,12 @@ fn monitoring_starts_by_hand_on_the_compose_plugin() {
 
 #[test]
 fn the_steps_of_the_readme_work_on_docker_compose_1() {
-    by_hand(FULL[0]);
+    by_hand(FULL[0], "postgres:13");
 }
 
 #[test]
 fn the_steps_of_the_readme_work_on_the_compose_plugin() {
-    by_hand(FULL[1]);
+    by_hand(FULL[1], "postgres:15");
 }
 
 #[test]

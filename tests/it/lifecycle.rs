@@ -33,8 +33,8 @@ fn words(site: &Site) -> (String, String) {
     (postgres, redis)
 }
 
-fn whole_life(compose: Compose) {
-    let site = Site::new(&format!("life-{}", compose.word()), &[compose]);
+fn whole_life(compose: Compose, on: [&str; 2]) {
+    let site = Site::new(&format!("life-{}", compose.word()), &[compose]).on(on[0]).on(on[1]);
     let run = site.up();
     assert!(run.stdout.contains("postgresql://postgres:***@127.0.0.1:"), "{}", run.stdout);
     write_and_read(&site, "kept");
@@ -79,12 +79,12 @@ fn whole_life(compose: Compose) {
 
 #[test]
 fn the_stack_lives_on_docker_compose_1() {
-    whole_life(FULL[0]);
+    whole_life(FULL[0], ["postgres:13", "redis:6.0"]);
 }
 
 #[test]
 fn the_stack_lives_on_the_compose_plugin() {
-    whole_life(FULL[1]);
+    whole_life(FULL[1], ["postgres:15", "redis:7.0"]);
 }
 
 #[test]

@@ -121,8 +121,8 @@ fn networks(site: &Site) -> String {
     ])
 }
 
-fn from_nothing(compose: Compose) {
-    let site = Site::new(&format!("all-{}", compose.word()), &[compose]);
+fn from_nothing(compose: Compose, on: [&str; 2]) {
+    let site = Site::new(&format!("all-{}", compose.word()), &[compose]).on(on[0]).on(on[1]);
     let run = up(&site, "all").succeeds();
     assert!(run.stdout.contains("http://admin:***@127.0.0.1:"), "{}", run.stdout);
     every_target_is_up(&site);
@@ -157,13 +157,13 @@ fn from_nothing(compose: Compose) {
 
 #[test]
 fn both_stacks_come_up_from_nothing_on_docker_compose_1() {
-    from_nothing(FULL[0]);
+    from_nothing(FULL[0], ["prometheus:2.53", "alertmanager:0.28"]);
 }
 
 #[test]
 #[ignore = "for cargo xtask test --long"]
 fn both_stacks_come_up_from_nothing_on_the_compose_plugin() {
-    from_nothing(FULL[1]);
+    from_nothing(FULL[1], ["prometheus:2.42", "alertmanager:0.25"]);
 }
 
 fn any_order(compose: Compose) {

@@ -7,9 +7,14 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use tests::composes::FULL;
 use tests::receiver::Receiver;
-use tests::{Part, Run, Site, asset, docker, net};
+use tests::{Part, Run, Site, asset, docker, net, on_each_alertmanager};
 
 use crate::people::{KEY, Mail, TOKEN, channels, secret, write};
+
+on_each_alertmanager!(
+    messages_arrive_on_every_channel_and_what_does_not_arrive_is_reported,
+    every_alert_goes_where_the_routes_say,
+);
 
 const RUNBOOK: &str = "https://runbooks.example.org/RedisDown.md";
 const DASHBOARD: &str = "http://dashboards.example.org/d/system-health";
@@ -81,9 +86,8 @@ fn receivers(part: &Part<'_>) -> String {
     alertmanager(part, "GET", "/api/v2/receivers", "").to_string()
 }
 
-#[test]
-fn messages_arrive_on_every_channel_and_what_does_not_arrive_is_reported() {
-    let site = Site::new("notify", &[FULL[1]]);
+fn messages_arrive_on_every_channel_and_what_does_not_arrive_is_reported(on: &'static str) {
+    let site = Site::new("notify", &[FULL[1]]).on(on);
     fs::write(site.monitoring().folder().join("prometheus/rules/of-a-test.yml"), RULE).unwrap();
     site.xtask(&[&["up", "monitoring"], Site::images()].concat())
         .succeeds()
@@ -261,18 +265,15 @@ fn a_user_who_is_not_root_renders_too() {
 }
 
 /// What amtool says of `tests/assets/notifications.yml`, which a unit test of xtask renders.
-fn amtool(args: &[&str]) -> String {
-    let image = if Site::is_offline() {
-        "case-interview-offline/alertmanager:0.25"
-    } else {
-        "prom/alertmanager:v0.25.0"
-    };
+fn amtool(on: &str, args: &[&str]) -> String {
+    let (_, version) = on.split_once(':').unwrap();
+    let image = Site::offline_or("alertmanager", version, "prom/alertmanager:v0.25.0");
     let config = fs::File::open(asset("notifications.yml")).unwrap();
     let script = "cat >/tmp/config.yml; exec amtool \"$@\"";
     let run = ["run", "--rm", "--interactive", "--network", "none", "--tmpfs", "/tmp"];
     let output = Command::new("docker")
         .args(run)
-        .args(["--entrypoint", "sh", image, "-c", script, "sh"])
+        .args(["--entrypoint", "sh", &image, "-c", script, "sh"])
         .args(args)
         .stdin(Stdio::from(config))
         .output()
@@ -281,9 +282,8 @@ fn amtool(args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-#[test]
-fn every_alert_goes_where_the_routes_say() {
-    assert!(amtool(&["check-config", "/tmp/config.yml"]).contains("SUCCESS"));
+fn every_alert_goes_where_the_routes_say(on: &'static str) {
+    assert!(amtool(on, &["check-config", "/tmp/config.yml"]).contains("SUCCESS"));
     for (labels, expected) in [
         (&["severity=critical", "service=redis"][..], "on-call,team,operators,bot"),
         (&["severity=warning"], "team,operators"),
@@ -297,6 +297,6 @@ fn every_alert_goes_where_the_routes_say() {
         (&["test_channel=unknown", "severity=critical"], "nobody"),
     ] {
         let test = ["config", "routes", "test", "--config.file=/tmp/config.yml"];
-        assert_eq!(amtool(&[&test, labels].concat()), expected, "{labels:?}");
+        assert_eq!(amtool(on, &[&test, labels].concat()), expected, "{labels:?}");
     }
 }

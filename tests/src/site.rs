@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::composes::{Compose, on_path};
 use crate::part::{EXAMPLE, Part, set};
-use crate::{Permit, Run, root, xtask};
+use crate::{Permit, Run, root, versions, xtask};
 
 /// Programs that xtask may call, beside docker and a Compose.
 const PROGRAMS: [&str; 14] = [
@@ -355,6 +355,7 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
+        self.parts().iter().for_each(versions::record);
         self.parts().iter().for_each(Part::remove);
         docker(&["network", "rm", &self.metrics_network()]);
     }

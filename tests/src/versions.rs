@@ -3,7 +3,10 @@
 //! The pinned versions are what counts. Where they cannot be had, tests run on neighbours of them
 //! on both sides: what holds on both most likely holds between them.
 
-use crate::{Site, root};
+use std::fs;
+use std::io::Write;
+
+use crate::{Part, Site, root};
 
 /// Runs `test` on the offline image `on`, such as `postgres:13`. Where upstream images are there
 /// it runs once, on those.
@@ -24,27 +27,65 @@ fn is_usual(image: &str) -> bool {
         .any(|usual| usual.ends_with(&format!("/{image}")))
 }
 
+/// Notes the images that `.env` of a stack named, for the last lines of `cargo xtask test`.
+pub(crate) fn record(part: &Part<'_>) {
+    let Some(path) = std::env::var_os("XTASK_TEST_RAN_ON") else { return };
+    let Ok(text) = fs::read_to_string(part.env_file()) else { return };
+    let images = text.lines().filter_map(|line| line.split_once("_IMAGE="));
+    let chosen = images.filter(|(name, _)| !name.starts_with('#'));
+    let lines: String = chosen.map(|(_, image)| format!("{image}\n")).collect();
+    let file = fs::OpenOptions::new().create(true).append(true).open(path);
+    let _ = file.and_then(|mut file| file.write_all(lines.as_bytes()));
+}
+
+/// Makes a test of `fn NAME(on: &'static str)` for each of these images; for the macros below.
+#[macro_export]
+macro_rules! on_each {
+    ($name:ident: $($(#[$attribute:meta])* $test:ident = $image:literal),+) => {
+        mod $name {
+            $(
+                #[test]
+                $(#[$attribute])*
+                fn $test() {
+                    $crate::versions::run($image, super::$name);
+                }
+            )+
+        }
+    };
+}
+
 /// Makes tests of `fn NAME(on: &'static str)`, whose site is `on` that image: on PostgreSQL 13 and
 /// 15 always, on 17 with `--long`.
 #[macro_export]
 macro_rules! on_each_postgres {
     ($($name:ident),+ $(,)?) => {$(
-        mod $name {
-            #[test]
-            fn on_13() {
-                $crate::versions::run("postgres:13", super::$name);
-            }
+        $crate::on_each!(
+            $name: on_13 = "postgres:13", on_15 = "postgres:15",
+            #[ignore = "for cargo xtask test --long"] on_17 = "postgres:17"
+        );
+    )+};
+}
 
-            #[test]
-            fn on_15() {
-                $crate::versions::run("postgres:15", super::$name);
-            }
+/// The same on Redis 6.0 and 7.0, between which most other tests run on 6.2.
+#[macro_export]
+macro_rules! on_each_redis {
+    ($($name:ident),+ $(,)?) => {$(
+        $crate::on_each!($name: on_6_0 = "redis:6.0", on_6_2 = "redis:6.2", on_7_0 = "redis:7.0");
+    )+};
+}
 
-            #[test]
-            #[ignore = "for cargo xtask test --long"]
-            fn on_17() {
-                $crate::versions::run("postgres:17", super::$name);
-            }
-        }
+/// The same on Prometheus 2.42 and 2.53.
+#[macro_export]
+macro_rules! on_each_prometheus {
+    ($($name:ident),+ $(,)?) => {$(
+        $crate::on_each!($name: on_2_42 = "prometheus:2.42", on_2_53 = "prometheus:2.53");
+    )+};
+}
+
+/// The same on AlertManager 0.25 and 0.28.
+#[macro_export]
+macro_rules! on_each_alertmanager {
+    ($($name:ident),+ $(,)?) => {$(
+        $crate::on_each!($name: on_0_25 = "alertmanager:0.25", on_0_28 = "alertmanager:0.28");
     )+};
 }

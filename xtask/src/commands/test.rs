@@ -1,8 +1,11 @@
 //! `cargo xtask test`.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use crate::commands::images;
@@ -10,7 +13,7 @@ use crate::context::Context;
 use crate::docker::engine::Engine;
 use crate::docker::{docker, image};
 use crate::doctor::{self, suite};
-use crate::offline;
+use crate::offline::{self, catalogue::Catalogue};
 use crate::plan::Plan;
 use crate::process::{Cmd, Failure, ProcessError};
 use crate::report::advice::Xtask;
@@ -19,7 +22,7 @@ use crate::report::units::count;
 
 /// Run the project's whole test suite: unit, command line, end to end
 ///
-/// Ends with a line `N passed, N failed`. Builds the offline images first where the upstream ones
+/// Ends with the images that it ran on and a line `N passed, N failed`. Builds the offline images first where the upstream ones
 /// are neither here nor to be pulled.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -76,20 +79,26 @@ impl Args {
         lacking.iter().for_each(|finding| cx.report.finding(finding));
         let mut tally = Tally::default();
         self.cargo_test(cx, "xtask", None, &mut tally)?;
+        let mut ran_on = Vec::new();
         if lacking.is_empty() && !self.no_engine {
             let kind = provide_images(cx)?;
+            fs::write(record(cx), "").context("making the record of what tests run on")?;
             self.cargo_test(cx, "tests", Some(kind), &mut tally)?;
+            ran_on = recorded(cx, kind)?;
         }
         tally.failed += usize::from(!lacking.is_empty());
         if tally.left > 0 {
             let left = count(tally.left, "longer test");
             cx.report.progress(format!("{left} not run: {}", Xtask::TestLong));
         }
+        if !ran_on.is_empty() {
+            cx.report.line(format!("ran on {}", ran_on.join(", ")));
+        }
         cx.report.line(format!("{} passed, {} failed", tally.passed, tally.failed));
         let ok = tally.failed == 0;
         cx.report.document(
             "xtask.test/v1",
-            &json!({ "passed": tally.passed, "failed": tally.failed, "lacking": lacking, "ok": ok }),
+            &json!({ "passed": tally.passed, "failed": tally.failed, "lacking": lacking, "ran_on": ran_on, "ok": ok }),
         )?;
         match (ok, lacking.is_empty()) {
             (true, _) => Ok(()),
@@ -125,7 +134,8 @@ impl Args {
             .dir(&cx.root);
         if let Some(kind) = images {
             // They wait for servers more than they compute.
-            cmd = cmd.env("XTASK_TEST_IMAGES", kind.word()).args(["--", "--test-threads=3"]);
+            cmd = cmd.env("XTASK_TEST_IMAGES", kind.word()).env("XTASK_TEST_RAN_ON", record(cx));
+            cmd = cmd.args(["--", "--test-threads=3"]);
             if self.long {
                 cmd = cmd.env("XTASK_TEST_LONG", "1").arg("--include-ignored");
             }
@@ -190,25 +200,48 @@ fn provide_images(cx: &Context) -> Result<Kind> {
             .output()?;
         if !pull.success() {
             cx.report.progress("no registry can be reached, so the tests run on offline images");
-            images::build(cx)?;
+            images::build(cx, Catalogue::load(&cx.root)?.all())?;
             return Ok(Kind::Offline);
         }
     }
     Ok(Kind::Upstream)
 }
 
+/// Where tests note the images that they ran on.
+fn record(cx: &Context) -> PathBuf {
+    cx.root.join("target/tests-ran-on")
+}
+
+/// The images that tests ran on.
+fn recorded(cx: &Context, kind: Kind) -> Result<Vec<String>> {
+    if matches!(kind, Kind::Upstream) {
+        return pinned_images(cx);
+    }
+    let text = fs::read_to_string(record(cx)).context("reading what tests ran on")?;
+    let images: BTreeSet<_> = text.lines().map(str::to_owned).collect();
+    Ok(images.into_iter().collect())
+}
+
 /// The pinned images that the engine does not have.
 fn missing_images(cx: &Context) -> Result<Vec<String>> {
     let mut missing = Vec::new();
-    for stack in cx.stacks(None)? {
-        for service in &stack.definition.services {
-            let reference = stack.compose.default_image(&service.name)?;
-            if image::get(&reference)?.is_none() {
-                missing.push(reference);
-            }
+    for reference in pinned_images(cx)? {
+        if image::get(&reference)?.is_none() {
+            missing.push(reference);
         }
     }
     Ok(missing)
+}
+
+/// The pinned image of each service.
+fn pinned_images(cx: &Context) -> Result<Vec<String>> {
+    let mut pinned = Vec::new();
+    for stack in cx.stacks(None)? {
+        for service in &stack.definition.services {
+            pinned.push(stack.compose.default_image(&service.name)?);
+        }
+    }
+    Ok(pinned)
 }
 
 #[cfg(test)]
