@@ -9,7 +9,7 @@ esac
 
 if [ "${1-}" = redis-server ] && [ "$(id -u)" = 0 ]; then
     find . ! -user redis -exec chown redis {} +
-    exec su -p -s /bin/sh redis -c 'exec "$0" "$@"' "$0" "$@"
+    exec su -p -s /bin/sh -- redis -c 'exec "$0" "$@"' "$0" "$@"
 fi
 
 # The official image is compiled with protected mode off, this server is not:

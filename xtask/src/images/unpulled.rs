@@ -23,7 +23,9 @@ const KINDS: [Kind; 8] = [
         id: "images.disk",
         words: &["no space left on device", "disk quota exceeded"],
         means: "cannot be pulled, since the engine's disk is full",
-        ways: &["make room where the engine keeps images (docker system df shows what takes it), then: {again}"],
+        ways: &[
+            "make room where the engine keeps images (docker system df shows what takes it), then: {again}",
+        ],
     },
     Kind {
         id: "images.rate-limit",
@@ -35,7 +37,10 @@ const KINDS: [Kind; 8] = [
         id: "images.architecture",
         words: &["no matching manifest for", "no match for platform"],
         means: "is in the registry, but not for this engine's processor",
-        ways: &["name an image for it in {variable} in .env", "have the engine emulate another, as in: DOCKER_DEFAULT_PLATFORM=linux/amd64 {again}"],
+        ways: &[
+            "name an image for it in {variable} in .env",
+            "have the engine emulate another, as in: DOCKER_DEFAULT_PLATFORM=linux/amd64 {again}",
+        ],
     },
     Kind {
         id: "images.login",
@@ -53,7 +58,10 @@ const KINDS: [Kind; 8] = [
         id: "images.missing",
         words: &["manifest unknown", "not found"],
         means: "is not in the registry",
-        ways: &["correct the name or the tag in {variable} in .env", "let the registry's mirror catch up, then: {again}"],
+        ways: &[
+            "correct the name or the tag in {variable} in .env",
+            "let the registry's mirror catch up, then: {again}",
+        ],
     },
     Kind {
         id: "images.certificate",
@@ -63,7 +71,9 @@ const KINDS: [Kind; 8] = [
             "server gave http response to https client",
         ],
         means: "cannot be pulled: the engine does not trust the registry's certificate, or a proxy's before it",
-        ways: &["give the engine the certificate (/etc/docker/certs.d/REGISTRY/ca.crt), then: {again}"],
+        ways: &[
+            "give the engine the certificate (/etc/docker/certs.d/REGISTRY/ca.crt), then: {again}",
+        ],
     },
     Kind {
         id: "images.cut-off",
@@ -91,7 +101,10 @@ const KINDS: [Kind; 8] = [
             "server misbehaving",
         ],
         means: "is missing here and cannot be pulled: no registry can be reached",
-        ways: &["connect to a network with a registry", "build images from Debian's packages: {offline}"],
+        ways: &[
+            "connect to a network with a registry",
+            "build images from Debian's packages: {offline}",
+        ],
     },
 ];
 
