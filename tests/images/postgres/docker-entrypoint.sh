@@ -123,6 +123,16 @@ create_database() {
         --set db="$POSTGRES_DB" <<<'CREATE DATABASE :"db";'
 }
 
+# Before 14, initdb stores the password as MD5, whatever the server is told, and a server that asks
+# for SCRAM then refuses it. The pinned version stores it as its settings say.
+store_password() {
+    [ "$PG_MAJOR" -lt 14 ] && [ "$POSTGRES_PASSWORD" ] || return 0
+    POSTGRES_DB='' docker_process_sql --dbname postgres --quiet --set role="$POSTGRES_USER" <<'SQL'
+\set password `printf %s "$POSTGRES_PASSWORD"`
+ALTER ROLE :"role" PASSWORD :'password';
+SQL
+}
+
 run_init_files() {
     local f
     for f; do
@@ -157,6 +167,7 @@ initialise() {
 
     export PGPASSWORD=${PGPASSWORD:-$POSTGRES_PASSWORD}
     start_temporary_server "$@"
+    store_password
     create_database
     run_init_files /docker-entrypoint-initdb.d/*
     stop_temporary_server
