@@ -37,20 +37,22 @@ echo copied; read -r _ || :"#;
 
 const COPY_DATABASE: &str = "exec tar -c -f - -C /copy .";
 
-/// Plugins and whatever else is there; neither links nor sockets. In a list of names a line break
-/// ends one, so such names become arguments; GNU tar would read backslashes in either.
+/// Plugins and whatever else is there; neither links nor sockets. Their names are arguments, since
+/// not every BusyBox has `tar -T`, and a name with a line break becomes one of its own. GNU tar
+/// would read backslashes in them.
 const COPY_FILES: &str = r#"
 cd /data
 case "$(tar --version 2>&1)" in *GNU*) literal=--no-unquote ;; *) literal= ;; esac
 broken='*
 *'
 files() { find . -type f ! -path './grafana.db' ! -path './grafana.db-*' "$@"; }
-list() { echo .; files ! -path "$broken"; }
+IFS='
+'
+set -f
 if [ -z "$(files -path "$broken")" ]; then
-    list | tar -c -f - --no-recursion $literal -T /dev/stdin
-else
-    list | files -path "$broken" -exec tar -c -f - --no-recursion $literal -T /dev/stdin {} +
-fi"#;
+    exec tar -c -f - --no-recursion $literal . $(files)
+fi
+files -path "$broken" -exec tar -c -f - --no-recursion $literal . $(files ! -path "$broken") {} +"#;
 
 /// Longest that it may stand still.
 const PATIENCE: Duration = Duration::from_secs(60);
