@@ -1,6 +1,5 @@
 //! Data directories with their owners: made directly where we may, else through a helper container.
 
-
 use anyhow::Result;
 
 use super::inspect::{Found, inspect};
