@@ -203,7 +203,7 @@ fn failed(stack: &Stack, service: &Service, container: Option<&Container>, why: 
         let quoted: Vec<_> = log.lines().map(|line| format!("  | {line}")).collect();
         message = format!("{message}. Its last lines:\n{}", quoted.join("\n"));
     }
-    let known = service.explanations.iter().find(|known| log.contains(&known.contains));
+    let known = service.explanations.iter().find(|known| known.applies(&log));
     let problem = |message| Problem::failed("service.not-ready", message);
     match known {
         Some(known) => {

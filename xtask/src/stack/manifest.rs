@@ -18,6 +18,11 @@ use crate::report::units::Bytes;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
+    /// Directories that belong to whoever runs `setup`; each stack gets them.
+    own_directories: Vec<DataDirectory>,
+    /// What lines of any service's log mean; each service gets them after its own.
+    #[serde(default, rename = "explain")]
+    explanations: Vec<Explanation>,
     /// What a machine must have.
     pub requirements: Requirements,
     /// What runs by itself.
@@ -57,6 +62,7 @@ pub struct Definition {
     /// The variable with the name of the network that it shares with other stacks.
     pub network: String,
     /// Directories that belong to whoever runs `setup`.
+    #[serde(skip)]
     pub own_directories: Vec<DataDirectory>,
     /// How long the archived log of each service is kept.
     #[serde(default)]
@@ -162,14 +168,18 @@ impl Manifest {
         let path = root.join("infrastructure/stacks.toml");
         let text =
             fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        let manifest: Self = toml::from_str(&text).map_err(|error| {
+        let mut manifest: Self = toml::from_str(&text).map_err(|error| {
             Problem::failed(
                 "manifest.malformed",
                 format!("{} is malformed: {error}", path.display()),
             )
             .mend(format!("correct the line, then: {}", Xtask::Check))
         })?;
-        for stack in &manifest.stacks {
+        for stack in &mut manifest.stacks {
+            stack.own_directories.clone_from(&manifest.own_directories);
+            for service in &mut stack.services {
+                service.explanations.extend(manifest.explanations.iter().cloned());
+            }
             if stack.services.iter().all(|service| service.name != stack.helper) {
                 return Err(Problem::failed(
                     "manifest.malformed",

@@ -218,8 +218,8 @@ pub enum Probe {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Explanation {
-    /// Part of the line.
-    pub contains: String,
+    /// Part of the line; capital letters do not matter.
+    contains: String,
     /// What it means.
     pub means: String,
     /// What mends it; `{setup}` and `{up}` are the commands of those names.
@@ -227,6 +227,11 @@ pub struct Explanation {
 }
 
 impl Explanation {
+    /// Whether `log` has such a line.
+    pub fn applies(&self, log: &str) -> bool {
+        log.to_lowercase().contains(&self.contains.to_lowercase())
+    }
+
     /// What mends it on a stack.
     pub fn mend(&self, on: &On) -> String {
         [("{setup}", Xtask::Setup(on.clone())), ("{up}", Xtask::Up(on.clone()))]
