@@ -5,6 +5,7 @@ pub mod config;
 pub mod configuration;
 pub mod create;
 pub mod drill;
+pub mod facts;
 pub mod folder;
 pub mod health;
 pub mod metrics;
@@ -17,7 +18,8 @@ pub mod set;
 pub mod shared;
 pub mod source;
 pub mod throwaway;
-pub mod unfinished;
+pub mod undo_log;
+mod unfinished;
 pub mod unpack;
 pub mod verify;
 

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::source::Facts;
+use super::facts::Facts;
 use crate::host::digest::sha256;
 use crate::host::files::write_atomically;
 use crate::names::{

@@ -13,10 +13,10 @@ pub mod redis;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
 
 use self::api::Api;
 use super::config::Config;
+use super::facts::Facts;
 use super::set::Content;
 use crate::docker::container::Container;
 use crate::docker::docker;
@@ -101,22 +101,6 @@ impl Part {
     }
 }
 
-/// What a server said of its data: at the backup into the manifest, and again at each drill.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "method", rename_all = "kebab-case")]
-pub enum Facts {
-    /// Of PostgreSQL.
-    Postgres(postgres::Facts),
-    /// Of Redis.
-    Redis(redis::Facts),
-    /// Of Prometheus.
-    Prometheus(prometheus::Facts),
-    /// Of AlertManager.
-    Alertmanager(alertmanager::Facts),
-    /// Of Grafana.
-    Grafana(grafana::Facts),
-}
-
 /// A server that is started on restored data alone, to finish it or to question it.
 #[derive(Debug)]
 pub struct Server {
@@ -140,17 +124,6 @@ pub enum Scope {
 }
 
 impl Facts {
-    /// The server's version.
-    pub fn version(&self) -> &str {
-        match self {
-            Self::Postgres(facts) => &facts.version,
-            Self::Redis(facts) => &facts.version,
-            Self::Prometheus(facts) => &facts.version,
-            Self::Alertmanager(facts) => &facts.version,
-            Self::Grafana(facts) => &facts.version,
-        }
-    }
-
     /// Why `image` could not open the data; `None` where it can.
     ///
     /// # Errors

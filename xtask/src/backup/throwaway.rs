@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::source::{Client, Facts, Server};
+use super::facts::Facts;
+use super::source::{Client, Server};
 use crate::docker::docker;
 use crate::docker::labels::HELPER;
 use crate::host::user::Owner;

@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{Item, Request};
+use crate::backup::facts::Facts;
 use crate::backup::room::Need;
-use crate::backup::source::Facts;
 use crate::backup::unpack::content_bytes;
 use crate::backup::verify::{self, Depth};
 use crate::context::Context;

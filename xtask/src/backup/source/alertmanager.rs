@@ -3,12 +3,15 @@
 //! other way to the notification log; so the files are waited for until they are newer than the
 //! backup's begin.
 
+pub mod facts;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+pub use self::facts::{Facts, Silence};
 use super::api::Api;
 use super::{Client, Part, Source, Stream, Subject};
 use crate::backup::set::Content;
@@ -38,25 +41,6 @@ exec alertmanager --config.file=/tmp/alertmanager.yml --storage.path=/data \
     --web.listen-address=127.0.0.1:9093 --cluster.listen-address="#;
 
 const CLIENT: &str = r#"exec wget -q -O - "http://127.0.0.1:9093$1""#;
-
-/// What the server said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Facts {
-    /// Such as `0.25.0`.
-    pub version: String,
-    /// The silences in force or still to come when the backup began.
-    pub silences: Vec<Silence>,
-}
-
-/// A silence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Silence {
-    /// Its id.
-    pub id: String,
-    /// When it ends.
-    #[serde(alias = "endsAt")]
-    pub ends_at: Timestamp,
-}
 
 #[derive(Deserialize)]
 struct Listed {

@@ -1,19 +1,21 @@
 //! Grafana: its SQLite database, copied with its journal while the container stands still for a
 //! moment, which is what a power cut would leave and SQLite opens; and its other files.
 
+pub mod facts;
 mod questions;
 
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+pub use self::facts::Facts;
 pub use self::questions::{look_through, server, set_password};
 use super::api::Api;
 use super::{Part, Source, Stream, Subject};
 use crate::backup::set::Content;
-use crate::backup::unfinished::{self, Step};
+use crate::backup::undo_log::{self, Step};
 use crate::docker::docker;
 use crate::docker::helper::Helper;
 use crate::docker::volume::Volume;
@@ -61,19 +63,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// seen with runc 1.1 on cgroup v1).
 const PAUSE_TRIES: u32 = 5;
 const BETWEEN_TRIES: Duration = Duration::from_millis(200);
-
-/// What the server said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Facts {
-    /// Such as `9.5.0`.
-    pub version: String,
-    /// Dashboards that were made by hand: there before and after. Others come from files.
-    pub dashboards: Vec<String>,
-    /// Accounts, the fewest and the most that a restored server can have.
-    pub users: (u64, u64),
-    /// For how long it stood still, in milliseconds.
-    pub paused_ms: u64,
-}
 
 /// What can be asked of it.
 #[derive(Debug)]
@@ -145,11 +134,11 @@ impl<'a> Backup<'a> {
         };
         expect(b"ready\n", &mut holder)?;
         let paused = Step::Paused { container: container.id.as_str().try_into()? };
-        unfinished::record(stack, &paused)?;
+        undo_log::record(stack, &paused)?;
         let pause = Pause::begin(&container.id)?;
         let copied = holder.say(b"\n").and_then(|()| expect(b"copied", &mut holder));
         self.paused = pause.end()?;
-        unfinished::forget(stack)?;
+        undo_log::forget(stack)?;
         copied.context("copying the database")?;
         // It has ended then, and holds the volume no more.
         holder.failure().map_or(Ok(()), Err)

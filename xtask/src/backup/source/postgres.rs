@@ -1,11 +1,12 @@
 //! PostgreSQL: a physical base backup with the write-ahead log that it needs, and dumps on request.
 
+pub mod facts;
 mod questions;
 mod server;
 
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
 
+pub use self::facts::{Database, Facts, Table};
 pub(super) use self::questions::verify_files;
 pub use self::server::Server;
 use self::server::{CLIENT, Look, Looks, State, own_settings};
@@ -13,7 +14,6 @@ use super::{Client, Part, Source, Stream, Subject};
 use crate::backup::set::Content;
 use crate::docker::helper::Helper;
 use crate::host::user;
-use crate::postgres::name::Name;
 use crate::process::Output;
 use crate::report::finding::Problem;
 
@@ -51,47 +51,6 @@ IFS= read -r PGPASSWORD || :
 export PGPASSWORD PGUSER="$1"
 exec pg_dumpall --no-password --globals-only"#
 );
-
-/// What the server said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Facts {
-    /// Such as `14.1`.
-    pub version: String,
-    /// Such as 14; another one cannot open the data.
-    pub major: u32,
-    /// The superuser that asked.
-    pub user: String,
-    /// What initdb gave the cluster.
-    pub system_identifier: String,
-    /// Where its log stood when the backup began: everything committed by then is in it.
-    pub begin_lsn: String,
-    /// Where the backup ended; a server restored from it has come at least so far.
-    pub end_lsn: String,
-    /// `shared_preload_libraries`.
-    pub preload: String,
-    /// The databases that can be connected to.
-    pub databases: Vec<Database>,
-}
-
-/// A database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Database {
-    /// Its name.
-    pub name: Name,
-    /// Its permanent tables.
-    pub tables: Vec<Table>,
-}
-
-/// A table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Table {
-    /// Schema and name, quoted as SQL wants it.
-    pub name: Name,
-    /// On disk.
-    pub bytes: u64,
-    /// The fewest and the most rows that a restored table can have, where they were counted.
-    pub rows: Option<(u64, u64)>,
-}
 
 /// The backup of one server.
 pub struct Backup<'a> {
@@ -245,6 +204,7 @@ fn bounds(before: &Look, after: &Look) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::postgres::name::Name;
 
     fn look(rows: u64, inserted: u64, deleted: u64, file: u64) -> Look {
         Look { name: Name::new("t").unwrap(), bytes: 1, inserted, deleted, file, rows: Some(rows) }

@@ -2,16 +2,18 @@
 //! changes, so its object is shared by all sets that have it.
 
 mod blocks;
+pub mod facts;
 mod questions;
 pub mod snapshot;
+pub mod snapshot_name;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-pub use self::blocks::{Block, Ulid};
 use self::blocks::{list, size_of_head};
+pub use self::facts::{Block, Facts, Ulid};
 pub use self::questions::server;
 use self::snapshot::Snapshot;
 use super::api::Api;
@@ -27,17 +29,6 @@ const DATA: &str = "/prometheus";
 
 /// One archive a block.
 const COPY: &str = r#"cd "/data/$1"; shift; for block; do tar -c -f - "$block"; done"#;
-
-/// What the server said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Facts {
-    /// Such as `2.45.0`.
-    pub version: String,
-    /// The blocks, the oldest first; the last is what was in memory.
-    pub blocks: Vec<Block>,
-    /// How many series had a sample at the end of some of the finished blocks, as the server answered.
-    pub answers: BTreeMap<Ulid, u64>,
-}
 
 /// The backup of one server.
 pub struct Backup<'a> {

@@ -1,13 +1,14 @@
 //! Redis: a background save that is waited for and checked, then its file.
 
+pub mod facts;
 mod questions;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
 
+pub use self::facts::Facts;
 use super::{Client, Part, Source, Stream, Subject};
 use crate::backup::set::Content;
 use crate::docker::helper::Helper;
@@ -26,17 +27,6 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// Redis writes beside and renames, so the file is whole at every moment.
 const COPY: &str = r#"exec tar -c -f - -C /data "$1""#;
-
-/// What the server said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Facts {
-    /// Such as `6.2.5`.
-    pub version: String,
-    /// Keys in each database, just before and just after; expired ones may be among them.
-    pub keys: BTreeMap<String, (u64, u64)>,
-    /// Of those, keys that will expire.
-    pub expiring: u64,
-}
 
 pub use self::questions::server;
 

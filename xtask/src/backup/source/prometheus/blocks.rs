@@ -4,20 +4,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::super::api::Api;
 use super::super::{Client, Part};
+use super::facts::{Block, Ulid};
 use crate::host::digest::sha256;
-use crate::names::checked;
 use crate::stack::url::encode;
 
 /// Ten minutes, in milliseconds.
 const END: i64 = 10 * 60 * 1000;
 /// Longest wait for a look at all blocks.
 const ANSWER: Duration = Duration::from_secs(600);
-/// Characters of a block's name.
-const ULID: usize = 26;
 
 /// Digests of what can still change in a finished block, sizes of the rest, then every `meta.json`.
 /// Blocks may come and go meanwhile.
@@ -32,35 +30,6 @@ cat */meta.json 2>/dev/null || :"#;
 
 const HEAD: &str = r#"cd "$1"; set --; for part in wal chunks_head; do [ ! -d "$part" ] || set -- "$@" "$part"; done
 [ $# -eq 0 ] || du -sk "$@""#;
-
-checked! {
-    /// A block's name, and its folder's.
-    pub struct Ulid: "ULID", |text| {
-        text.len() == ULID && text.bytes().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
-    }
-}
-
-/// A block.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Block {
-    /// Its name.
-    pub ulid: Ulid,
-    /// Its first sample, in milliseconds since 1970.
-    pub min_time: i64,
-    /// After its last sample, likewise.
-    pub max_time: i64,
-    /// Time series.
-    #[serde(rename = "series")]
-    pub series_stored: u64,
-    /// Samples.
-    pub samples: u64,
-    /// On disk.
-    #[serde(skip)]
-    bytes: u64,
-    /// Of everything that tells it from another state of the same block.
-    #[serde(skip)]
-    digest: String,
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,17 +1,14 @@
 //! The snapshot of a backup: a folder of hard links in Prometheus's own data, removed afterwards.
 
 use anyhow::{Context as _, Result};
-use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use super::super::api::Api;
 use super::super::{Client, Subject};
 use super::DATA;
-use crate::backup::unfinished::{self, Step};
+use super::snapshot_name::{SnapshotName, begun};
+use crate::backup::undo_log::{self, Step};
 use crate::docker::helper::Helper;
-use crate::names::{checked, is_word};
 use crate::process::Cmd;
 use crate::stack::Stack;
 
@@ -32,14 +29,6 @@ while now="$(look "$@")"; [ "$now" != "$before" ]; do before="$now"; sleep 1; do
 rm -rf "$@""#;
 
 const REMOVE_AT_ONCE: &str = r#"cd "/data/$1"; shift; rm -rf "$@""#;
-
-checked! {
-    /// `20261123T131500Z-58f2a1c0d3e4b596`: a snapshot's, and its folder's.
-    pub struct SnapshotName: "name of a snapshot", |text| {
-        let parts = text.split_once("Z-");
-        parts.is_some_and(|(_, rest)| is_word(rest)) && begun(text).is_some()
-    }
-}
 
 /// A snapshot that was made. Removed when dropped; by the next run where we were killed.
 #[derive(Debug)]
@@ -86,14 +75,14 @@ impl<'a> Snapshot<'a> {
             before: names(&look.ask(&[&format!("{DATA}/{FOLDER}")], "")?),
             name: None,
         };
-        unfinished::record(stack, &step)?;
+        undo_log::record(stack, &step)?;
         let answer = api.post("/api/v1/admin/tsdb/snapshot").context("asking for a snapshot")?;
         let answer: Answer = serde_json::from_str(&answer).context("reading its answer")?;
         let made = answer.data.name;
         if let Step::Snapshot { name, .. } = &mut step {
             *name = Some(made.clone());
         }
-        unfinished::record(stack, &step)?;
+        undo_log::record(stack, &step)?;
         let removal = helper.cmd(REMOVE_AT_ONCE, &[FOLDER.to_owned(), made.to_string()]);
         Ok(Self { stack, name: made, removal, is_removed: false })
     }
@@ -110,14 +99,14 @@ impl<'a> Snapshot<'a> {
     pub fn remove(mut self) -> Result<()> {
         self.is_removed = true;
         self.removal.run()?;
-        unfinished::forget(self.stack)
+        undo_log::forget(self.stack)
     }
 }
 
 impl Drop for Snapshot<'_> {
     fn drop(&mut self) {
         if !self.is_removed && self.removal.clean_up().is_ok() {
-            let _ = unfinished::forget(self.stack);
+            let _ = undo_log::forget(self.stack);
         }
     }
 }
@@ -160,13 +149,6 @@ fn ours(
     let names = all.into_iter().filter_map(|name| SnapshotName::try_from(name).ok());
     let mut found = names.filter(is_ours);
     found.next().filter(|_| found.next().is_none())
-}
-
-/// `20261123T131500Z-58f2a1c0d3e4b596`, in seconds since 1970.
-fn begun(name: &str) -> Option<i64> {
-    let (time, _) = name.split_once("Z-")?;
-    let time = DateTime::strptime("%Y%m%dT%H%M%S", time).ok()?;
-    time.to_zoned(TimeZone::UTC).ok().map(|at| Timestamp::from(&at).as_second())
 }
 
 fn names(listed: &str) -> Vec<String> {
