@@ -23,8 +23,6 @@ use crate::report::finding::Problem;
 
 /// The release of Debian in which packages are unpacked.
 const UNPACKS: &str = "bookworm";
-/// What stands for a project among locks and left-overs. No project's name has a dot.
-const PROJECT: &str = ".images";
 /// The label with the digest of the folder that an image was built from.
 const SOURCE: &str = "case-interview.source";
 /// Programs that a build runs on this machine.
@@ -78,10 +76,11 @@ pub fn build(cx: &Context, images: &[Image]) -> Result<bool> {
     if cx.dry_run {
         return cx.execute(steps).map(|()| true);
     }
-    let path = lock::path(&cx.state_folder(), PROJECT);
+    let project = project(cx);
+    let path = lock::path(&cx.state_folder(), &project);
     let waiting = |holder: &str| cx.report.progress(format!("waiting for {holder}"));
     let _lock = Lock::take(&path, "images build", IfHeld::Wait, waiting)?;
-    cx.remove_leftovers(PROJECT)?;
+    cx.remove_leftovers(&project)?;
     cx.execute(plan(cx, images)?)?;
     Ok(true)
 }
@@ -130,7 +129,7 @@ fn build_base(cx: &Context, release: &str) -> Result<Plan> {
     let build = Cmd::new(folder(&cx.root, "base").join("build.sh"))
         .args([release, &base])
         .arg(&below)
-        .env("HELPER_LABEL", format!("{HELPER}={PROJECT}"))
+        .env("HELPER_LABEL", format!("{HELPER}={}", project(cx)))
         .env("SOURCE_LABEL", format!("{SOURCE}={source}"));
     plan.run(format!("build {base}"), build);
     plan.run(format!("remove {shown}"), Cmd::new("rmdir").arg(&below));
@@ -150,7 +149,7 @@ fn fetch_packages(cx: &Context, images: &[&Image], target: &Path) -> Result<Plan
         return Ok(plan);
     }
     let fetch = Cmd::new("docker")
-        .args(["run", "--rm", "--interactive", "--label", &format!("{HELPER}={PROJECT}")])
+        .args(["run", "--rm", "--interactive", "--label", &format!("{HELPER}={}", project(cx))])
         .args([&base(UNPACKS), "sh", "-s", "--"])
         .args(wanted)
         .stdin(read(&unpacker(cx))?);
@@ -218,6 +217,12 @@ fn require_programs() -> Result<()> {
     )
     .mend("on Debian and Ubuntu: apt-get install debootstrap fakeroot python3-pip (or the command again with --fix)")
     .into())
+}
+
+/// What stands for a project among locks and left-overs: one a clone, since two of them build side
+/// by side, each under a lock of its own. No project's name has a dot.
+fn project(cx: &Context) -> String {
+    format!(".images-{}", place(&cx.root))
 }
 
 /// A short name for a path, without a space.
