@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::docker::container::{self, Container};
 use crate::docker::leftovers;
-use crate::host::lock::{self, IfHeld, Lock};
+use crate::host::lock::{self, Holder, IfHeld, Lock};
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::report::advice::Xtask;
@@ -111,12 +111,10 @@ impl Context {
         }
         let path = lock::path(&self.state_folder(), &stack.project());
         let if_held = if self.wait { IfHeld::Wait } else { IfHeld::Fail };
-        let waiting = |holder: &str| self.report.progress(format!("waiting for {holder}"));
+        let waiting = |holder: &Holder| self.report.progress(format!("waiting for {holder}"));
         let lock = Lock::take(&path, what, if_held, waiting);
         lock.map(Some).map_err(|error| match error.downcast::<lock::Held>() {
-            Ok(held) => Problem::failed("lock.held", held.to_string())
-                .mend("wait until it has ended, then run the command again")
-                .into(),
+            Ok(held) => Problem::failed("lock.held", held.to_string()).mend(held.mend()).into(),
             Err(error) => error,
         })
     }

@@ -3,7 +3,10 @@
 pub mod digest;
 pub mod disk;
 pub mod files;
+pub mod followed;
+pub mod kind;
 pub mod lock;
 pub mod memory;
+mod open;
 pub mod ports;
 pub mod user;

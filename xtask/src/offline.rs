@@ -4,7 +4,6 @@
 pub mod catalogue;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -16,7 +15,8 @@ use crate::docker::image;
 use crate::docker::labels::HELPER;
 use crate::host::digest::{hex, sha256};
 use crate::host::files;
-use crate::host::lock::{self, IfHeld, Lock};
+use crate::host::followed;
+use crate::host::lock::{self, Holder, IfHeld, Lock};
 use crate::plan::Plan;
 use crate::process::{Cmd, find};
 use crate::report::finding::Problem;
@@ -78,7 +78,7 @@ pub fn build(cx: &Context, images: &[Image]) -> Result<bool> {
     }
     let project = project(cx);
     let path = lock::path(&cx.state_folder(), &project);
-    let waiting = |holder: &str| cx.report.progress(format!("waiting for {holder}"));
+    let waiting = |holder: &Holder| cx.report.progress(format!("waiting for {holder}"));
     let _lock = Lock::take(&path, "images build", IfHeld::Wait, waiting)?;
     cx.remove_leftovers(&project)?;
     cx.execute(plan(cx, images)?)?;
@@ -253,7 +253,8 @@ fn digest_of(cx: &Context, mut files: Vec<PathBuf>) -> Result<String> {
     let mut hasher = Sha256::new();
     files.sort();
     for file in files {
-        let contents = fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
+        let contents =
+            followed::bytes(&file).with_context(|| format!("reading {}", file.display()))?;
         hasher.update(file.strip_prefix(&cx.root).unwrap_or(&file).as_os_str().as_encoded_bytes());
         hasher.update(contents.len().to_le_bytes());
         hasher.update(&contents);
@@ -262,5 +263,5 @@ fn digest_of(cx: &Context, mut files: Vec<PathBuf>) -> Result<String> {
 }
 
 fn read(file: &Path) -> Result<String> {
-    fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))
+    followed::text(file).with_context(|| format!("reading {}", file.display()))
 }

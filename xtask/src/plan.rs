@@ -1,15 +1,13 @@
 //! What a command is going to change, as a plain value: `--dry-run` prints it, otherwise it is
 //! carried out. The two cannot disagree.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::host::files::{write_atomically, write_for};
+use crate::host::files::{make_directory, write_atomically, write_followed, write_for};
 use crate::host::user::Owner;
 use crate::process::{Cmd, check_interrupted};
 use crate::report::live::Live;
@@ -32,6 +30,7 @@ enum Action {
     Run(Cmd),
     Try(Cmd),
     Write { path: PathBuf, contents: Vec<u8>, mode: u32, owner: Option<Owner> },
+    Edit { path: PathBuf, contents: Vec<u8>, mode: u32 },
     MakeDirectory { path: PathBuf, owner: Owner, mode: u32 },
 }
 
@@ -69,6 +68,18 @@ impl Plan {
             action: Action::Write { path, contents: contents.into(), mode, owner: None },
             is_open: false,
         });
+    }
+
+    /// As [`Plan::write`], of a file that a person edits: one that is a link stays one.
+    pub fn edit(
+        &mut self,
+        what: impl Into<String>,
+        path: PathBuf,
+        contents: impl Into<Vec<u8>>,
+        mode: u32,
+    ) {
+        let action = Action::Edit { path, contents: contents.into(), mode };
+        self.0.push(Step { what: what.into(), action, is_open: false });
     }
 
     /// As [`Plan::write`], for another user to own; only for root.
@@ -215,16 +226,9 @@ impl Action {
                 Some(owner) => write_for(&path, &contents, mode, owner),
                 None => write_atomically(&path, &contents, mode),
             },
-            Self::MakeDirectory { path, owner, mode } => {
-                fs::create_dir_all(&path)
-                    .with_context(|| format!("creating {}", path.display()))?;
-                let permissions = fs::Permissions::from_mode(mode);
-                fs::set_permissions(&path, permissions)
-                    .and_then(|()| {
-                        std::os::unix::fs::chown(&path, Some(owner.uid), Some(owner.gid))
-                    })
-                    .with_context(|| format!("giving {} to {owner}", path.display()))
-            }
+            Self::Edit { path, contents, mode } => write_followed(&path, &contents, mode),
+            Self::MakeDirectory { path, owner, mode } => make_directory(&path, owner, mode)
+                .with_context(|| format!("making {} for {owner}", path.display())),
         }
     }
 }
@@ -234,15 +238,9 @@ impl std::fmt::Display for Action {
         match self {
             Self::Run(cmd) | Self::Try(cmd) => write!(f, "{cmd}"),
             Self::Write { path, contents, mode, owner } => {
-                let owner = owner.map(|owner| format!(" -o {} -g {}", owner.uid, owner.gid));
-                write!(
-                    f,
-                    "install -m {mode:04o}{} /dev/stdin {}  # {} bytes",
-                    owner.unwrap_or_default(),
-                    path.display(),
-                    contents.len()
-                )
+                write_installed(f, path, contents, *mode, *owner)
             }
+            Self::Edit { path, contents, mode } => write_installed(f, path, contents, *mode, None),
             Self::MakeDirectory { path, owner, mode } => {
                 write!(
                     f,
@@ -254,4 +252,21 @@ impl std::fmt::Display for Action {
             }
         }
     }
+}
+
+fn write_installed(
+    f: &mut std::fmt::Formatter<'_>,
+    path: &Path,
+    contents: &[u8],
+    mode: u32,
+    owner: Option<Owner>,
+) -> std::fmt::Result {
+    let owner = owner.map(|owner| format!(" -o {} -g {}", owner.uid, owner.gid));
+    write!(
+        f,
+        "install -m {mode:04o}{} /dev/stdin {}  # {} bytes",
+        owner.unwrap_or_default(),
+        path.display(),
+        contents.len()
+    )
 }

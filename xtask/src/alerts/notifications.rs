@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::host::files::read_optional;
+use crate::host::followed;
 use crate::report::finding::Finding;
 
 /// The whole file. A channel is one way to tell somebody; its name is its key.
@@ -232,7 +232,7 @@ impl Source {
     /// # Errors
     /// When it is there but cannot be read.
     pub fn read(path: PathBuf, root: &Path) -> Result<Option<Self>> {
-        let Some(text) = read_optional(&path)? else { return Ok(None) };
+        let Some(text) = followed::text_optional(&path)? else { return Ok(None) };
         let shown = path.strip_prefix(root).unwrap_or(&path).display().to_string();
         Ok(Some(Self { path, shown, text }))
     }

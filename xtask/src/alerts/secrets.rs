@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use crate::host::followed;
 use crate::process::quote;
 use crate::report::finding::Finding;
 use crate::secret::Secret;
@@ -51,7 +52,7 @@ pub(super) fn read(folder: &Path, path: &str) -> Result<Secret, Box<Finding>> {
         let found = format!("others than its owner may read the secret file {path} ({mode:04o})");
         return Err(fail("notifications.secret-exposed", found, private));
     }
-    let text = fs::read_to_string(&full).map_err(|error| {
+    let text = followed::text(&full).map_err(|error| {
         let found = format!("the secret file {path} cannot be read: {error}");
         fail("notifications.secret-unreadable", found, format!("run as its owner, or: {private}"))
     })?;

@@ -1,11 +1,11 @@
 //! `infrastructure/backup.toml`, typed.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
+use crate::host::followed;
 use crate::report::finding::Problem;
 use crate::report::units::Bytes;
 
@@ -46,8 +46,7 @@ impl Config {
     /// When it cannot be read or makes no sense; the error shows the line.
     pub fn load(root: &Path) -> Result<Self> {
         let path = root.join("infrastructure/backup.toml");
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let text = followed::text(&path).with_context(|| format!("reading {}", path.display()))?;
         Self::parse(&text).map_err(|error| {
             Problem::prerequisite(
                 "backup.config",

@@ -2,7 +2,6 @@
 
 mod estimate;
 
-use std::fs;
 use std::io::Read;
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use crate::context::Context;
 use crate::docker::container::Container;
 use crate::docker::image;
 use crate::docker::transfer::{Outgoing, Way};
+use crate::host::files;
 use crate::plan::Plan;
 use crate::process::stream::{Ends, PipeEnd};
 use crate::process::{Output, check_interrupted};
@@ -151,7 +151,7 @@ impl<'a> Request<'a> {
         let outcome = self.fill(cx, jobs, &mut run, &mut objects);
         if outcome.is_err() {
             for object in objects.iter().filter(|object| !run.shared.has(object)) {
-                let _ = fs::remove_file(self.folder.path().join(&object.path));
+                let _ = files::remove(&self.folder.path().join(&object.path));
             }
         }
         outcome
@@ -330,7 +330,7 @@ impl<'a> Request<'a> {
         object: Object,
         written: &mut Vec<ObjectRecord>,
     ) -> Result<()> {
-        let object = pending.commit(self.folder.path(), object)?;
+        let object = pending.commit(object)?;
         let rate = Bytes((object.content_bytes as f64 / object.seconds.max(0.001)) as u64);
         let time = duration(Duration::from_secs_f64(object.seconds));
         cx.report.done(format!(

@@ -10,8 +10,8 @@ use super::config::Config;
 use super::set::{PRIVATE, Set};
 use crate::context::Context;
 use crate::docker::transfer;
-use crate::host::files::{PARTIAL, make_folder, read_optional, write_atomically};
-use crate::host::lock::{IfHeld, Lock};
+use crate::host::files::{self, PARTIAL, make_folder, read_optional, write_atomically};
+use crate::host::lock::{Holder, IfHeld, Lock};
 use crate::report::Report;
 use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
@@ -89,15 +89,14 @@ impl Folder {
         for folder in [&self.0, &self.state()] {
             make_folder(folder, 0o700).with_context(|| format!("making {}", folder.display()))?;
         }
-        let waiting = |holder: &str| report.progress(format!("waiting for {holder}"));
+        let waiting = |holder: &Holder| report.progress(format!("waiting for {holder}"));
         let lock = Lock::take(&self.state().join("lock"), what, IfHeld::Wait, waiting)?;
         self.make()?;
         transfer::remove_leftovers(&self.state())?;
         for folder in [self.sets_path(), self.state()] {
             for path in entries(&folder)? {
                 if path.to_string_lossy().ends_with(PARTIAL) {
-                    fs::remove_file(&path)
-                        .with_context(|| format!("removing {}", path.display()))?;
+                    files::remove(&path).with_context(|| format!("removing {}", path.display()))?;
                 }
             }
         }
@@ -173,7 +172,9 @@ impl Folder {
     pub fn objects(&self) -> Result<BTreeSet<String>> {
         let mut found = BTreeSet::new();
         for folder in entries(&self.0.join("objects"))? {
-            let inside = if folder.is_dir() { entries(&folder)? } else { vec![folder] };
+            // A link is an object that no set names, whatever it leads to.
+            let is_folder = fs::symlink_metadata(&folder).is_ok_and(|facts| facts.is_dir());
+            let inside = if is_folder { entries(&folder)? } else { vec![folder] };
             for path in inside {
                 if let Ok(path) = path.strip_prefix(&self.0) {
                     found.insert(path.to_string_lossy().into_owned());
@@ -185,19 +186,10 @@ impl Folder {
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let reading = || format!("reading {}", folder.display());
-    let mut paths = Vec::new();
-    match fs::read_dir(folder) {
-        Ok(entries) => {
-            for entry in entries {
-                paths.push(entry.with_context(reading)?.path());
-            }
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(reading),
+    match files::list(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries.with_context(|| format!("reading {}", folder.display())),
     }
-    paths.sort();
-    Ok(paths)
 }
 
 /// Whole ones.

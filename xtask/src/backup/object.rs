@@ -10,13 +10,12 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use sha2::{Digest, Sha256};
-use tempfile::TempPath;
 use zstd::zstd_safe::CParameter;
 
 pub use self::back::{Contents, read};
 use super::set::{Content, ObjectRecord, PRIVATE};
 use crate::host::digest::hex;
-use crate::host::files::{PARTIAL, keep_owner, make_folder};
+use crate::host::files::{Partial, make_folder, open};
 use crate::names::{ObjectPath, ServiceName};
 use crate::process::stream::{Ends, PipeEnd};
 use crate::process::{Cmd, check_interrupted, find};
@@ -69,7 +68,7 @@ pub struct Object {
 /// An object that is written whole, but does not count yet.
 #[derive(Debug)]
 pub struct Pending {
-    file: TempPath,
+    file: Partial,
     sha256: String,
     bytes: u64,
     content_bytes: u64,
@@ -90,23 +89,15 @@ impl Pending {
         let started = Instant::now();
         let folder = path.parent().context("an object needs a folder")?;
         make_folder(folder, 0o700).with_context(|| format!("making {}", folder.display()))?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let file = tempfile::Builder::new()
-            .prefix(&format!(".{name}."))
-            .suffix(PARTIAL)
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(PRIVATE))
-            .tempfile_in(folder)
+        let file = Partial::beside(path, PRIVATE, None)
             .with_context(|| format!("making {}", path.display()))?;
-        keep_owner(file.as_file(), path, folder)
-            .with_context(|| format!("giving {} its owner", path.display()))?;
-        let sink = Sink { file: file.as_file(), hasher: Sha256::new(), bytes: 0 };
+        let sink = Sink { file: file.file(), hasher: Sha256::new(), bytes: 0 };
         let (sink, content_bytes) =
             fill(&mut source, sink, format, progress).map_err(|error| explain(error, path))?;
         let Sink { hasher, bytes, .. } = sink;
-        file.as_file().sync_all().map_err(|error| explain(error.into(), path))?;
+        file.file().sync_all().map_err(|error| explain(error.into(), path))?;
         let sha256 = hex(&hasher.finalize());
         let seconds = started.elapsed().as_secs_f64();
-        let file = file.into_temp_path();
         Ok(Self { file, sha256, bytes, content_bytes, seconds })
     }
 
@@ -114,15 +105,10 @@ impl Pending {
     ///
     /// # Errors
     /// When it cannot be renamed.
-    pub fn commit(self, folder: &Path, object: Object) -> Result<ObjectRecord> {
-        let path = folder.join(&object.path);
-        let commit = || -> io::Result<()> {
-            self.file.persist_noclobber(&path).map_err(|error| error.error)?;
-            File::open(path.parent().unwrap_or(folder))?.sync_all()
-        };
-        commit().with_context(|| format!("naming {}", path.display()))?;
+    pub fn commit(self, object: Object) -> Result<ObjectRecord> {
         let Object { service, content, path, key } = object;
-        let Self { sha256, bytes, content_bytes, seconds, .. } = self;
+        let Self { file, sha256, bytes, content_bytes, seconds } = self;
+        file.name().with_context(|| format!("naming {path}"))?;
         let sha256 = sha256.try_into()?;
         Ok(ObjectRecord { service, content, path, sha256, bytes, content_bytes, seconds, key })
     }
@@ -280,7 +266,7 @@ pub fn require_age() -> Result<()> {
 /// When it cannot be read, or the user interrupts.
 pub fn digest(path: &Path, progress: &dyn Fn(u64)) -> Result<(String, u64)> {
     let reading = || format!("reading {}", path.display());
-    let mut file = File::open(path).with_context(reading)?;
+    let mut file = open(path).with_context(reading)?;
     let (mut hasher, mut bytes) = (Sha256::new(), 0);
     copy(&mut file, &mut |chunk| {
         hasher.update(chunk);

@@ -1,7 +1,7 @@
 //! Which sets go, by the time at which they were begun, and which objects then have no set.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use super::config::Keep;
 use super::folder::Folder;
 use super::set::Set;
 use super::verify;
+use crate::host::files::{self, sync};
 use crate::names::{ProjectName, ServiceName, StackName};
 use crate::plan::Plan;
 use crate::process::{Cmd, check_interrupted};
@@ -135,9 +136,7 @@ impl<'a> Prune<'a> {
             remove(&set.path)?;
         }
         let sets = self.folder.sets_path();
-        File::open(&sets)
-            .and_then(|folder| folder.sync_all())
-            .with_context(|| format!("syncing {}", sets.display()))?;
+        sync(&sets).with_context(|| format!("syncing {}", sets.display()))?;
         for path in &self.objects {
             check_interrupted()?;
             remove(&self.folder.path().join(path))?;
@@ -160,7 +159,7 @@ fn is_object_of(path: &str, projects: &[String]) -> bool {
 }
 
 fn remove(path: &std::path::Path) -> Result<()> {
-    fs::remove_file(path).with_context(|| format!("removing {}", path.display()))
+    files::remove(path).with_context(|| format!("removing {}", path.display()))
 }
 
 /// Sets stand in for each other where they are of the same services: a backup of one service alone

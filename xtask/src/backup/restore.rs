@@ -7,7 +7,6 @@
 pub mod journal;
 mod refuse;
 
-use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -22,6 +21,7 @@ use crate::context::Context;
 use crate::docker::container::Container;
 use crate::docker::helper::Helper;
 use crate::docker::place::Place;
+use crate::host::files::sync_disk;
 use crate::logs;
 use crate::plan::Plan;
 use crate::report::finding::{Finding, Problem, Severity};
@@ -224,8 +224,7 @@ fn sync(path: &Path) -> Result<()> {
     if !Place::current()?.shares_owners() {
         return Ok(());
     }
-    let folder = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-    rustix::fs::syncfs(&folder).with_context(|| format!("syncing {}", path.display()))
+    sync_disk(path).with_context(|| format!("syncing {}", path.display()))
 }
 
 /// Finishes or undoes what an interrupted restore of `stack` has left, and says which. Only for

@@ -1,7 +1,6 @@
 //! A set: one backup of one stack, described by a manifest whose digest stands in its name.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::Facts;
 use crate::host::digest::sha256;
-use crate::host::files::write_atomically;
+use crate::host::files::{open, write_atomically};
 use crate::names::{
     Digest, ImageReference, ObjectPath, ProjectName, RelativePath, ServiceName, SetId, StackName,
 };
@@ -127,7 +126,7 @@ impl Set {
         let parts = name.strip_suffix(".json").and_then(|name| name.rsplit_once('.'));
         let (id, digest) = parts.context("its name is not <set>.<sha256>.json")?;
         let mut bytes = Vec::new();
-        let file = fs::File::open(path).context("reading it")?;
+        let file = open(path).context("reading it")?;
         file.take(LARGEST + 1).read_to_end(&mut bytes).context("reading it")?;
         ensure!(bytes.len() as u64 <= LARGEST, "it is larger than a manifest can be");
         ensure!(sha256(&bytes) == digest, "its SHA-256 is not the one in its name");
@@ -236,6 +235,8 @@ pub fn stamp(time: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use std::path::Component;
+
+    use std::fs;
 
     use super::*;
     use crate::garble::garbled;

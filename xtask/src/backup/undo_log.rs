@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::set::PRIVATE;
 use super::source::prometheus::snapshot_name::SnapshotName;
-use crate::host::files::{make_folder, write_atomically};
+use crate::host::files::{self, make_folder, write_atomically};
 use crate::names::{ContainerId, ServiceName};
 use crate::stack::Stack;
 
@@ -57,7 +57,7 @@ pub fn record(stack: &Stack, step: &Step) -> Result<()> {
 /// When the record cannot be removed.
 pub fn forget(stack: &Stack) -> Result<()> {
     let path = path(stack);
-    match std::fs::remove_file(&path) {
+    match files::remove(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("removing {}", path.display()))
         }

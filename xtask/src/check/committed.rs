@@ -1,11 +1,10 @@
 //! Nothing secret is under version control.
 
-use std::fs;
-
 use anyhow::{Context as _, Result};
 
 use crate::context::Context;
 use crate::host::files::PARTIAL;
+use crate::host::followed;
 use crate::process::{Cmd, find};
 use crate::report::finding::Finding;
 
@@ -43,7 +42,7 @@ pub(super) fn no_secrets(cx: &Context) -> Result<Vec<Finding>> {
                 .mend(format!("git rm --cached {file}, and change every password in it")),
             );
         }
-        let Ok(text) = fs::read_to_string(cx.root.join(file)) else { continue };
+        let Ok(text) = followed::text(cx.root.join(file)) else { continue };
         for (index, line) in text.lines().enumerate() {
             let is_sign = |(head, tail, _): &&(&str, &str, &str)| stands_in(line, head, tail);
             if let Some((_, _, what)) = SIGNS.iter().find(is_sign) {

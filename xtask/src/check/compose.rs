@@ -1,7 +1,7 @@
 //! The compose files, for every Compose on this machine and against `.env.example`.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::relative;
 use crate::context::Context;
 use crate::docker::compose::{self, Compose};
+use crate::host::followed;
 use crate::report::advice::Xtask;
 use crate::report::finding::Finding;
 use crate::secret::Secret;
@@ -78,9 +79,9 @@ pub(super) fn valid_for_every_compose(cx: &Context) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for stack in cx.stacks(None)? {
         let filled = filled_example(&stack)?;
-        let env =
+        let mut env =
             tempfile::Builder::new().prefix("env").tempfile().context("making a temporary .env")?;
-        fs::write(env.path(), filled)
+        env.write_all(filled.as_bytes())
             .with_context(|| format!("writing {}", env.path().display()))?;
         let paths = stack.compose.paths();
         for compose in &found {
@@ -149,7 +150,7 @@ fn commands(path: &Path) -> Result<BTreeMap<String, Vec<String>>> {
         command: Vec<String>,
     }
     let reading = || format!("reading {}", path.display());
-    let text = fs::read_to_string(path).with_context(reading)?;
+    let text = followed::text(path).with_context(reading)?;
     let file: File = yaml_serde::from_str(&text).with_context(reading)?;
     let with_command = |(name, service): (String, Service)| {
         (!service.command.is_empty()).then_some((name, service.command))
@@ -159,7 +160,7 @@ fn commands(path: &Path) -> Result<BTreeMap<String, Vec<String>>> {
 
 fn example(stack: &Stack) -> Result<String> {
     let path = stack.folder.join(".env.example");
-    fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+    followed::text(&path).with_context(|| format!("reading {}", path.display()))
 }
 
 fn filled_example(stack: &Stack) -> Result<String> {

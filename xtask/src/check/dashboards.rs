@@ -74,7 +74,7 @@ pub fn tidy(root: &Path) -> Result<Plan> {
         let Ok(board) = Board::load(&path, &name)? else { continue };
         if !board.is_normal {
             let text = form::normal(&board.json);
-            plan.write(format!("put {name} into the normal form"), path, text, 0o644);
+            plan.edit(format!("put {name} into the normal form"), path, text, 0o644);
         }
     }
     Ok(plan)

@@ -16,7 +16,7 @@ pub(super) use self::promtool::accepts_rules_and_cases;
 pub(super) use self::stated::thresholds_are_as_stated;
 use super::relative;
 use crate::context::Context;
-use crate::host::files::read_optional;
+use crate::host::followed;
 use crate::report::finding::Finding;
 
 /// Where the runbooks are read by somebody who got an alert; a page is called as its alert.
@@ -34,8 +34,7 @@ const FILLED_IN: usize = 8;
 pub(super) fn alerts_are_complete(cx: &Context) -> Result<Vec<Finding>> {
     let folder = cx.root.join("docs/runbooks");
     let index = folder.join("README.md");
-    let index =
-        fs::read_to_string(&index).with_context(|| format!("reading {}", index.display()))?;
+    let index = followed::text(&index).with_context(|| format!("reading {}", index.display()))?;
     let mut findings = Vec::new();
     let mut alerts = BTreeSet::new();
     for rule in rules(&cx.root)? {
@@ -51,7 +50,7 @@ pub(super) fn alerts_are_complete(cx: &Context) -> Result<Vec<Finding>> {
         };
         labels_and_texts(&rule).into_iter().for_each(&mut wrong);
         let page = format!("{alert}.md");
-        match read_optional(&folder.join(&page))? {
+        match followed::text_optional(&folder.join(&page))? {
             None => wrong(format!("has no runbook docs/runbooks/{page}")),
             Some(text) => {
                 let lacking =

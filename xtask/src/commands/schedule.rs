@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::host::user;
+use crate::host::{files, followed};
 use crate::plan::Plan;
 use crate::process::Cmd;
 use crate::report::advice::Xtask;
@@ -121,9 +122,9 @@ fn install(cx: &Context, home: &Home, with: Option<Scheduler>) -> Result<()> {
 fn install_program(home: &Home) -> Result<Plan> {
     let mut plan = Plan::new();
     let own = std::env::current_exe().context("looking for our own program")?;
-    let text = std::fs::read(&own).with_context(|| format!("reading {}", own.display()))?;
+    let text = followed::bytes(&own).with_context(|| format!("reading {}", own.display()))?;
     let program = home.program();
-    if std::fs::read(&program).ok().as_ref() == Some(&text) {
+    if files::read(&program).ok().as_ref() == Some(&text) {
         return Ok(plan);
     }
     if let Some(folder) = program.parent().filter(|folder| !folder.is_dir()) {

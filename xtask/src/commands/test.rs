@@ -1,7 +1,6 @@
 //! `cargo xtask test`.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use crate::context::Context;
 use crate::docker::engine::Engine;
 use crate::docker::{docker, image};
 use crate::doctor::{self, suite};
+use crate::host::files::{read_text, write_atomically};
 use crate::offline::{self, catalogue::Catalogue};
 use crate::plan::Plan;
 use crate::process::{Cmd, Failure, ProcessError};
@@ -82,7 +82,8 @@ impl Args {
         let mut ran_on = Vec::new();
         if lacking.is_empty() && !self.no_engine {
             let kind = provide_images(cx)?;
-            fs::write(record(cx), "").context("making the record of what tests run on")?;
+            write_atomically(&record(cx), b"", 0o600)
+                .context("making the record of what tests run on")?;
             self.cargo_test(cx, "tests", Some(kind), &mut tally)?;
             ran_on = recorded(cx, kind)?;
         }
@@ -217,7 +218,7 @@ fn recorded(cx: &Context, kind: Kind) -> Result<Vec<String>> {
     if matches!(kind, Kind::Upstream) {
         return pinned_images(cx);
     }
-    let text = fs::read_to_string(record(cx)).context("reading what tests ran on")?;
+    let text = read_text(&record(cx)).context("reading what tests ran on")?;
     let images: BTreeSet<_> = text.lines().map(str::to_owned).collect();
     Ok(images.into_iter().collect())
 }

@@ -1,7 +1,6 @@
 //! Refuses a broken configuration before a service meets it: first what is no YAML or JSON at all,
 //! then what the service's own tool complains of, run in its image.
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use super::folder;
 use crate::context::Context;
 use crate::docker::{docker, labels};
 use crate::host::files::below;
+use crate::host::followed;
 use crate::report::advice::Xtask;
 use crate::report::finding::{Finding, Problem};
 use crate::setup::generated;
@@ -82,7 +82,7 @@ fn malformed(cx: &Context, path: &Path) -> Option<Finding> {
     let finding = |what: String, line| {
         Some(Finding::error("configuration.broken", what).at(shown.as_str(), line))
     };
-    let text = match fs::read_to_string(path) {
+    let text = match followed::text(path) {
         Ok(text) => text,
         Err(error) => return finding(error.to_string(), None),
     };

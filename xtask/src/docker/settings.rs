@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::host::followed;
 use serde::Deserialize;
 
 /// What is read of its `config.json`.
@@ -16,7 +17,7 @@ pub(super) struct Settings {
 impl Settings {
     /// Reads them from the client's `folder`; `None` where they are there and cannot be read.
     pub(super) fn load(folder: &Path) -> Option<Self> {
-        match std::fs::read(folder.join("config.json")) {
+        match followed::bytes(folder.join("config.json")) {
             Ok(text) => serde_json::from_slice(&text).ok(),
             Err(error) => (error.kind() == ErrorKind::NotFound).then(Self::default),
         }

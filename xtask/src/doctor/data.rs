@@ -238,7 +238,7 @@ pub(super) fn leftovers(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>
         ]);
     }
     if let Some(holder) = lock::held_by(&lock) {
-        let found = format!("{holder} is at work on it");
+        let found = format!("it is the work of {holder}");
         return Ok(vec![Finding::ok("run.leftovers", found).about(stack.name())]);
     }
     let found = format!(

@@ -10,6 +10,7 @@ use super::data::partial_files;
 use crate::context::Context;
 use crate::docker::endpoint::Endpoint;
 use crate::docker::{docker, leftovers};
+use crate::host::followed;
 use crate::host::user;
 use crate::plan::Plan;
 use crate::process::{Cmd, find};
@@ -195,7 +196,7 @@ struct System {
 
 impl System {
     fn read() -> Option<Self> {
-        Self::parse(&std::fs::read_to_string("/etc/os-release").ok()?)
+        Self::parse(&followed::text("/etc/os-release").ok()?)
     }
 
     fn parse(text: &str) -> Option<Self> {

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use super::facts::Facts;
 use crate::docker::helper::Helper;
 use crate::docker::image;
+use crate::host::files::read_text;
 use crate::postgres::version::{Version, major};
 use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Finding;
@@ -148,7 +149,7 @@ fn look(path: &Path) -> std::io::Result<Contents> {
     if fs::read_dir(path)?.next().is_none() {
         return Ok(Contents { is_empty: true, ..Contents::default() });
     }
-    let version = match fs::read_to_string(path.join("PG_VERSION")) {
+    let version = match read_text(&path.join("PG_VERSION")) {
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         text => major(&text?),
     };

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::facts::Facts;
-use crate::host::files::read_optional;
+use crate::host::followed;
 use crate::report::advice::Xtask;
 use crate::report::finding::Finding;
 use crate::secret::Secret;
@@ -49,7 +49,7 @@ pub(super) fn weak_secrets(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Findi
     if stack.env.text().is_none() || secrets.is_empty() {
         return Ok(Vec::new());
     }
-    let example = read_optional(&stack.folder.join(".env.example"))?.unwrap_or_default();
+    let example = followed::text_optional(&stack.folder.join(".env.example"))?.unwrap_or_default();
     let example = dotenv::parse(&example, &|_| None);
     let plain: Vec<_> = stack
         .env

@@ -1,27 +1,42 @@
-//! Files that are whole or not there: written beside, synced, renamed, folder synced.
+//! Files below directories that others can write. They are whole or not there: written beside, synced,
+//! renamed, folder synced. How they are opened says `open`.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use rustix::fs::OFlags;
 
-use super::user::Owner;
+use super::kind::Refused;
+use super::open::Folder;
+pub use super::open::{create_new, list, open, open_to_write, remove, rename};
+use super::user::{self, Owner};
 
 /// How a half-written file is named until it is renamed: `.<name>.<random>.partial`.
 pub const PARTIAL: &str = ".partial";
 
-/// Puts `contents` at `path` with `mode`. A crash leaves the old file or the new one, and at most
-/// a stray `.partial` beside, which the next write of the same file removes.
+/// Puts `contents` at `path` with `mode`; a link there is replaced and not followed. A crash leaves the
+/// old file or the new one, and at most a stray `.partial` beside, which the next write of the same
+/// file removes.
 ///
 /// # Errors
 /// When the folder is missing, full or not writable; the old file is then untouched.
 pub fn write_atomically(path: &Path, contents: &[u8], mode: u32) -> Result<()> {
-    // A link stays one: the file that it points to is replaced.
+    replace(path, contents, mode, None)
+}
+
+/// As [`write_atomically`], of a file that a person edits: one that is a link stays one, and where it leads
+/// is written.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn write_followed(path: &Path, contents: &[u8], mode: u32) -> Result<()> {
     let real = path.canonicalize();
-    replace(real.as_deref().unwrap_or(path), contents, mode, None)
+    write_atomically(real.as_deref().unwrap_or(path), contents, mode)
 }
 
 /// As [`write_atomically`], for another user to own; only for root.
@@ -33,52 +48,83 @@ pub fn write_for(path: &Path, contents: &[u8], mode: u32, owner: Owner) -> Resul
 }
 
 fn replace(path: &Path, contents: &[u8], mode: u32, owner: Option<Owner>) -> Result<()> {
-    let folder =
-        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().context("a file needs a name")?.to_string_lossy();
     let write = || -> std::io::Result<()> {
-        partials(folder, &name)?.iter().try_for_each(fs::remove_file)?;
-        let mut file = tempfile::Builder::new()
-            .prefix(&format!(".{name}."))
-            .suffix(PARTIAL)
-            .permissions(fs::Permissions::from_mode(mode))
-            .tempfile_in(folder)?;
-        file.write_all(contents)?;
-        // The umask may have taken bits away.
-        file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
-        match owner {
-            Some(Owner { uid, gid }) => {
-                std::os::unix::fs::fchown(file.as_file(), Some(uid), Some(gid))?;
-            }
-            None => keep_owner(file.as_file(), path, folder)?,
-        }
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        File::open(folder)?.sync_all()
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        partials(folder, &name)?.iter().try_for_each(|path| remove(path))?;
+        let partial = Partial::beside(path, mode, owner)?;
+        partial.file().write_all(contents)?;
+        partial.replace()
     };
     write().with_context(|| format!("writing {}", path.display()))
 }
 
-/// What root writes into a user's folder stays the user's: gives `file`, which will stand at `path`, the
-/// owner of the file that is there, else of `folder`.
-///
-/// # Errors
-/// When neither can be looked at.
-pub fn keep_owner(file: &File, path: &Path, folder: &Path) -> std::io::Result<()> {
-    take_owner_of(file, if path.exists() { path } else { folder })
+/// A file that is being written beside the one whose name it gets in the end, in a folder that is held
+/// open. Dropped before, it is removed. What root writes belongs to whom the file did that it
+/// replaces, else to the folder's owner.
+#[derive(Debug)]
+pub struct Partial {
+    folder: Folder,
+    temporary: OsString,
+    name: OsString,
+    file: File,
 }
 
-/// Gives what root has made to the owner of `other`, such as the folder that it lies in.
-///
-/// # Errors
-/// When `other` cannot be looked at.
-pub fn take_owner_of(file: &File, other: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    if !super::user::is_root() {
-        return Ok(());
+impl Partial {
+    /// Makes it, with `mode`.
+    ///
+    /// # Errors
+    /// When the folder is missing or not writable, or we may not give it to `owner`.
+    pub fn beside(path: &Path, mode: u32, owner: Option<Owner>) -> std::io::Result<Self> {
+        let (folder, name) = Folder::above(path)?;
+        let mut random = [0; 6];
+        getrandom::fill(&mut random).map_err(std::io::Error::other)?;
+        let random = super::digest::hex(&random);
+        let temporary = OsString::from(format!(".{}.{random}{PARTIAL}", name.to_string_lossy()));
+        let file = folder.create(&temporary, 0o600)?;
+        let owner = owner.or_else(|| folder.owner_of(name));
+        let partial = Self { folder, temporary, name: name.to_owned(), file };
+        match owner {
+            Some(Owner { uid, gid }) if user::is_root() => {
+                std::os::unix::fs::fchown(&partial.file, Some(uid), Some(gid))?;
+            }
+            _ => partial.folder.give(&partial.file)?,
+        }
+        partial.file.set_permissions(fs::Permissions::from_mode(mode))?;
+        Ok(partial)
     }
-    let of = fs::metadata(other)?;
-    std::os::unix::fs::fchown(file, Some(of.uid()), Some(of.gid()))
+
+    /// To write into.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives it its name, for good.
+    ///
+    /// # Errors
+    /// When that cannot be done; the old file is then untouched.
+    pub fn replace(self) -> std::io::Result<()> {
+        self.file.sync_all()?;
+        self.folder.rename(&self.temporary, &self.name)?;
+        self.folder.sync()
+    }
+
+    /// Gives it its name, for good, where nothing has it.
+    ///
+    /// # Errors
+    /// When something has it, or that cannot be done.
+    pub fn name(self) -> std::io::Result<()> {
+        self.file.sync_all()?;
+        self.folder.rename_new(&self.temporary, &self.name)?;
+        self.folder.sync()
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // Once it has its name, there is none.
+        let _ = self.folder.remove(&self.temporary);
+    }
 }
 
 /// What killed writers of the file `name` have left in `folder`.
@@ -93,8 +139,43 @@ pub fn partials(folder: &Path, name: &str) -> std::io::Result<Vec<PathBuf>> {
         // Longer names with a dot are those of another file, which may be about to be renamed.
         random.is_some_and(|random| !random.contains('.'))
     };
-    let entries = fs::read_dir(folder)?;
-    Ok(entries.flatten().map(|entry| entry.path()).filter(is_partial).collect())
+    Ok(list(folder)?.into_iter().filter(is_partial).collect())
+}
+
+/// Makes lasting what was made, renamed or removed in `folder`.
+///
+/// # Errors
+/// When it cannot be opened or synced.
+pub fn sync(folder: &Path) -> std::io::Result<()> {
+    Folder::open(folder)?.sync()
+}
+
+/// Makes lasting what was written to the file system that `folder` is on.
+///
+/// # Errors
+/// As [`sync`].
+pub fn sync_disk(folder: &Path) -> std::io::Result<()> {
+    Folder::open(folder)?.sync_disk()
+}
+
+/// What stands in `path`.
+///
+/// # Errors
+/// As [`open`], and when it cannot be read.
+pub fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The text of `path`.
+///
+/// # Errors
+/// As [`read`], and when it is no text (UTF-8).
+pub fn read_text(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    open(path)?.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// When something in `folder`, or the folder itself, was last changed, moved or replaced.
@@ -142,83 +223,88 @@ pub fn below(folder: &Path) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// When it is there but cannot be read.
 pub fn read_optional(path: &Path) -> Result<Option<String>> {
-    match fs::read_to_string(path) {
+    match read_text(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
     }
 }
 
-/// Makes `path` and what is missing above it, with `mode` and the owner of the folder above; one
-/// that is there stays as it is.
-///
-/// # Errors
-/// When it cannot be made, or a file stands there.
-pub fn make_folder(path: &Path, mode: u32) -> std::io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
+/// Says of a file that we may not use whose it is, and what to do.
+pub fn explain(error: std::io::Error, path: &Path) -> anyhow::Error {
+    use std::os::unix::fs::MetadataExt as _;
+    let facts = path.ancestors().find_map(|path| path.symlink_metadata().ok());
+    let owner = facts.map(|facts| facts.uid()).filter(|owner| *owner != user::owner().uid);
+    match owner.filter(|_| error.kind() == ErrorKind::PermissionDenied) {
+        Some(owner) => {
+            let name = user::shown(owner);
+            let found = format!("{} belongs to {name}, and you may not use it", path.display());
+            let ways = vec![
+                format!("run the command as {name}, or as root"),
+                "work in a clone of your own, with another DATA_DIR".to_owned(),
+            ];
+            Refused { id: "file.of-another-user", found, ways }.into()
+        }
+        None => anyhow::Error::from(error).context(format!("using {}", path.display())),
     }
-    let above = path.parent().unwrap_or(Path::new("/"));
-    if !above.exists() {
-        fs::create_dir_all(above)?;
-    }
-    match fs::DirBuilder::new().mode(mode).create(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
-        made => made?,
-    }
-    // The umask may have taken bits away.
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-    take_owner_of(&File::open(path)?, above)?;
-    File::open(above)?.sync_all()
 }
 
-/// Opens `path` for a lock: made if missing, readable by everybody, so that root and user can
-/// stand in each other's way instead of failing on permissions.
-pub(super) fn open_shared(path: &Path) -> std::io::Result<File> {
-    let create = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o644)
-        .open(path);
-    match create {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => File::open(path),
-        other => other,
+/// Makes the directory `path` where it is missing, and gives it `owner` and `mode`; only for root or
+/// for one of ours.
+///
+/// # Errors
+/// As [`make_folder`], and when we may not give it away.
+pub fn make_directory(path: &Path, owner: Owner, mode: u32) -> std::io::Result<()> {
+    make_folder(path, mode)?;
+    let folder = Folder::open(path)?;
+    folder.set_mode(mode)?;
+    folder.set_owner(owner)
+}
+
+/// Makes `path` with `mode`, and what is missing above it, for the owner of the folder above; one that
+/// is there stays as it is.
+///
+/// # Errors
+/// When it cannot be made, or a file or somebody's link stands there.
+pub fn make_folder(path: &Path, mode: u32) -> std::io::Result<()> {
+    match Folder::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        there => return there.map(drop),
     }
+    let (folder, name) = match Folder::above(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            make_folder(path.parent().unwrap_or(Path::new("/")), 0o755)?;
+            Folder::above(path)?
+        }
+        above => above?,
+    };
+    match folder.make(name, mode) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Folder::open(path).map(drop),
+        made => made,
+    }
+}
+
+/// Opens the file of a lock, made if missing, in a folder where nobody else can open it. What earlier
+/// versions left open to others is closed, as far as it is ours.
+pub(super) fn open_lock(path: &Path) -> std::io::Result<File> {
+    let (folder, name) = Folder::above(path)?;
+    let (owner, mode) = folder.facts()?;
+    if mode & 0o077 != 0 && (user::is_root() || owner.uid == user::owner().uid) {
+        folder.set_mode(0o700)?;
+    }
+    let file = match folder.open_file(name, OFlags::RDWR | OFlags::CREATE, 0o600) {
+        // An earlier version made it for root, and for all to read.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            return folder.open_file(name, OFlags::RDONLY, 0);
+        }
+        opened => opened?,
+    };
+    folder.give(&file)?;
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(file)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_write_replaces_the_file_with_its_mode_and_clears_what_a_crash_left() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(".env");
-        fs::write(folder.path().join("..env.abc123.partial"), "half").unwrap();
-        fs::write(folder.path().join("..env.copy.abc123.partial"), "another's").unwrap();
-        write_atomically(&path, b"old", 0o644).unwrap();
-        write_atomically(&path, b"new", 0o600).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn a_link_stays_a_link() {
-        let folder = tempfile::tempdir().unwrap();
-        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
-        fs::write(&file, "old").unwrap();
-        std::os::unix::fs::symlink(&file, &link).unwrap();
-        write_atomically(&link, b"new", 0o600).unwrap();
-        assert_eq!(fs::read(&file).unwrap(), b"new");
-        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-    }
-
-    #[test]
-    fn a_failed_write_names_the_file() {
-        let error = write_atomically(Path::new("/no/such/folder/file"), b"", 0o600).unwrap_err();
-        assert!(format!("{error:#}").starts_with("writing /no/such/folder/file: No such file"));
-    }
-}
+mod tests;

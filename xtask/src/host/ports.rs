@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
+use super::followed;
 use anyhow::{Result, ensure};
 use sha2::{Digest, Sha256};
 
@@ -58,7 +59,7 @@ pub fn free_for(name: &str, count: usize) -> Result<Vec<u16>> {
 fn holder(port: u16) -> Option<String> {
     let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
-        .find_map(|table| listening_inode(&std::fs::read_to_string(table).ok()?, port))?;
+        .find_map(|table| listening_inode(&followed::text(table).ok()?, port))?;
     let socket = format!("socket:[{inode}]");
     std::fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
         let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
@@ -66,7 +67,7 @@ fn holder(port: u16) -> Option<String> {
         descriptors.find(|descriptor| {
             std::fs::read_link(descriptor.path()).is_ok_and(|link| *link.as_os_str() == *socket)
         })?;
-        let name = std::fs::read_to_string(entry.path().join("comm")).ok()?;
+        let name = followed::text(entry.path().join("comm")).ok()?;
         Some(format!("{} (process {pid})", name.trim()))
     })
 }

@@ -12,6 +12,12 @@ pub fn owner() -> Owner {
     Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
 }
 
+/// Whether what `uid` does is as good as done by us: root, we ourselves, and who had sudo run us.
+pub fn is_trusted(uid: u32) -> bool {
+    let called_sudo = || std::env::var("SUDO_UID").ok()?.parse().ok();
+    uid == 0 || uid == owner().uid || (is_root() && called_sudo() == Some(uid))
+}
+
 /// Our home folder, where one is known.
 pub fn home() -> Option<PathBuf> {
     std::env::home_dir().filter(|home| home.is_absolute())
@@ -24,12 +30,17 @@ pub fn may_write(path: &Path) -> bool {
 
 /// The name of a user, as `/etc/passwd` has it.
 pub fn name_of(uid: u32) -> Option<String> {
-    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let users = super::followed::text("/etc/passwd").ok()?;
     users.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;
         (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
     })
+}
+
+/// A user's name, where he has one, for people to read.
+pub fn shown(uid: u32) -> String {
+    name_of(uid).unwrap_or_else(|| format!("user {uid}"))
 }
 
 /// A numeric user and group, written `uid:gid`.

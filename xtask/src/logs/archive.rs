@@ -4,9 +4,9 @@
 //! cursor knows is whole, and the next run cuts off what the cursor does not know.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -15,7 +15,9 @@ use super::cursor::{Cursor, Position};
 use super::day::{ArchiveFile, Day};
 use super::frame::Place;
 use super::stored::{CURSOR, explain, frames, load, open};
-use crate::host::files::{make_folder, take_owner_of, write_atomically};
+use crate::host::files::{
+    create_new, make_folder, open_to_write, remove, rename, write_atomically,
+};
 use crate::report::units::Bytes;
 use crate::stack::manifest::LogBounds;
 
@@ -90,8 +92,8 @@ impl Archive {
         let path = self.folder.join(&name);
         let length = self.next.files.get(&name).copied().unwrap_or(0);
         if !self.open.contains_key(&name) {
-            let file = OpenOptions::new().read(true).write(true).open(&path);
-            self.open.insert(name.clone(), file.map_err(|error| explain(error, &path))?);
+            let file = open_to_write(&path).map_err(|error| explain(error, &path))?;
+            self.open.insert(name.clone(), file);
         }
         let file = self.open.get(&name).context("opening the archive")?;
         file.write_all_at(frame, length).map_err(|error| explain(error, &path))?;
@@ -120,14 +122,12 @@ impl Archive {
     /// an unknown file is never ours.
     fn make_file(&mut self, name: &ArchiveFile) -> Result<bool> {
         let path = self.folder.join(name);
-        if path.exists() {
+        if fs::symlink_metadata(&path).is_ok() {
             return Ok(false);
         }
         self.committed.files.insert(name.clone(), 0);
         self.write_cursor(&self.committed)?;
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        file.and_then(|file| take_owner_of(&file, &self.folder))
-            .map_err(|error| explain(error, &path))?;
+        create_new(&path, 0o600).map_err(|error| explain(error, &path))?;
         self.next.files.insert(name.clone(), 0);
         Ok(true)
     }
@@ -170,7 +170,7 @@ impl Archive {
         self.next.files.clear();
         for (name, committed) in self.committed.files.clone() {
             let path = self.folder.join(&name);
-            let length = match fs::metadata(&path) {
+            let length = match fs::symlink_metadata(&path) {
                 Ok(facts) => facts.len(),
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     if committed > 0 {
@@ -191,7 +191,7 @@ impl Archive {
                 continue;
             }
             if length > keep {
-                let file = OpenOptions::new().write(true).open(&path);
+                let file = open_to_write(&path);
                 file.and_then(|file| file.set_len(keep)).map_err(|error| explain(error, &path))?;
             }
             self.next.files.insert(name, keep);
@@ -203,11 +203,12 @@ impl Archive {
     /// nobody can read, which stay beside it.
     fn clear_away(&mut self, path: &Path, archived: u64) -> Result<()> {
         if archived == 0 {
-            return fs::remove_file(path).map_err(|error| explain(error, path));
+            return remove(path).map_err(|error| explain(error, path));
         }
         let aside = path.with_extension("unreadable");
         self.warnings.push(format!("what is left of it cannot be read: {}", aside.display()));
-        fs::rename(path, &aside).map_err(|error| explain(error, path))
+        let name = aside.file_name().unwrap_or_default();
+        rename(path, name).map_err(|error| explain(error, path))
     }
 
     /// What is whole of a file that lacks its end.
@@ -244,7 +245,7 @@ impl Archive {
                 continue;
             }
             let path = self.folder.join(&file);
-            fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+            remove(&path).with_context(|| format!("removing {}", path.display()))?;
             total -= self.next.files.remove(&file).unwrap_or(0);
             removed.push(file);
         }

@@ -12,8 +12,8 @@ use super::outcome::Outcome;
 use super::stored::explain;
 use super::writer::{Block, Writer, day, short, today};
 use crate::docker::container::Container;
-use crate::host::files::make_folder;
-use crate::host::lock::{IfHeld, Lock};
+use crate::host::files::{list, make_folder};
+use crate::host::lock::{Holder, IfHeld, Lock};
 use crate::names::ServiceName;
 use crate::process::check_interrupted;
 use crate::report::Report;
@@ -46,16 +46,15 @@ pub fn folder(stack: &Stack) -> PathBuf {
 /// `logs.permission`, or what else went wrong.
 pub fn archived_services(stack: &Stack) -> Result<Vec<ServiceName>> {
     let folder = folder(stack);
-    let entries = match std::fs::read_dir(&folder) {
-        Ok(entries) => entries,
+    let paths = match list(&folder) {
+        Ok(paths) => paths,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(explain(error, &folder)),
     };
-    let folders = entries.flatten().filter(|entry| entry.path().is_dir());
-    let name = |entry: std::fs::DirEntry| entry.file_name().to_str()?.try_into().ok();
-    let mut names: Vec<_> = folders.filter_map(name).collect();
-    names.sort();
-    Ok(names)
+    // A link is none, whatever it leads to.
+    let is_folder = |path: &PathBuf| path.symlink_metadata().is_ok_and(|facts| facts.is_dir());
+    let name = |path: PathBuf| path.file_name()?.to_str()?.try_into().ok();
+    Ok(paths.into_iter().filter(is_folder).filter_map(name).collect())
 }
 
 /// What there is to archive: a task for each service with a container or an archive.
@@ -118,7 +117,7 @@ pub fn lock(stack: &Stack, report: &Report) -> Result<Lock> {
     }
     make_folder(&folder, 0o700).map_err(|error| explain(error, &folder))?;
     let path = folder.join("lock");
-    let waiting = |holder: &str| report.progress(format!("waiting for {holder}"));
+    let waiting = |holder: &Holder| report.progress(format!("waiting for {holder}"));
     Lock::take(&path, "rotate-logs", IfHeld::Wait, waiting).map_err(|error| {
         match error.downcast() {
             Ok(io) => explain(io, &path),

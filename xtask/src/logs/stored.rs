@@ -1,8 +1,8 @@
 //! What lies in an archive's folder, and how it is read: files of frames, and the cursor.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -10,6 +10,7 @@ use super::cursor::{Cursor, Position, Trail};
 use super::day::ArchiveFile;
 use super::entry::{Entry, Origin, fingerprint};
 use super::frame::{self, Place};
+use crate::host::files;
 use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 
@@ -38,7 +39,7 @@ pub(super) fn explain(error: std::io::Error, path: &Path) -> anyhow::Error {
 /// # Errors
 /// `logs.permission`, or what else went wrong.
 pub fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(|error| explain(error, path))
+    files::open(path).map_err(|error| explain(error, path))
 }
 
 /// The archive's files in `folder`, the oldest first.
@@ -46,13 +47,13 @@ pub fn open(path: &Path) -> Result<File> {
 /// # Errors
 /// When the folder cannot be read.
 pub fn files(folder: &Path) -> Result<Vec<ArchiveFile>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
+    let paths = match files::list(folder) {
+        Ok(paths) => paths,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(explain(error, folder)),
     };
-    let name = |entry: fs::DirEntry| entry.file_name().to_str()?.try_into().ok();
-    let mut names: Vec<ArchiveFile> = entries.flatten().filter_map(name).collect();
+    let name = |path: &PathBuf| path.file_name()?.to_str()?.try_into().ok();
+    let mut names: Vec<ArchiveFile> = paths.iter().filter_map(name).collect();
     names.sort_by(|a, b| a.place().cmp(&b.place()));
     Ok(names)
 }
@@ -80,7 +81,7 @@ pub fn frames(file: &File, length: u64) -> (Vec<Place>, Option<anyhow::Error>) {
 /// When something cannot be read.
 pub fn load(folder: &Path) -> Result<(Cursor, Option<String>)> {
     let path = folder.join(CURSOR);
-    let text = fs::read_to_string(&path);
+    let text = files::read_text(&path);
     let what = match &text {
         Ok(text) => match serde_json::from_str(text) {
             Ok(cursor) => return Ok((cursor, None)),

@@ -1,12 +1,12 @@
 //! `tests/images/images.toml`: which offline images can be built, and of what.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::host::followed;
 use crate::report::finding::Problem;
 
 /// Under which the engine has all of them.
@@ -61,8 +61,7 @@ impl Catalogue {
     /// When it cannot be read or makes no sense; the error shows the line.
     pub fn load(root: &Path) -> Result<Self> {
         let path = root.join("tests/images/images.toml");
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let text = followed::text(&path).with_context(|| format!("reading {}", path.display()))?;
         let recipes: BTreeMap<String, BTreeMap<String, Recipe>> =
             toml::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
         let images = recipes.into_iter().flat_map(|(name, versions)| {

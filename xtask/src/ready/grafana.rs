@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::NotReady;
 use crate::client::Unanswered;
 use crate::client::http::{get, get_json};
+use crate::host::followed;
 use crate::stack::Stack;
 use crate::stack::manifest::Service;
 use crate::stack::url::{self, Url};
@@ -44,17 +45,15 @@ pub(super) fn ask(stack: &Stack, service: &Service, url: &Url) -> Result<(), Una
 }
 
 fn dashboards(folder: &Path) -> Result<Vec<Uid>, Unanswered> {
-    let read = |path: &std::path::PathBuf| {
-        serde_json::from_str(&std::fs::read_to_string(path)?).not_ready(path)
-    };
+    let read =
+        |path: &std::path::PathBuf| serde_json::from_str(&followed::text(path)?).not_ready(path);
     super::files(folder, "json")?.iter().map(read).collect()
 }
 
 fn datasources(folder: &Path) -> Result<Vec<Uid>, Unanswered> {
     let mut all = Vec::new();
     for path in super::files(folder, "yml")? {
-        let file: Datasources =
-            yaml_serde::from_str(&std::fs::read_to_string(&path)?).not_ready(&path)?;
+        let file: Datasources = yaml_serde::from_str(&followed::text(&path)?).not_ready(&path)?;
         all.extend(file.datasources);
     }
     Ok(all)

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::NotReady;
 use crate::client::Unanswered;
 use crate::client::http::{get, get_json};
+use crate::host::followed;
 use crate::stack::Stack;
 use crate::stack::manifest::Service;
 use crate::stack::url::Url;
@@ -69,7 +70,7 @@ pub(super) fn ask(stack: &Stack, service: &Service, url: &Url) -> Result<(), Una
 fn rules_in(folder: &Path) -> Result<Vec<Group>, Unanswered> {
     let mut groups = Vec::new();
     for path in super::files(folder, "yml")? {
-        let text = std::fs::read_to_string(&path)?;
+        let text = followed::text(&path)?;
         #[derive(Deserialize)]
         struct File {
             #[serde(default)]

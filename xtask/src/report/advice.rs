@@ -326,7 +326,13 @@ mod tests {
 
     /// Files that may name the program: its help, who holds a lock, and what a generated file says
     /// of its maker.
-    const OWN_NAME: &[&str] = &["report/advice.rs", "cli.rs", "alerts/render.rs", "host/lock.rs"];
+    const OWN_NAME: &[&str] = &[
+        "report/advice.rs",
+        "cli.rs",
+        "alerts/render.rs",
+        "host/lock/holder.rs",
+        "host/lock/tests.rs",
+    ];
 
     #[test]
     fn ways_are_told_apart() {

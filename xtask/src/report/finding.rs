@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::advice::{Advice, Xtask};
 use super::{BAD, DIM, GOOD, Report, WARNING};
+use crate::host::kind::Refused;
 use crate::process::Interrupted;
 
 /// How bad a finding is.
@@ -77,10 +78,10 @@ impl Finding {
 
     /// The error that a check ended with: a problem keeps its own id and way out.
     pub fn of_error(id: &'static str, error: &anyhow::Error) -> Self {
-        let Some(problem) = error.chain().find_map(|cause| cause.downcast_ref::<Problem>()) else {
+        let Some(problem) = problems(error).next() else {
             return Self::error(id, format!("{error:#}"));
         };
-        Self::error(problem.id, problem.message.as_str()).mend(problem.mend.clone())
+        Self::error(problem.id, problem.message).mend(problem.mend)
     }
 
     /// Says what it is about.
@@ -187,9 +188,18 @@ impl Report {
     }
 }
 
+/// The problems that `error` is made of, the outermost first. An error of the file system may carry one.
+fn problems(error: &anyhow::Error) -> impl Iterator<Item = Problem> {
+    error.chain().filter_map(|cause| {
+        let carried = || cause.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref();
+        let refused = || cause.downcast_ref().or_else(carried).map(Problem::of_file);
+        cause.downcast_ref().cloned().or_else(refused)
+    })
+}
+
 /// What programs know `error` by.
 fn classify(error: &anyhow::Error) -> (&'static str, Exit) {
-    match error.chain().find_map(|cause| cause.downcast_ref::<Problem>()) {
+    match problems(error).next() {
         Some(problem) => (problem.id, problem.exit),
         None if is_interruption(error) => ("interrupted", Exit::Interrupted),
         None => ("failed", Exit::Failed),
@@ -202,8 +212,7 @@ fn is_interruption(error: &anyhow::Error) -> bool {
 
 /// What mends `error`, the outermost advice first.
 fn advice(error: &anyhow::Error) -> Advice {
-    let problems = error.chain().filter_map(|cause| cause.downcast_ref::<Problem>());
-    problems.map(|problem| problem.mend.clone()).fold(Advice::none(), Advice::and)
+    problems(error).map(|problem| problem.mend).fold(Advice::none(), Advice::and)
 }
 
 /// Puts a way out before those that `error` has.
@@ -251,7 +260,7 @@ pub enum Exit {
 }
 
 /// An error that ends a command: an id for programs, a sentence and a way out for people.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Problem {
     /// Stable name.
     pub id: &'static str,
@@ -277,6 +286,13 @@ impl Problem {
     /// The machine or the configuration is not fit.
     pub fn prerequisite(id: &'static str, message: impl Into<String>) -> Self {
         Self { id, exit: Exit::Prerequisite, message: message.into(), mend: Advice::none() }
+    }
+
+    /// A file is not what it should be, or not ours.
+    fn of_file(refused: &Refused) -> Self {
+        let ways = refused.ways.iter().map(String::as_str);
+        let mend = ways.fold(Advice::none(), Advice::or);
+        Self::failed(refused.id, refused.found.as_str()).mend(mend)
     }
 
     /// Says what mends it.

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::home::Home;
 use crate::host::files::{make_folder, read_optional, write_atomically};
-use crate::host::lock::{IfHeld, Lock};
+use crate::host::lock::{Holder, IfHeld, Lock};
 use crate::metrics::Page;
+use crate::report::Report;
 use crate::stack::job::Job;
 
 /// The last run of a job.
@@ -39,12 +40,12 @@ impl Record {
     ///
     /// # Errors
     /// When the data directory cannot be written.
-    pub fn keep(&self, home: &Home, job: &str, jobs: &[Job]) -> Result<()> {
+    pub fn keep(&self, home: &Home, job: &str, jobs: &[Job], report: &Report) -> Result<()> {
         let folder = home.records();
         make_folder(&folder, 0o700).with_context(|| format!("making {}", folder.display()))?;
         let text = serde_json::to_vec_pretty(self).context("writing the record of a job")?;
         write_atomically(&path(home, job), &text, 0o600)?;
-        write_metrics(home, jobs)
+        write_metrics(home, jobs, report)
     }
 
     /// Whether the last run that ended did well; none before the first.
@@ -58,9 +59,10 @@ fn path(home: &Home, job: &str) -> PathBuf {
 }
 
 /// One at a time: jobs begin in the same minute, and two would write over each other.
-fn write_metrics(home: &Home, jobs: &[Job]) -> Result<()> {
+fn write_metrics(home: &Home, jobs: &[Job], report: &Report) -> Result<()> {
     let lock = home.records().join("metrics.lock");
-    let _lock = Lock::take(&lock, "schedule run", IfHeld::Wait, |_| {})?;
+    let waiting = |holder: &Holder| report.progress(format!("waiting for {holder}"));
+    let _lock = Lock::take(&lock, "schedule run", IfHeld::Wait, waiting)?;
     let mut page = Page::default();
     for job in jobs {
         describe(&mut page, job, &Record::load(home, &job.name)?);

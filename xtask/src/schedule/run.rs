@@ -26,7 +26,7 @@ pub fn run(cx: &Context, home: &Home, job: &Job, jitter: u32) -> Result<()> {
         &lock_path(cx, home, job),
         &format!("schedule run {}", job.name),
         IfHeld::Fail,
-        |_| {},
+        |holder| cx.report.progress(format!("waiting for {holder}")),
     ) {
         Ok(lock) => lock,
         Err(error) if error.is::<lock::Held>() => {
@@ -38,7 +38,7 @@ pub fn run(cx: &Context, home: &Home, job: &Job, jitter: u32) -> Result<()> {
     let jobs = &cx.manifest.jobs;
     let mut record = Record::load(home, &job.name)?;
     (record.started, record.ended) = (Some(Timestamp::now()), None);
-    record.keep(home, &job.name, jobs)?;
+    record.keep(home, &job.name, jobs, &cx.report)?;
     let outcome = command(home, job)?.each_line(|line| cx.report.line(line));
     let now = Timestamp::now();
     record.ended = Some(now);
@@ -46,7 +46,7 @@ pub fn run(cx: &Context, home: &Home, job: &Job, jitter: u32) -> Result<()> {
     if outcome.is_ok() {
         record.succeeded = Some(now);
     }
-    record.keep(home, &job.name, jobs)?;
+    record.keep(home, &job.name, jobs, &cx.report)?;
     outcome.map_err(|error| {
         tell_journal(home, job, &error);
         let found = format!("the job {} failed: {error:#}", job.name);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::home::Home;
+use crate::host::files::read_text;
 use crate::host::user;
 use crate::plan::Plan;
 use crate::process::Cmd;
@@ -85,7 +86,7 @@ pub fn install(home: &Home, jobs: &[Job], environment: &[(String, String)]) -> R
     let mut wanted = Vec::new();
     for (name, text) in jobs.iter().flat_map(|job| units(home, job, environment)) {
         let path = folder.join(&name);
-        if fs::read_to_string(&path).ok().as_ref() != Some(&text) {
+        if read_text(&path).ok().as_ref() != Some(&text) {
             if plan.is_empty() && !folder.is_dir() {
                 let what = format!("make {}", folder.display());
                 plan.make_directory(what, folder.clone(), user::owner(), 0o755);
@@ -154,7 +155,7 @@ pub fn installed(home: &Home) -> Result<Vec<String>> {
         let job = name.strip_prefix(&format!("{}-", home.name));
         let is_unit = name.ends_with(".service") || name.ends_with(".timer");
         // Another copy's name may begin like ours; its program is another.
-        let text = || fs::read_to_string(folder.join(name.replace(".timer", ".service")));
+        let text = || read_text(&folder.join(name.replace(".timer", ".service")));
         job.is_some()
             && is_unit
             && text().is_ok_and(|text| text.contains(&quote(&home.program().to_string_lossy())))

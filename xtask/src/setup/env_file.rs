@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context as _, Result};
 
+use crate::host::followed;
 use crate::plan::Plan;
 use crate::report::units::count;
 use crate::secret::Secret;
@@ -27,9 +28,9 @@ pub fn plan(stack: &mut Stack, offline: bool) -> Result<Plan> {
     let (text, added) = completed(stack, offline)?;
     if old.as_deref() != Some(&text) {
         let verb = if old.is_some() { "complete" } else { "write" };
-        plan.write(format!("{verb} {}{added}", stack.env_file()), path, text.as_bytes(), MODE);
+        plan.edit(format!("{verb} {}{added}", stack.env_file()), path, text.as_bytes(), MODE);
     } else if fs::metadata(&path).is_ok_and(|facts| facts.permissions().mode() & 0o777 != MODE) {
-        plan.write(
+        plan.edit(
             format!("take {} from other users' eyes", stack.env_file()),
             path,
             text.as_bytes(),
@@ -72,8 +73,7 @@ fn completed(stack: &Stack, offline: bool) -> Result<(String, Added)> {
         Some(text) => text.to_owned(),
         None => {
             let example = stack.folder.join(".env.example");
-            fs::read_to_string(&example)
-                .with_context(|| format!("reading {}", example.display()))?
+            followed::text(&example).with_context(|| format!("reading {}", example.display()))?
         }
     };
     let mut added = Added::default();

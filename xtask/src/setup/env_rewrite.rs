@@ -43,7 +43,7 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
     }
     if rewritten > 0 {
         let what = format!("rewrite {} of {}", count(rewritten, "line"), stack.env_file());
-        plan.write(what, stack.env.path().to_owned(), text.as_bytes(), MODE);
+        plan.edit(what, stack.env.path().to_owned(), text.as_bytes(), MODE);
     }
     Ok(plan)
 }

@@ -2,7 +2,6 @@
 //! only what xtask needs to know before compose runs.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -10,6 +9,7 @@ use serde::Deserialize;
 
 use super::env::Env;
 use super::template::{self, interpolate};
+use crate::host::followed;
 
 /// A compose file with its overlay, if it has one.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl ComposeFile {
 
     fn add(&mut self, path: PathBuf) -> Result<()> {
         let reading = || format!("reading {}", path.display());
-        let text = fs::read_to_string(&path).with_context(reading)?;
+        let text = followed::text(&path).with_context(reading)?;
         let file: File = yaml_serde::from_str(&text).with_context(reading)?;
         for variable in variables(&text, &path).with_context(reading)? {
             if self.variables.iter().all(|known| known.name != variable.name) {

@@ -1,14 +1,14 @@
 //! A stack's `.env`, with the shell's variables before it and the compose file's defaults after.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::dotenv::{self, Assignment};
-use crate::host::files::read_optional;
+use crate::host::files::explain;
+use crate::host::followed;
 
 /// The values that compose will see.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Env {
         let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let example = match &text {
             Some(_) => None,
-            None => read_optional(&path.with_file_name(".env.example"))?,
+            None => followed::text_optional(&path.with_file_name(".env.example"))?,
         };
         let assignments =
             text.as_ref().or(example.as_ref()).map(|text| dotenv::parse(text, &shell));
@@ -104,10 +104,10 @@ impl Env {
 }
 
 fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+    match followed::bytes(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+        Err(error) => Err(explain(error, path)),
     }
 }
 
@@ -123,6 +123,8 @@ pub fn shell(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -2,7 +2,6 @@
 
 mod service;
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -10,6 +9,7 @@ use serde::Deserialize;
 
 pub use self::service::*;
 use super::job::Job;
+use crate::host::followed;
 use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 use crate::report::units::Bytes;
@@ -166,8 +166,7 @@ impl Manifest {
     /// When it cannot be read or makes no sense; the error shows the line.
     pub fn load(root: &Path) -> Result<Self> {
         let path = root.join("infrastructure/stacks.toml");
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let text = followed::text(&path).with_context(|| format!("reading {}", path.display()))?;
         let mut manifest: Self = toml::from_str(&text).map_err(|error| {
             Problem::failed(
                 "manifest.malformed",
@@ -222,6 +221,8 @@ impl Manifest {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn load(text: &str) -> Result<Manifest> {

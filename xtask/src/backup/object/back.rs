@@ -12,6 +12,7 @@ use super::{CHUNK, Keys, copy, no_key};
 use crate::backup::archive::Archive;
 use crate::backup::set::{Content, ObjectRecord};
 use crate::host::digest::hex;
+use crate::host::files::open;
 use crate::process::Cmd;
 use crate::process::stream::{Ends, PipeEnd};
 
@@ -44,7 +45,7 @@ pub fn read(
     take: &mut dyn FnMut(&mut Contents) -> Result<()>,
 ) -> Result<()> {
     let path = folder.join(&record.path);
-    let file = File::open(&path).with_context(|| format!("opening {}", path.display()))?;
+    let file = open(&path).with_context(|| format!("opening {}", path.display()))?;
     let mut hashed = Hashed { file, hasher: Sha256::new() };
     let mut contents = |source: &mut dyn Read| contents(source, record, take);
     let outcome = if record.path.is_encrypted() {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backup::set::{PRIVATE, is_stamp};
 use crate::docker::helper::Helper;
-use crate::host::files::{make_folder, read_optional, write_atomically};
+use crate::host::files::{self, make_folder, read_optional, write_atomically};
 use crate::names::{RelativePath, ServiceName, SetId, checked};
 use crate::process::Cmd;
 use crate::report::finding::Problem;
@@ -215,7 +215,7 @@ impl Journal {
     /// When it cannot be removed.
     pub fn forget(stack: &Stack) -> Result<()> {
         let path = Self::path(stack);
-        match std::fs::remove_file(&path) {
+        match files::remove(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("removing {}", path.display()))
             }

@@ -1,12 +1,12 @@
 //! A dashboard as Grafana stores it, as far as the checks look at it.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::form;
+use crate::host::followed;
 use crate::report::advice::Xtask;
 use crate::report::finding::Finding;
 
@@ -71,8 +71,7 @@ impl Board {
     /// # Errors
     /// When it cannot be read.
     pub fn load(path: &Path, file: &str) -> Result<Result<Self, Box<Finding>>> {
-        let text =
-            fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let text = followed::text(path).with_context(|| format!("reading {}", path.display()))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         Ok(Self::parse(&name, file, &text))
     }

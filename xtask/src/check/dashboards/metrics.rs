@@ -2,7 +2,6 @@
 //! end-to-end test of the dashboards asks the real exporters whether the list is true.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -10,6 +9,7 @@ use anyhow::{Context as _, Result};
 use super::board::Board;
 use super::rules::{self, Rules};
 use crate::check::promql;
+use crate::host::followed;
 use crate::report::finding::Finding;
 
 /// The lists. A line of a table that begins with a name in backticks is an entry.
@@ -29,7 +29,7 @@ impl Known {
         for file in LISTS {
             let path = root.join(file);
             let text =
-                fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+                followed::text(&path).with_context(|| format!("reading {}", path.display()))?;
             for (index, line) in text.lines().enumerate() {
                 let name = line.strip_prefix("| `").and_then(|rest| rest.split_once('`'));
                 if let Some((name, _)) = name {

@@ -1,12 +1,11 @@
 //! The thresholds that were promised, in one place: rules and runbooks have to agree with it.
 
-use std::fs;
-
 use anyhow::{Context as _, Result};
 
 use super::files::{Rule, rules};
 use crate::check::relative;
 use crate::context::Context;
+use crate::host::followed;
 use crate::report::finding::Finding;
 
 /// A promised threshold.
@@ -81,7 +80,7 @@ pub(in crate::check) fn thresholds_are_as_stated(cx: &Context) -> Result<Vec<Fin
         }
         let page = format!("docs/runbooks/{}.md", stated.alert);
         let text =
-            fs::read_to_string(cx.root.join(&page)).with_context(|| format!("reading {page}"))?;
+            followed::text(cx.root.join(&page)).with_context(|| format!("reading {page}"))?;
         if !text.contains(stated.said) {
             findings.push(
                 Finding::error("rules.stated", "does not name the promised threshold")

@@ -17,7 +17,7 @@ use crate::backup::unpack::Target;
 use crate::backup::verify::{self, Depth};
 use crate::context::Context;
 use crate::docker::engine::Engine;
-use crate::host::files::make_folder;
+use crate::host::files::{create_new, make_folder};
 use crate::host::user;
 use crate::images;
 use crate::lifecycle::Start;
@@ -162,8 +162,7 @@ impl Args {
             for object in dumps {
                 let name = object.path.file_name();
                 let name = name.trim_end_matches(".age").trim_end_matches(".zst");
-                let mut file =
-                    std::fs::File::create_new(place.join(name)).context("writing a dump")?;
+                let mut file = create_new(&place.join(name), 0o600).context("writing a dump")?;
                 object::read(folder.path(), object, &keys, &mut |contents| {
                     object::copy(contents, &mut |bytes| {
                         std::io::Write::write_all(&mut file, bytes).context("writing a dump")

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use super::{ANSWER, Compose, base};
+use crate::host::files::write_atomically;
 
 #[derive(Deserialize)]
 struct Config {
@@ -29,7 +30,7 @@ impl Compose {
         let folder = tempfile::tempdir().context("making a folder for a compose file")?;
         let file = folder.path().join("docker-compose.yml");
         let text = format!("services:\n  reader:\n    image: none\n    labels:\n{labels}");
-        std::fs::write(&file, text).context("writing a compose file")?;
+        write_atomically(&file, text.as_bytes(), 0o600).context("writing a compose file")?;
         let mut cmd = base(self.call)
             .args(["--project-name", "reader", "--file"])
             .arg(&file)
