@@ -140,8 +140,7 @@ fn everything_works_for_a_user_in_the_docker_group_and_nothing_can_be_read_by_ot
     each(&site.backups(), &mut |path| {
         let facts = fs::metadata(path).unwrap();
         assert_eq!(facts.uid(), uid, "{}", path.display());
-        let lock = path.ends_with("state/lock");
-        assert!(facts.permissions().mode() & 0o077 == 0 || lock, "{}", path.display());
+        assert_eq!(facts.permissions().mode() & 0o077, 0, "{}", path.display());
     });
     site.xtask(&["backup", "verify", "--deep"]).succeeds();
     site.xtask(&["backup", "drill"]).succeeds();

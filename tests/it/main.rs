@@ -44,6 +44,7 @@ mod postgres_version;
 mod pulls;
 mod quotas;
 mod raised;
+mod replaced;
 mod rules;
 mod schedule;
 mod secrets;
