@@ -61,7 +61,7 @@ fn a_pipe_in_place_of_a_file_hangs_no_command() {
         ("logs/development/lock", &["rotate-logs", "dev"]),
         ("postgres/PG_VERSION", &["doctor", "dev"]),
         ("state/development-data.json", &["down", "dev", "--purge", "--yes"]),
-        ("state/development-restore.json", &["backup", "restore", "dev", "latest"]),
+        ("state/development-restore.json", &["backup", "restore", "dev", "--undo"]),
     ] {
         let path = site.data().join(file);
         let before = fs::read(&path).ok();
