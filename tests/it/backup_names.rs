@@ -220,7 +220,8 @@ fn a_database_of_any_name_is_backed_up_and_dumped(on: &'static str) {
 fn a_user_and_a_database_that_need_quoting_go_through_everything(on: &'static str) {
     let site = Site::new("quoting", &[FULL[1]]).on(on);
     site.xtask(&[&["setup", "dev"], Site::images()].concat()).succeeds();
-    site.set_env("POSTGRES_USER", r#"app-User"; --"#);
+    // Without any of "$'\\, which PostgreSQL refuses in the owner of its own extensions.
+    site.set_env("POSTGRES_USER", "app-User; -- %x=1");
     site.set_env("POSTGRES_DB", "dbname=postgres host=evil '%/?&");
     site.set_env("POSTGRES_PASSWORD", r#"first "%a:@/?=#; --"#);
     site.up();

@@ -38,23 +38,58 @@ impl Context {
     /// The stacks that `word` means; all of them where it is left out.
     ///
     /// # Errors
-    /// When there is no such stack, or its files make no sense.
+    /// When there is no such stack, its files cannot be read, or Composes may read its `.env`
+    /// differently: the value that counts is then unknown.
     pub fn stacks(&self, word: Option<&str>) -> Result<Vec<Stack>> {
-        let stacks = self.stacks_whatever_env_says(word)?;
+        let stacks = self.stacks_to_check(word)?;
+        stacks.iter().try_for_each(|stack| self.refuse_unclear(stack))?;
+        Ok(stacks)
+    }
+
+    /// As [`Context::stacks`], for those who report what is unclear in `.env`.
+    ///
+    /// # Errors
+    /// When there is no such stack, or its files cannot be read.
+    pub fn stacks_to_check(&self, word: Option<&str>) -> Result<Vec<Stack>> {
+        let stacks = self.load(word)?;
         stacks.iter().try_for_each(refuse_broken)?;
         Ok(stacks)
     }
 
-    /// As [`Context::stacks`], where a file that cannot be read must stand in nobody's way.
+    fn refuse_unclear(&self, stack: &Stack) -> Result<()> {
+        let unclear = stack.unclear();
+        match unclear.as_slice() {
+            [] => Ok(()),
+            [only] => Err(Problem::from(only).into()),
+            several => {
+                several.iter().for_each(|finding| self.report.finding(finding));
+                let found = format!("{} of {}", count(several.len(), "line"), stack.env_file());
+                Err(Problem::prerequisite(
+                    "env.ambiguous",
+                    format!("{found} are unclear; see above"),
+                )
+                .into())
+            }
+        }
+    }
+
+    /// As [`Context::stacks`], for what must work although `.env` cannot be read.
     ///
     /// # Errors
-    /// When there is no such stack, or its files make no sense.
+    /// When there is no such stack, its other files cannot be read, or the name of its compose
+    /// project is unclear: another project would be meant.
     pub fn stacks_whatever_env_says(&self, word: Option<&str>) -> Result<Vec<Stack>> {
+        let stacks = self.load(word)?;
+        match stacks.iter().find_map(Stack::unclear_project) {
+            Some(finding) => Err(Problem::from(&finding).into()),
+            None => Ok(stacks),
+        }
+    }
+
+    fn load(&self, word: Option<&str>) -> Result<Vec<Stack>> {
         let definitions = self.manifest.select(word.unwrap_or("all"))?;
-        definitions
-            .into_iter()
-            .map(|definition| Stack::load(&self.root, definition, &self.overrides))
-            .collect()
+        let load = |definition| Stack::load(&self.root, definition, &self.overrides);
+        definitions.into_iter().map(load).collect()
     }
 
     /// The one stack that `word` names.

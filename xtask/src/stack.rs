@@ -6,6 +6,7 @@ pub mod env;
 pub mod job;
 pub mod manifest;
 pub mod template;
+mod unclear;
 pub mod url;
 
 use std::collections::BTreeMap;

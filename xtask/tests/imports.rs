@@ -82,6 +82,7 @@ fn imports() -> Imports {
         .unwrap()
         .into_iter()
         .filter(|file| file.extension().is_some_and(|ending| ending == "rs"))
+        .filter(|file| !file.ends_with("tests.rs"))
         .map(|file| (module_of(&file), code_of(&file)))
         .collect();
     let known: BTreeSet<_> = files.keys().cloned().collect();

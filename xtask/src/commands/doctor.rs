@@ -30,7 +30,7 @@ impl Args {
     /// A prerequisite problem when a finding is an error.
     pub fn run(self, cx: &Context) -> Result<()> {
         let stack = self.stack.as_deref();
-        let stacks = cx.stacks(stack)?;
+        let stacks = cx.stacks_to_check(stack)?;
         if self.fix {
             fix::mend(cx, &stacks)?;
             // What the plan would mend is still wrong.
@@ -38,7 +38,7 @@ impl Args {
                 return Ok(());
             }
         }
-        let diagnosis = doctor::diagnose(cx, &cx.stacks(stack)?)?;
+        let diagnosis = doctor::diagnose(cx, &cx.stacks_to_check(stack)?)?;
         let fit = diagnosis.is_fit(stack.is_some());
         print(&cx.report, &diagnosis, fit)?;
         if fit {

@@ -80,7 +80,7 @@ fn init(cx: &Context, word: Option<&str>) -> Result<()> {
 }
 
 fn rewrite(cx: &Context, word: Option<&str>) -> Result<()> {
-    for stack in cx.stacks(word)? {
+    for stack in cx.stacks_to_check(word)? {
         let _lock = cx.lock(&stack, "env check --fix")?;
         let plan = env_rewrite::plan(&cx.reload(&stack)?)?;
         if !plan.is_empty() {
@@ -91,7 +91,7 @@ fn rewrite(cx: &Context, word: Option<&str>) -> Result<()> {
 }
 
 fn check(cx: &Context, word: Option<&str>) -> Result<()> {
-    let stacks = cx.stacks(word)?;
+    let stacks = cx.stacks_to_check(word)?;
     let findings: Vec<_> =
         stacks.iter().flat_map(|stack| doctor::env_check::run(cx, stack)).collect();
     cx.report.findings(&findings);

@@ -79,26 +79,11 @@ pub(super) fn incomplete(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding
     Ok(findings)
 }
 
-pub(super) fn ambiguous(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+pub(super) fn ambiguous(_: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     if stack.env.text().is_none() {
         return Ok(Vec::new());
     }
-    let mut findings = Vec::new();
-    for assignment in stack.env.assignments() {
-        let Err(why) = assignment.value else { continue };
-        let finding = match assignment.key.as_str() {
-            "" => Finding::error("env.ambiguous", why)
-                .mend("remove the line, make it a comment with #, or write NAME=value"),
-            name => Finding::error("env.ambiguous", format!("{name}: {why}")).mend(
-                Advice::from(format!("write {name}='value', without any of ' \\ ${{ in the value"))
-                    .or(format!(
-                        "keep what your Compose reads: {}",
-                        Xtask::EnvCheckFix(stack.on())
-                    )),
-            ),
-        };
-        findings.push(finding.at(facts.shown(stack.env.path()), Some(assignment.line)));
-    }
+    let mut findings = stack.unclear();
     if findings.is_empty() {
         let found = "every Compose reads the file alike";
         findings.push(Finding::ok("env.ambiguous", found).about(stack.name()));

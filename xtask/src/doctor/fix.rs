@@ -131,7 +131,7 @@ pub fn mend(cx: &Context, stacks: &[Stack]) -> Result<()> {
 /// The first step's that fails.
 pub fn mend_machine(cx: &Context, programs: &[&str]) -> Result<()> {
     let ids = ["docker.command", "compose.missing", "engine.not-running"];
-    let diagnosis = super::diagnose_only(cx, &cx.stacks(None)?, &ids)?;
+    let diagnosis = super::diagnose_only(cx, &cx.stacks_to_check(None)?, &ids)?;
     let mut plan = packages_plan(programs);
     plan.append(machine_plan(&diagnosis));
     if plan.is_empty() { Ok(()) } else { cx.execute(plan) }
