@@ -96,7 +96,7 @@ pub(crate) fn accounts_read_statistics_and_nothing_more(site: &Site) {
     );
     let query = "psql \"$URL\" -Atqc \"select count(*) > 0 from pg_stat_activity; select pg_has_role('pg_monitor', 'member')\"";
     assert_eq!(net::client(&site.image("postgres"), &url, query), "t\nt");
-    let refused = "psql \"$URL\" -c 'select * from secrets' 2>&1 && exit 1 || true";
+    let refused = "psql \"$URL\" -c 'select * from public.secrets' 2>&1 && exit 1 || true";
     let said = net::client(&site.image("postgres"), &url, refused);
     assert!(said.contains("permission denied"), "{said}");
 

@@ -8,7 +8,7 @@ struct Tag(String);
 
 impl Tag {
     fn new(image: &str, tag: &str) -> Self {
-        let name = format!("case-interview-offline/postgres:{tag}-{}", std::process::id());
+        let name = format!("case-interview-test/postgres:{tag}-{}", std::process::id());
         docker(&["tag", image, &name]);
         Self(name)
     }
@@ -26,14 +26,12 @@ fn a_tag_proves_no_version() {
         return;
     }
     let site = Site::new("version", &[FULL[1]]);
-    site.up();
-    site.sql("create table kept as select 1 as n");
-    let id = site.backup(&[]);
-    site.xtask(&["down", "dev"]).succeeds();
-
+    site.xtask(&[&["setup", "dev"], Site::images()].concat()).succeeds();
     let right = Tag::new("case-interview-offline/postgres:15", "14.1.0");
     site.set_env("POSTGRES_IMAGE", &right.0);
     site.xtask(&["up", "dev"]).succeeds();
+    site.sql("create table kept as select 1 as n");
+    let id = site.backup(&[]);
     site.xtask(&["backup", "restore", &id, "--yes"]).succeeds();
     assert_eq!(site.sql("select n from kept"), "1");
 

@@ -200,7 +200,9 @@ fn the_containers_have_no_more_rights_than_they_need() {
             host["Memory"].as_u64().unwrap() > 0 && host["PidsLimit"].as_u64().unwrap() > 0,
             "{line}"
         );
-        assert_eq!(host["LogConfig"]["Config"]["max-file"], "3", "{line}");
+        // The engine keeps little of a log that holds the text of mails.
+        let files = if line.contains("mailhog") { "2" } else { "3" };
+        assert_eq!(host["LogConfig"]["Config"]["max-file"], files, "{line}");
         assert!(!facts[0]["Config"]["User"].as_str().unwrap().starts_with('0'), "{line}");
         for bindings in host["PortBindings"].as_object().unwrap().values() {
             assert_eq!(bindings[0]["HostIp"], "127.0.0.1", "{line}");
