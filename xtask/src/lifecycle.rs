@@ -31,7 +31,7 @@ impl Start {
     /// the stack's lock.
     ///
     /// # Errors
-    /// [`images::NoRegistry`] when an image cannot be pulled; when a prerequisite is missing, a step
+    /// `Unpulled` when an image cannot be pulled; when a prerequisite is missing, a step
     /// fails, or a service does not answer in time.
     pub fn run(&self, cx: &Context, stack: &Stack) -> Result<()> {
         let (setup, stack) = prepare(cx.reload(stack)?, self.offline)?;

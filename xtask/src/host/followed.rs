@@ -25,7 +25,7 @@ pub fn bytes(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 /// The text of `path`.
 ///
 /// # Errors
-/// As [`bytes`], and when it is no text (UTF-8).
+/// As [`bytes()`], and when it is not text (UTF-8).
 pub fn text(path: impl AsRef<Path>) -> io::Result<String> {
     let mut text = String::new();
     open(path.as_ref())?.read_to_string(&mut text)?;
