@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::host::followed;
 use crate::plan::Plan;
+use crate::report::finding::Problem;
 use crate::report::units::count;
 use crate::secret::Secret;
 use crate::stack::Stack;
@@ -22,6 +23,10 @@ pub const MODE: u32 = 0o600;
 /// # Errors
 /// When `.env.example` cannot be read, or the system's random generator fails.
 pub fn plan(stack: &mut Stack, offline: bool) -> Result<Plan> {
+    // What is unclear would count as missing, and be overwritten.
+    if let Some(unclear) = stack.unclear().first() {
+        return Err(Problem::from(unclear).into());
+    }
     let mut plan = Plan::new();
     let path = stack.env.path().to_owned();
     let old = stack.env.text().map(str::to_owned);

@@ -34,7 +34,9 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
     let (mut text, mut rewritten) = (text.to_owned(), 0);
     for name in names {
         let values: BTreeSet<_> = readings.iter().map(|reading| reading.get(name)).collect();
+        // An empty value would count as missing, and be generated anew.
         if let (Some(Some(value)), 1) = (values.first(), values.len())
+            && !value.is_empty()
             && let Some(changed) = dotenv::set(&text, name, value)
         {
             text = changed;
