@@ -21,6 +21,8 @@ on_each_postgres!(
 fn script(site: &Site, user: &str, sql: &[u8]) -> String {
     let mut psql = Command::new("docker")
         .args(["exec", "--interactive", "--env", "PGCLIENTENCODING=SQL_ASCII"])
+        // Goes before what a database sets, from a session's first statement on.
+        .args(["--env", "PGOPTIONS=-c statement_timeout=0 -c default_transaction_read_only=off"])
         .arg(site.development().container("postgres"))
         .args(["psql", "-XAtq", "-h", "127.0.0.1", "-U", user, "-d", "postgres", "-f", "-"])
         .stdin(Stdio::piped())
@@ -134,12 +136,10 @@ fn what_a_database_sets_for_its_sessions_does_not_change_a_backup(on: &'static s
         "role = 'app'",
     ];
     let set = settings.map(|setting| format!("alter database own set {setting};\n")).concat();
-    let own = format!(
-        "create database own;\n{set}\\connect own\nset default_transaction_read_only = off; set statement_timeout = 0;\n{TROJANS}"
-    );
+    let own = format!("create database own;\n{set}\\connect own\n{TROJANS}");
     script(&site, "app", own.as_bytes());
     // What `app` may not read.
-    let secret = "\\connect own\nset role none; set default_transaction_read_only = off; set statement_timeout = 0;\ncreate table public.secret as select 2 as n;";
+    let secret = "\\connect own\nset role none;\ncreate table public.secret as select 2 as n;";
     script(&site, "postgres", secret.as_bytes());
 
     let id = site.backup(&["--logical"]);

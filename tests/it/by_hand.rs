@@ -164,15 +164,21 @@ fn the_steps_of_the_readme_work_on_the_compose_plugin() {
 fn a_missing_password_is_named_with_the_command_that_makes_it() {
     for compose in FULL {
         let site = Site::new(&format!("nopw-{}", compose.word()), &[compose]);
-        let stacks = [
+        let secrets = [
             (site.development(), "POSTGRES_PASSWORD", "cargo xtask env init dev"),
+            (site.development(), "REDIS_PASSWORD", "cargo xtask env init dev"),
             (site.monitoring(), "GRAFANA_ADMIN_PASSWORD", "cargo xtask env init monitoring"),
         ];
-        for (stack, variable, mend) in stacks {
-            fs::copy(stack.folder().join(".env.example"), stack.env_file()).unwrap();
+        for (stack, missing, mend) in secrets {
+            let example = fs::read_to_string(stack.folder().join(".env.example")).unwrap();
+            // A Compose names one missing variable, any of them: the others have a value here.
+            let others =
+                secrets.map(|(_, name, _)| name).into_iter().filter(|name| *name != missing);
+            let values: String = others.map(|name| format!("{name}=a-value-by-hand\n")).collect();
+            fs::write(stack.env_file(), format!("{example}\n{values}")).unwrap();
             let up = for_compose("docker-compose up -d", compose);
             let said = try_run(&site, &stack.folder(), &up).unwrap_err();
-            assert!(said.contains(variable) && said.contains(mend), "{said}");
+            assert!(said.contains(missing) && said.contains(mend), "{said}");
         }
     }
 }
