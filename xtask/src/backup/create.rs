@@ -24,7 +24,7 @@ use crate::docker::image;
 use crate::docker::transfer::{Outgoing, Way};
 use crate::host::files;
 use crate::plan::Plan;
-use crate::process::stream::{Ends, PipeEnd};
+use crate::process::{Ends, PipeEnd};
 use crate::process::{Output, check_interrupted};
 use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Problem;

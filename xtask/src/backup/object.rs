@@ -17,8 +17,8 @@ use super::set::{Content, ObjectRecord, PRIVATE};
 use crate::host::digest::hex;
 use crate::host::files::{Partial, make_folder, open};
 use crate::names::{ObjectPath, ServiceName};
-use crate::process::stream::{Ends, PipeEnd};
 use crate::process::{Cmd, check_interrupted, find};
+use crate::process::{Ends, PipeEnd};
 use crate::report::finding::Problem;
 
 /// Bytes moved at once.

@@ -15,7 +15,7 @@ use crate::process::{Cmd, check_interrupted};
 /// Between two questions whether it answers.
 const POLL: Duration = Duration::from_millis(100);
 /// Until a server that does not stop is killed.
-const STOP_SECONDS: &str = "120";
+const STOP_SECONDS: u64 = 120;
 /// Where no limit of the original is known.
 const USUAL_MEMORY: u64 = 1 << 30;
 
@@ -69,7 +69,9 @@ impl Throwaway {
     /// # Errors
     /// When it does not end well.
     pub fn stop(self) -> Result<()> {
-        Cmd::new("docker").args(["stop", "--time", STOP_SECONDS, &self.id]).run()?;
+        let seconds = STOP_SECONDS.to_string();
+        let limit = Duration::from_secs(2 * STOP_SECONDS);
+        docker().time_limit(limit).args(["stop", "--time", &seconds, &self.id]).run()?;
         let status = self.inspect("{{.State.ExitCode}}")?;
         if status != "0" {
             bail!("the server ended with status {status}:\n{}", self.last_words());

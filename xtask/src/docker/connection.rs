@@ -15,7 +15,7 @@ pub(super) enum Connection {
     /// To a socket of this machine.
     Socket(Timed<UnixStream>),
     /// Through the client, which knows the way to every other kind of endpoint.
-    Client(Timed<Dialogue>),
+    Client(Box<Timed<Dialogue>>),
 }
 
 impl Connection {
@@ -29,7 +29,7 @@ impl Connection {
             return Ok(Self::over(socket?, patience));
         }
         let dial = Cmd::new("docker").args(["system", "dial-stdio"]).talk()?;
-        Ok(Self::Client(Timed::new(dial, patience)))
+        Ok(Self::Client(Box::new(Timed::new(dial, patience))))
     }
 
     pub(super) fn over(socket: UnixStream, patience: Patience) -> Self {

@@ -4,12 +4,16 @@
 //! killed run has left.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::labels;
 use crate::host::user::Owner;
 use crate::process::Cmd;
+
+/// Longest look at a data directory, or work on it: terabytes are counted by then.
+const LIMIT: Duration = Duration::from_secs(3600);
 
 /// A container on `image` that sees only what is mounted into it.
 #[derive(Debug, Clone)]
@@ -70,10 +74,11 @@ impl Helper {
         self
     }
 
-    /// The command that runs `script` with `args`.
+    /// The command that runs `script` with `args`, for an hour at most.
     pub fn cmd(&self, script: &str, args: &[String]) -> Cmd {
         let label = format!("{}={}", labels::HELPER, self.project);
         let mut cmd = Cmd::new("docker")
+            .time_limit(LIMIT)
             .args(["run", "--rm", "--interactive", "--pull", "never", "--label", &label])
             .args(["--user", self.user.as_deref().unwrap_or("0:0"), "--network", &self.network])
             .args(["--read-only", "--cap-drop", "ALL"]);

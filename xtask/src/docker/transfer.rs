@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::helper::Helper;
 use super::place::Place;
-use crate::process::stream::{Ends, PipeEnd, Running};
+use crate::process::{Ends, PipeEnd, Running};
 use crate::process::{Output, check_interrupted};
 
 /// Bytes that a pipe holds; what an ordinary user may ask for.

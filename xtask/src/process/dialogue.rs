@@ -1,21 +1,23 @@
 //! A program that is talked to: its stdin stays open while its stdout is read.
 
-use std::io::{self, Read, Write};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::process::{Child, ChildStdout, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{Cmd, Failure, POLL, check_interrupted};
+use super::{Cmd, Ends, Running, read_within};
 
-/// A running program. Reading takes what it writes to stdout; dropping ends it.
+/// Until a program that does not end by itself is stopped, once its stdin is closed.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// A running program. Reading takes what it writes to stdout; dropping stops it.
 #[derive(Debug)]
 pub struct Dialogue {
-    cmd: Cmd,
-    child: Child,
-    stdout: ChildStdout,
+    running: Running,
+    stdin: Option<PipeWriter>,
+    stdout: PipeReader,
+    time_limit: Option<Duration>,
 }
 
 impl Cmd {
@@ -25,11 +27,11 @@ impl Cmd {
     /// # Errors
     /// When the program is missing or cannot be started.
     pub fn talk(&self) -> Result<Dialogue> {
-        let mut command = self.command()?;
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("starting `{self}`"))?;
-        let stdout = child.stdout.take().context("taking the program's stdout")?;
-        Ok(Dialogue { cmd: self.clone(), child, stdout })
+        let (theirs, stdin) = io::pipe().context("making a pipe")?;
+        let (stdout, ours) = io::pipe().context("making a pipe")?;
+        let ends = Ends { stdin: Some(theirs.into()), stdout: Some(ours.into()) };
+        let running = self.start(ends)?;
+        Ok(Dialogue { running, stdin: Some(stdin), stdout, time_limit: self.time_limit })
     }
 }
 
@@ -44,28 +46,16 @@ impl Dialogue {
 
     /// Ends the program; why it had failed, if it had.
     pub fn failure(&mut self) -> Option<anyhow::Error> {
-        drop(self.child.stdin.take());
-        // It ends by itself once its stdin is closed, unless it hangs.
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < deadline && self.child.try_wait().is_ok_and(|end| end.is_none()) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let _ = self.child.kill();
-        let status = self.child.wait().ok()?;
-        let mut said = String::new();
-        let _ = self.child.stderr.take()?.read_to_string(&mut said);
-        let failed = !status.success() && !said.is_empty();
-        failed.then(|| self.cmd.error(Failure::Status(status.code()), &said).into())
+        self.stdin = None;
+        self.running.failure_within(ENDING)
     }
 }
 
 impl Read for Dialogue {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let limit = self.cmd.time_limit;
-        read_within(&mut self.stdout, buffer, limit)?.ok_or_else(|| {
-            let limit = limit.unwrap_or_default();
-            io::Error::other(self.cmd.error(Failure::TimedOut(limit), ""))
-        })
+        let limit = self.time_limit;
+        read_within(&mut self.stdout, buffer, limit)?
+            .ok_or_else(|| io::Error::other(self.running.timed_out(limit.unwrap_or_default())))
     }
 }
 
@@ -77,40 +67,11 @@ impl AsFd for Dialogue {
 
 impl Write for Dialogue {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.child.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write(bytes)
+        self.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.child.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.flush()
-    }
-}
-
-/// Reads what comes from `source`; `None` when nothing comes within `limit`.
-///
-/// # Errors
-/// When the user interrupts, or reading fails.
-pub fn read_within(
-    source: &mut (impl Read + AsFd),
-    buffer: &mut [u8],
-    limit: Option<Duration>,
-) -> io::Result<Option<usize>> {
-    let started = Instant::now();
-    let tick = Timespec { tv_sec: 0, tv_nsec: i64::from(POLL.subsec_nanos()) };
-    loop {
-        if poll(&mut [PollFd::new(source, PollFlags::IN)], Some(&tick))? > 0 {
-            return source.read(buffer).map(Some);
-        }
-        check_interrupted().map_err(io::Error::other)?;
-        if limit.is_some_and(|limit| started.elapsed() > limit) {
-            return Ok(None);
-        }
-    }
-}
-
-impl Drop for Dialogue {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        Ok(())
     }
 }
 

@@ -33,3 +33,19 @@ pub fn quote(word: &str) -> String {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_as_a_shell_would_take_it() {
+        let cmd = Cmd::new("sh").args(["-c", "echo 'a b'", ""]).env("PASSWORD", "hidden");
+        assert_eq!(cmd.to_string(), r"sh -c 'echo '\''a b'\''' ''");
+    }
+
+    #[test]
+    fn prints_ids_as_docker_does() {
+        assert_eq!(Cmd::new("docker").arg("0a".repeat(32)).to_string(), "docker 0a0a0a0a0a0a");
+    }
+}

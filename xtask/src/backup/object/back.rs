@@ -14,7 +14,7 @@ use crate::backup::set::{Content, ObjectRecord};
 use crate::host::digest::hex;
 use crate::host::files::open;
 use crate::process::Cmd;
-use crate::process::stream::{Ends, PipeEnd};
+use crate::process::{Ends, PipeEnd};
 
 /// What an object holds, as it is read back.
 pub enum Contents<'a> {

@@ -1,13 +1,13 @@
 //! Programs that run beside us while bytes go to them or come from them.
 
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::time::Instant;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{Cmd, Failure, Output, POLL, check_interrupted, terminate};
+use super::interrupt::terminate;
+use super::run::own_group;
+use super::{Cmd, Failure, Output, POLL, ProcessError, check_interrupted};
 
 /// A program that runs beside us. Stopped when dropped.
 #[derive(Debug)]
@@ -33,19 +33,14 @@ impl Cmd {
     pub fn start(&self, ends: Ends) -> Result<Running> {
         let program = self.prepare()?;
         let expression = match ends.stdin {
-            Some(stdin) => self.without_stdin(&program).stdin_file(stdin),
+            Some(stdin) => self.with_our_stdin(&program).stdin_file(stdin),
             None => self.expression(&program)?,
         };
         let expression = match ends.stdout {
             Some(stdout) => expression.stdout_file(stdout),
             None => expression.stdout_capture(),
         };
-        let expression = expression.stderr_capture().unchecked();
-        // Ctrl-C is ours to act on: the program ends when we stop it, or when its pipe closes.
-        let expression = expression.before_spawn(|command| {
-            std::os::unix::process::CommandExt::process_group(command, 0);
-            Ok(())
-        });
+        let expression = own_group(expression.stderr_capture().unchecked());
         let handle = expression.start().with_context(|| format!("starting `{self}`"))?;
         Ok(Running { cmd: self.clone(), handle })
     }
@@ -75,11 +70,23 @@ impl Running {
                 return Err(interrupted);
             }
         };
-        if output.success() {
-            Ok(output)
-        } else {
-            Err(self.cmd.error(Failure::Status(output.status), &output.stderr).into())
-        }
+        self.cmd.checked(output)
+    }
+
+    /// Waits for its end, stops it after `limit`; why it failed, where it has said so.
+    pub fn failure_within(&self, limit: Duration) -> Option<anyhow::Error> {
+        let ended = |limit| self.handle.wait_timeout(limit).ok().flatten().map(Output::from);
+        let output = ended(limit).or_else(|| {
+            self.stop();
+            ended(POLL)
+        });
+        let output = output.filter(|output| !output.stderr.is_empty())?;
+        self.cmd.checked(output).err()
+    }
+
+    /// The error that nothing came within the time limit.
+    pub(super) fn timed_out(&self, limit: Duration) -> ProcessError {
+        self.cmd.error(Failure::TimedOut(limit), "")
     }
 
     fn stop(&self) {
@@ -104,89 +111,11 @@ impl Drop for Running {
     }
 }
 
-/// A pipe's end whose waits end on Ctrl-C.
-#[derive(Debug)]
-pub struct PipeEnd(OwnedFd);
-
-impl PipeEnd {
-    /// Wraps either end of a pipe.
-    ///
-    /// # Errors
-    /// When it is no open file.
-    pub fn new(end: impl Into<OwnedFd>) -> io::Result<Self> {
-        let end = end.into();
-        let flags = rustix::fs::fcntl_getfl(&end)?;
-        rustix::fs::fcntl_setfl(&end, flags | rustix::fs::OFlags::NONBLOCK)?;
-        Ok(Self(end))
-    }
-
-    /// Waits until something can be read or written, or the other end has gone; `false` after
-    /// a tenth of a second without either.
-    ///
-    /// # Errors
-    /// When the user interrupts or the pipe cannot be waited for.
-    pub fn ready(&self, flags: PollFlags) -> io::Result<bool> {
-        check_interrupted().map_err(io::Error::other)?;
-        let limit = Timespec { tv_sec: 0, tv_nsec: i64::from(POLL.subsec_nanos()) };
-        match poll(&mut [PollFd::new(&self.0, flags)], Some(&limit)) {
-            Ok(ready) => Ok(ready > 0),
-            Err(rustix::io::Errno::INTR) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-impl AsFd for PipeEnd {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl PipeEnd {
-    /// What can be read now; `None` after a tenth of a second without a byte. 0 is the end.
-    ///
-    /// # Errors
-    /// As [`PipeEnd::ready`].
-    pub fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        if !self.ready(PollFlags::IN)? {
-            return Ok(None);
-        }
-        match rustix::io::read(&self.0, buffer) {
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
-            read => Ok(Some(read?)),
-        }
-    }
-}
-
-impl Read for PipeEnd {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if let Some(read) = self.try_read(buffer)? {
-                return Ok(read);
-            }
-        }
-    }
-}
-
-impl Write for PipeEnd {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            if self.ready(PollFlags::OUT)? {
-                match rustix::io::write(&self.0, bytes) {
-                    Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-                    written => return Ok(written?),
-                }
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Read, Write};
+
+    use super::super::PipeEnd;
     use super::*;
 
     #[test]
