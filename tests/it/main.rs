@@ -33,6 +33,7 @@ mod killed;
 mod lifecycle;
 mod limits;
 mod logs;
+mod logs_kept;
 mod logs_once;
 mod mail;
 mod monitoring;

@@ -47,7 +47,7 @@ impl Start {
                 true => unwanted(&stack, &compose, &containers)?,
                 false => Vec::new(),
             };
-            plan.append(start_plan(cx, &stack, &compose, &unwanted)?);
+            plan.append(start_plan(&stack, &compose, &unwanted)?);
             match configuration::plan(&stack, &containers) {
                 Ok(steps) => plan.append(steps),
                 // Such as after a change of the password that it is asked with.
@@ -61,7 +61,7 @@ impl Start {
         configuration::refuse_broken(cx, &stack, &containers)?;
         let network = network::lock(cx, &stack, "up")?;
         let unwanted = unwanted(&stack, &compose, &containers)?;
-        start_plan(cx, &stack, &compose, &unwanted)?.carry_out(&cx.report)?;
+        start_plan(&stack, &compose, &unwanted)?.carry_out(&cx.report)?;
         drop(network);
         configuration::load(cx, &stack)?;
         self.wait(cx, &stack)?;
@@ -80,14 +80,9 @@ impl Start {
     }
 }
 
-fn start_plan(
-    cx: &Context,
-    stack: &Stack,
-    compose: &Compose,
-    unwanted: &[&Container],
-) -> Result<Plan> {
+fn start_plan(stack: &Stack, compose: &Compose, unwanted: &[&Container]) -> Result<Plan> {
     let mut plan = complete(stack)?;
-    plan.append(removal(cx, stack, unwanted, " (configured otherwise)")?);
+    plan.append(removal(stack, unwanted, " (configured otherwise)"));
     plan.run(
         format!("start {} with {compose}", stack.name()),
         compose.up(&stack.compose_project()),

@@ -29,9 +29,21 @@ struct Step {
 enum Action {
     Run(Cmd),
     Try(Cmd),
+    Call { like: String, call: Call },
     Write { path: PathBuf, contents: Vec<u8>, mode: u32, owner: Option<Owner> },
     Edit { path: PathBuf, contents: Vec<u8>, mode: u32 },
     MakeDirectory { path: PathBuf, owner: Owner, mode: u32 },
+}
+
+/// Work that no program does for us.
+struct Call(Box<Work>);
+
+type Work = dyn FnOnce(&Report) -> Result<()>;
+
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Call")
+    }
 }
 
 impl Plan {
@@ -53,6 +65,18 @@ impl Plan {
     /// Runs a program whose failure is a warning and keeps nothing from being done.
     pub fn try_run(&mut self, what: impl Into<String>, cmd: Cmd) {
         self.0.push(Step { what: what.into(), action: Action::Try(cmd), is_open: false });
+    }
+
+    /// Does `call`, whose failure is a warning and keeps nothing from being done. A dry run prints
+    /// `like`, the command line that does the same.
+    pub fn try_call(
+        &mut self,
+        what: impl Into<String>,
+        like: impl Into<String>,
+        call: impl FnOnce(&Report) -> Result<()> + 'static,
+    ) {
+        let action = Action::Call { like: like.into(), call: Call(Box::new(call)) };
+        self.0.push(Step { what: what.into(), action, is_open: false });
     }
 
     /// Replaces a file atomically. Its contents are never printed.
@@ -208,13 +232,9 @@ impl Action {
         match self {
             Self::Try(cmd) => {
                 let outcome = Self::Run(cmd).carry_out(report, what, live);
-                check_interrupted()?;
-                if let Err(error) = outcome {
-                    live.clear();
-                    report.warning(format!("could not {what}: {error:#}"));
-                }
-                Ok(())
+                forgive(outcome, report, what, live)
             }
+            Self::Call { call, .. } => forgive((call.0)(report), report, what, live),
             Self::Run(cmd) => cmd.each_line(|line| {
                 if report.is_verbose() {
                     report.progress(format!("  {line}"));
@@ -233,10 +253,21 @@ impl Action {
     }
 }
 
+/// A failure becomes a warning; an interruption stays one.
+fn forgive(outcome: Result<()>, report: &Report, what: &str, live: &mut Live) -> Result<()> {
+    check_interrupted()?;
+    if let Err(error) = outcome {
+        live.clear();
+        report.warning(format!("could not {what}: {error:#}"));
+    }
+    Ok(())
+}
+
 impl std::fmt::Display for Action {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Run(cmd) | Self::Try(cmd) => write!(f, "{cmd}"),
+            Self::Call { like, .. } => f.write_str(like),
             Self::Write { path, contents, mode, owner } => {
                 write_installed(f, path, contents, *mode, *owner)
             }

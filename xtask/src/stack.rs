@@ -28,7 +28,7 @@ use crate::report::finding::Problem;
 use crate::secret::Secret;
 
 /// Everything known of a stack without asking the engine.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Stack {
     /// Its entry in stacks.toml.
     pub definition: Definition,

@@ -273,7 +273,8 @@ fn without_containers(cx: &Context, stack: &Stack, journal: &Journal) -> Result<
         services.any(|service| container.service() == Some(service))
     };
     let containers = cx.containers(stack)?;
-    logs::removal::removal(cx, stack, &containers.iter().filter(is_meant).collect::<Vec<_>>(), "")
+    let meant: Vec<_> = containers.iter().filter(is_meant).collect();
+    Ok(logs::removal::removal(stack, &meant, ""))
 }
 
 /// Puts the data back that was there before the last restore.

@@ -82,7 +82,7 @@ impl Args {
 /// By label and not through Compose, which refuses to work when a variable is missing.
 fn take_down(cx: &Context, stack: &Stack) -> Result<Plan> {
     let containers = cx.containers(stack)?;
-    let mut plan = removal(cx, stack, &containers.iter().collect::<Vec<_>>(), "")?;
+    let mut plan = removal(stack, &containers.iter().collect::<Vec<_>>(), "");
     let filter = format!("label={PROJECT}={}", stack.project());
     let networks =
         docker().args(["network", "ls", "--format", "{{.Name}}", "--filter", &filter]).read()?;

@@ -7,12 +7,10 @@ use crate::context::Context;
 use crate::docker::container::Container;
 use crate::logs::outcome::Outcome;
 use crate::logs::rotate::{self, Task};
-use crate::process::{check_interrupted, quote};
+use crate::process::quote;
 use crate::report::DIM;
-use crate::report::live::Live;
 use crate::report::table::{self, Cell};
 use crate::report::units::Bytes;
-use crate::stack::Stack;
 use crate::stack::manifest::LogBounds;
 
 /// Archive what the containers have logged since the last time, and remove the oldest archives
@@ -38,10 +36,20 @@ impl Args {
             let tasks = rotate::due(&stack, cx.containers(&stack)?)?;
             if tasks.is_empty() {
                 cx.report.progress(format!("{} has no containers and no archives", stack.name()));
-            } else if cx.dry_run {
-                steps.extend(tasks.iter().flat_map(describe));
-            } else if let Err(error) = archive(cx, &stack, &tasks, &mut outcomes, &mut errors) {
-                errors.push(error);
+                continue;
+            }
+            if cx.dry_run {
+                for task in &tasks {
+                    steps.extend(describe(task)?);
+                }
+                continue;
+            }
+            match rotate::archive(&stack, &tasks, &cx.report) {
+                Ok((done, failed)) => {
+                    outcomes.extend(done);
+                    errors.extend(failed);
+                }
+                Err(error) => errors.push(error),
             }
         }
         if cx.dry_run {
@@ -52,28 +60,8 @@ impl Args {
             return cx.report.document("xtask.plan/v1", &serde_json::json!({ "steps": steps }));
         }
         show(cx, &outcomes)?;
-        fail(cx, errors)
+        rotate::fail(errors, &cx.report)
     }
-}
-
-fn archive(
-    cx: &Context,
-    stack: &Stack,
-    tasks: &[Task],
-    outcomes: &mut Vec<Outcome>,
-    errors: &mut Vec<anyhow::Error>,
-) -> Result<()> {
-    let _lock = rotate::lock(stack, &cx.report)?;
-    for task in tasks {
-        check_interrupted()?;
-        let mut live = Live::new(&cx.report);
-        live.show(&format!("archiving the log of {}", task.service));
-        match rotate::rotate(stack, task) {
-            Ok(outcome) => outcomes.push(outcome),
-            Err(error) => errors.push(error),
-        }
-    }
-    Ok(())
 }
 
 /// A step as `--dry-run` shows it, with what comes closest to it on a command line.
@@ -83,7 +71,7 @@ struct Step {
     command: String,
 }
 
-fn describe(task: &Task) -> Vec<Step> {
+fn describe(task: &Task) -> Result<Vec<Step>> {
     let folder = quote(&task.folder.to_string_lossy());
     let step = |container: &Container| Step {
         what: format!("archive what {} has logged since the last time", container.name()),
@@ -93,25 +81,22 @@ fn describe(task: &Task) -> Vec<Step> {
         ),
     };
     let mut steps: Vec<_> = task.containers.iter().map(step).collect();
-    let LogBounds { days, size } = task.bounds;
-    steps.push(Step {
-        what: format!(
-            "remove archives of {} that are older than {days} days, or more than {size}",
-            task.service
-        ),
-        command: format!("find {folder} -name '*.log.zst' -mtime +{days} -delete"),
-    });
-    steps
+    let surplus = task.surplus()?;
+    if !surplus.is_empty() {
+        let LogBounds { days, size } = task.bounds;
+        let paths = surplus.iter().map(|file| quote(&task.folder.join(file).to_string_lossy()));
+        steps.push(Step {
+            what: format!(
+                "remove archives of {} that are older than {days} days, or more than {size}",
+                task.service
+            ),
+            command: format!("rm -- {}", paths.collect::<Vec<_>>().join(" ")),
+        });
+    }
+    Ok(steps)
 }
 
 fn show(cx: &Context, outcomes: &[Outcome]) -> Result<()> {
-    for outcome in outcomes {
-        outcome.warnings.iter().for_each(|warning| cx.report.warning(warning));
-        outcome
-            .gaps
-            .iter()
-            .for_each(|gap| cx.report.warning(format!("{}: {gap}", outcome.service)));
-    }
     let row = |outcome: &Outcome| {
         vec![
             Cell::from(outcome.service.as_str()),
@@ -127,12 +112,4 @@ fn show(cx: &Context, outcomes: &[Outcome]) -> Result<()> {
         cx.report.line(table::lines(&head, &rows).join("\n"));
     }
     cx.report.document("xtask.rotate-logs/v1", &serde_json::json!({ "services": outcomes }))
-}
-
-/// Ends with the first error; the others are said before.
-fn fail(cx: &Context, errors: Vec<anyhow::Error>) -> Result<()> {
-    let mut errors = errors.into_iter();
-    let Some(first) = errors.next() else { return Ok(()) };
-    errors.for_each(|error| cx.report.warning(format!("{error:#}")));
-    Err(first)
 }

@@ -222,8 +222,7 @@ impl Archive {
         Ok(places.last().map_or(0, Place::end))
     }
 
-    /// Removes what is older than its days or too much, the oldest first, and never the file that
-    /// is being written. Returns what was removed.
+    /// Removes the [`surplus`] and returns it.
     ///
     /// # Errors
     /// When a file cannot be removed.
@@ -232,31 +231,40 @@ impl Archive {
         bounds: &LogBounds,
         today: jiff::civil::Date,
     ) -> Result<Vec<ArchiveFile>> {
-        use jiff::ToSpan;
-        let oldest = today.checked_sub(i64::from(bounds.days).days()).map(|day| day.to_string());
-        let oldest = oldest.unwrap_or_default();
-        let mut names: Vec<_> = self.next.files.keys().cloned().collect();
-        names.sort_by(|a, b| a.place().cmp(&b.place()));
-        names.pop();
-        let mut total: u64 = self.next.files.values().sum();
-        let mut removed = Vec::new();
-        for file in names {
-            if total <= bounds.size.0 && file.place().0 >= oldest.as_str() {
-                continue;
-            }
-            let path = self.folder.join(&file);
+        let surplus = surplus(&self.next, bounds, today);
+        for file in &surplus {
+            let path = self.folder.join(file);
             remove(&path).with_context(|| format!("removing {}", path.display()))?;
-            total -= self.next.files.remove(&file).unwrap_or(0);
-            removed.push(file);
+            self.next.files.remove(file);
         }
-        if !removed.is_empty() {
+        if !surplus.is_empty() {
             self.commit(None)?;
         }
-        Ok(removed)
+        Ok(surplus)
     }
 
     /// The size of the whole archive in bytes.
     pub fn size(&self) -> u64 {
         self.next.files.values().sum()
     }
+}
+
+/// The files that are older than their days or make the archive larger than it may be, the oldest
+/// first; never the newest, which is being written.
+pub fn surplus(cursor: &Cursor, bounds: &LogBounds, today: jiff::civil::Date) -> Vec<ArchiveFile> {
+    use jiff::ToSpan;
+    let oldest = today.checked_sub(i64::from(bounds.days).days()).map(|day| day.to_string());
+    let oldest = oldest.unwrap_or_default();
+    let mut files: Vec<_> = cursor.files.iter().collect();
+    files.sort_by(|(a, _), (b, _)| a.place().cmp(&b.place()));
+    files.pop();
+    let mut total: u64 = cursor.files.values().sum();
+    let mut surplus = Vec::new();
+    for (file, size) in files {
+        if total > bounds.size.0 || file.place().0 < oldest.as_str() {
+            total -= size;
+            surplus.push(file.clone());
+        }
+    }
+    surplus
 }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::archive::Archive;
+use super::archive::{Archive, surplus};
+use super::day::ArchiveFile;
 use super::entry::{Entry, Origin};
 use super::outcome::Outcome;
-use super::stored::explain;
+use super::stored::{explain, load};
 use super::writer::{Block, Writer, day, short, today};
 use crate::docker::container::Container;
 use crate::host::files::{list, make_folder};
@@ -19,6 +20,7 @@ use crate::process::check_interrupted;
 use crate::report::Report;
 use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
+use crate::report::live::Live;
 use crate::stack::Stack;
 use crate::stack::manifest::LogBounds;
 
@@ -38,6 +40,19 @@ pub struct Task {
 /// Where the archives of `stack` lie.
 pub fn folder(stack: &Stack) -> PathBuf {
     stack.data_dir().join("logs").join(stack.name())
+}
+
+impl Task {
+    /// The files of its archive that have to go by now.
+    ///
+    /// # Errors
+    /// When the archive cannot be read.
+    pub fn surplus(&self) -> Result<Vec<ArchiveFile>> {
+        match self.folder.is_dir() {
+            true => Ok(surplus(&load(&self.folder)?.0, &self.bounds, today())),
+            false => Ok(Vec::new()),
+        }
+    }
 }
 
 /// The services of which there is an archive.
@@ -101,7 +116,7 @@ pub fn due(stack: &Stack, containers: Vec<Container>) -> Result<Vec<Task>> {
 ///
 /// # Errors
 /// `logs.no-directory` before `setup`; `logs.permission`; when the user interrupts.
-pub fn lock(stack: &Stack, report: &Report) -> Result<Lock> {
+fn lock(stack: &Stack, report: &Report) -> Result<Lock> {
     let folder = folder(stack);
     let parent = folder.parent().unwrap_or(Path::new("/"));
     if let Err(error) = std::fs::metadata(parent) {
@@ -126,11 +141,51 @@ pub fn lock(stack: &Stack, report: &Report) -> Result<Lock> {
     })
 }
 
+/// Carries out `tasks`: what was archived, and what kept a service from it. One that fails keeps
+/// none of the others from being archived.
+///
+/// # Errors
+/// As [`lock`]; when the user interrupts.
+pub fn archive(
+    stack: &Stack,
+    tasks: &[Task],
+    report: &Report,
+) -> Result<(Vec<Outcome>, Vec<anyhow::Error>)> {
+    let _lock = lock(stack, report)?;
+    let (mut outcomes, mut errors) = (Vec::new(), Vec::new());
+    for task in tasks {
+        check_interrupted()?;
+        let mut live = Live::new(report);
+        live.show(&format!("archiving the log of {}", task.service));
+        match rotate(stack, task) {
+            Ok(outcome) => outcomes.push(outcome),
+            Err(error) => errors.push(error),
+        }
+    }
+    for outcome in &outcomes {
+        outcome.warnings.iter().for_each(|warning| report.warning(warning));
+        let gaps = outcome.gaps.iter();
+        gaps.for_each(|gap| report.warning(format!("{}: {gap}", outcome.service)));
+    }
+    Ok((outcomes, errors))
+}
+
+/// Ends with the first error; the others are said before.
+///
+/// # Errors
+/// The first.
+pub fn fail(errors: Vec<anyhow::Error>, report: &Report) -> Result<()> {
+    let mut errors = errors.into_iter();
+    let Some(first) = errors.next() else { return Ok(()) };
+    errors.for_each(|error| report.warning(format!("{error:#}")));
+    Err(first)
+}
+
 /// Archives what is new of one service. Only for the holder of the lock.
 ///
 /// # Errors
 /// The first container's whose log cannot be archived, after the others were.
-pub fn rotate(stack: &Stack, task: &Task) -> Result<Outcome> {
+fn rotate(stack: &Stack, task: &Task) -> Result<Outcome> {
     let mut archive = Archive::open(&task.folder, &task.bounds)?;
     let mut outcome = Outcome {
         stack: stack.name().to_owned(),

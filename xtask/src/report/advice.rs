@@ -75,6 +75,7 @@ pub enum Xtask {
     Logs(On, String),
     Restart(On, String),
     RotateLogs,
+    RotateLogsOf(On),
     /// What a scheduled job runs.
     Scheduled(Vec<String>),
     ScheduleInstall,
@@ -126,6 +127,7 @@ impl Xtask {
             X::Logs(on, service) => ("logs", Some(on), vec![service]),
             X::Restart(on, service) => ("restart", Some(on), vec![service]),
             X::RotateLogs => ("rotate-logs", None, vec![]),
+            X::RotateLogsOf(on) => ("rotate-logs", Some(on), vec![]),
             X::Scheduled(words) => ("", None, words.iter().map(String::as_str).collect()),
             X::ScheduleInstall => ("schedule install", None, vec![]),
             X::ScheduleInstallCron => ("schedule install --with cron", None, vec![]),
@@ -253,6 +255,7 @@ mod tests {
             X::Logs(on(), word()),
             X::Restart(on(), word()),
             X::RotateLogs,
+            X::RotateLogsOf(on()),
             X::Scheduled(vec!["backup".to_owned(), "prune".to_owned()]),
             X::ScheduleInstall,
             X::ScheduleInstallCron,

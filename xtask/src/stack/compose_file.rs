@@ -12,7 +12,7 @@ use super::template::{self, interpolate};
 use crate::host::followed;
 
 /// A compose file with its overlay, if it has one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ComposeFile {
     paths: Vec<PathBuf>,
     services: BTreeMap<String, Service>,
@@ -40,7 +40,7 @@ struct File {
 }
 
 /// The parts of a service that xtask looks at; everything else is compose's.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 struct Service {
     /// An overlay may leave it to the base file.
     image: Option<String>,
@@ -52,7 +52,7 @@ struct Service {
 }
 
 /// What a container runs, in either form.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 enum Command {
     Words(Vec<String>),

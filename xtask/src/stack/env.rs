@@ -11,7 +11,7 @@ use crate::host::files::explain;
 use crate::host::followed;
 
 /// The values that compose will see.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Env {
     path: PathBuf,
     text: Option<String>,
