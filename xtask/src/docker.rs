@@ -16,6 +16,7 @@ pub mod network;
 pub mod place;
 pub mod plugin;
 mod settings;
+pub mod stats;
 pub mod transfer;
 mod version;
 pub mod volume;

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use anstyle::Style;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::docker::container::Container;
+use crate::docker::container::{self, Container};
 use crate::docker::engine::Engine;
-use crate::docker::{container, docker};
+use crate::docker::exec;
+use crate::docker::stats::{self, Use};
 use crate::quota::{self, NEAR};
 use crate::report::advice::Xtask;
 use crate::report::table::{self, Cell};
@@ -44,13 +45,6 @@ struct Line {
     data_quota_bytes: Option<u64>,
 }
 
-/// What a container uses now.
-#[derive(Debug, Clone, Copy, Default)]
-struct Use {
-    memory: Option<u64>,
-    cpu: Option<f64>,
-}
-
 impl Args {
     /// Prints the services of the stacks.
     ///
@@ -58,14 +52,7 @@ impl Args {
     /// When the engine does not answer.
     pub fn run(self, cx: &Context) -> Result<()> {
         let stacks = cx.stacks(self.stack.as_deref())?;
-        let mut all = Vec::new();
-        for stack in &stacks {
-            let containers = match container::of_project(&stack.project()) {
-                Ok(containers) => containers,
-                Err(error) => return Err(Engine::ask().err().unwrap_or(error)),
-            };
-            all.push(observe(stack, &containers)?);
-        }
+        let all = side_by_side(&stacks)?;
         cx.require_project(&stacks)?;
         for (stack, lines) in stacks.iter().zip(&all) {
             if stacks.len() > 1 || cx.overrides.project.is_some() {
@@ -94,11 +81,23 @@ fn show(cx: &Context, lines: &[Line]) {
     }
 }
 
-/// One line a service; use and data size are asked side by side, since both take their time.
-fn observe(stack: &Stack, containers: &[Container]) -> Result<Vec<Line>> {
-    let running: Vec<_> = containers.iter().filter(|container| container.is_running()).collect();
+fn side_by_side(stacks: &[Stack]) -> Result<Vec<Vec<Line>>> {
     std::thread::scope(|scope| {
-        let uses = scope.spawn(|| uses(&running));
+        let observing: Vec<_> = stacks.iter().map(|stack| scope.spawn(|| observe(stack))).collect();
+        let observed = observing.into_iter().map(|one| {
+            one.join().unwrap_or_else(|_| bail!("looking at the containers did not end well"))
+        });
+        observed.collect::<Result<_>>().map_err(|error| Engine::ask().err().unwrap_or(error))
+    })
+}
+
+/// One line a service; use and data size are asked side by side, since both take their time.
+fn observe(stack: &Stack) -> Result<Vec<Line>> {
+    let containers = container::of_project(&stack.project())?;
+    let running: Vec<_> = containers.iter().filter(|container| container.is_running()).collect();
+    let ids: Vec<_> = running.iter().map(|container| container.id.as_str()).collect();
+    std::thread::scope(|scope| {
+        let uses = scope.spawn(|| stats::measure(&ids));
         let services = stack.active();
         let sizes: Vec<_> = services
             .iter()
@@ -107,7 +106,7 @@ fn observe(stack: &Stack, containers: &[Container]) -> Result<Vec<Line>> {
         let uses = uses.join().unwrap_or_default();
         let sizes = sizes.into_iter().map(|size| size.join().ok().flatten());
         let services = services.iter().zip(sizes);
-        services.map(|(service, size)| line(stack, service, containers, &uses, size)).collect()
+        services.map(|(service, size)| line(stack, service, &containers, &uses, size)).collect()
     })
 }
 
@@ -153,31 +152,6 @@ fn line(
     })
 }
 
-/// By container id. The engine measures over a second to tell the CPU's share.
-fn uses(running: &[&Container]) -> BTreeMap<String, Use> {
-    if running.is_empty() {
-        return BTreeMap::new();
-    }
-    let format = "{{.ID}}|{{.MemUsage}}|{{.CPUPerc}}";
-    let ids = running.iter().map(|container| container.id.as_str());
-    let stats =
-        docker().args(["stats", "--no-stream", "--no-trunc", "--format", format]).args(ids).read();
-    stats
-        .unwrap_or_default()
-        .lines()
-        .filter_map(|line| {
-            let mut fields = line.split('|');
-            let (id, memory, cpu) = (fields.next()?, fields.next()?, fields.next()?);
-            let memory = memory
-                .split('/')
-                .next()
-                .and_then(|used| used.trim().parse::<Bytes>().ok())
-                .map(|used| used.0);
-            Some((id.to_owned(), Use { memory, cpu: cpu.trim_end_matches('%').parse().ok() }))
-        })
-        .collect()
-}
-
 /// As the container counts it, since only root may look into the directory on the host.
 fn data_size(stack: &Stack, service: &Service, running: &[&Container]) -> Option<u64> {
     let directory = service.data.as_ref()?;
@@ -187,8 +161,7 @@ fn data_size(stack: &Stack, service: &Service, running: &[&Container]) -> Option
         .mounts
         .iter()
         .find(|mount| path.ends_with(mount.source.trim_start_matches('/')))?;
-    let size =
-        docker().args(["exec", &container.id, "du", "-sk", &mount.destination]).read().ok()?;
+    let size = exec::read(&container.id, &["du", "-sk", &mount.destination]).ok()?;
     size.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
 }
 
