@@ -22,7 +22,7 @@ use crate::setup::generated;
 use crate::stack::Stack;
 use crate::stack::manifest::{Probe, Service};
 
-/// What fires, who is told of it, and whether that works
+/// List alerts, send test notifications, render AlertManager's configuration
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -31,20 +31,20 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List every alert that there is a rule for, and its present state
+    /// List every alert rule and its state
     List,
     /// Send a test alert through the running AlertManager and say whether it arrived
     SendTest {
-        /// The channel, as notifications.toml calls it; every channel where it is left out
+        /// The channel's name in notifications.toml; every channel if left out
         #[arg(long)]
         channel: Option<String>,
         /// Longest wait for each channel, in seconds
         #[arg(long, default_value_t = 30, value_name = "SECONDS")]
         timeout: u64,
     },
-    /// Make AlertManager's configuration of notifications.toml, and have it loaded
+    /// Make AlertManager's configuration from notifications.toml and load it
     ///
-    /// Nothing is replaced unless amtool accepts it. With --dry-run the configuration is printed,
+    /// Replaces nothing that amtool does not accept. With --dry-run the configuration is printed,
     /// secrets masked.
     Render,
 }

@@ -22,7 +22,7 @@ use crate::context::Context;
 use crate::host::lock::Lock;
 use crate::stack::Stack;
 
-/// Back up, verify, restore, and prove by drills that it works
+/// Back up, verify and restore, and prove by drills that restores work
 ///
 /// Without a subcommand: `create`, for every stack that is up.
 #[derive(Debug, clap::Args)]

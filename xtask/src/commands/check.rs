@@ -7,10 +7,10 @@ use crate::context::Context;
 use crate::report::finding::{Problem, Severity};
 use crate::report::units::count;
 
-/// Everything that can be checked without starting a stack (CI)
+/// Check everything that can be checked without starting a stack (CI)
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// First put dashboards into the normal form, after an export from Grafana
+    /// First normalise dashboards, such as after an export from Grafana
     #[arg(long)]
     fix: bool,
 }

@@ -10,13 +10,13 @@ use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::{Problem, Severity};
 use crate::report::units::count;
 
-/// Is this machine fit? What would fail?
+/// Check the machine and the stacks for what would fail, and say what mends it
 ///
-/// Reports every check with what was found, what is needed and the command that mends it. Ends
-/// with 3 when something would keep the stack from working.
+/// Reports every check with what was found, what is needed and the command that mends it. Exits
+/// with status 3 when something keeps a stack from working.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The stack; every stack where it is left out
+    /// The stack; every stack if left out
     stack: Option<String>,
     /// Mend what is safe to mend: packages, the engine, .env, directories, left-overs
     #[arg(long)]

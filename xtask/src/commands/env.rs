@@ -20,17 +20,17 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Write .env with generated secrets, or add what is missing; no value is overwritten
+    /// Write .env with generated secrets, or add what is missing; overwrites no value
     Init {
-        /// The stack; all where it is left out
+        /// The stack; every stack if left out
         stack: Option<String>,
     },
-    /// Look for what is missing, weak, or read differently by the two Composes
+    /// Find values that are missing, weak, or read differently by Compose versions
     Check {
-        /// The stack; all where it is left out
+        /// The stack; every stack if left out
         stack: Option<String>,
-        /// First rewrite lines beyond what every Compose reads alike, with the value that the
-        /// Composes on this machine read
+        /// First rewrite lines that Compose versions may read differently, keeping the value that
+        /// those on this machine read
         #[arg(long)]
         fix: bool,
     },

@@ -21,7 +21,7 @@ use crate::report::table::{self, Cell};
 use crate::report::units::image_size;
 use crate::stack::{Overrides, Stack};
 
-/// Offline images: real servers from Debian's packages, for machines that reach no registry
+/// Build offline images: real servers from Debian packages, for machines without a registry
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -30,9 +30,9 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Build those that are missing or older than their folder in tests/images/
+    /// Build images that are missing or older than their folder in tests/images/
     ///
-    /// Without options: those that `up --offline` takes.
+    /// Without options: those that `up --offline` uses.
     Build(Versions),
     /// List them
     List,
@@ -55,7 +55,7 @@ struct Versions {
     /// Only this version of AlertManager, such as 0.28
     #[arg(long, value_name = "VERSION")]
     alertmanager: Vec<String>,
-    /// Every version of every image, as the tests need them
+    /// Every version of every image, which the tests need
     #[arg(long, conflicts_with_all = ["postgres", "redis", "prometheus", "alertmanager"])]
     all: bool,
 }

@@ -18,15 +18,15 @@ use crate::report::WARNING;
 use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Problem;
 
-/// Print what the services of a stack have logged, in the order of time
+/// Print the logs of a stack's services in order of time
 ///
-/// Reads the archive that `rotate-logs` keeps and what the engine has as one log. Times are UTC.
+/// Joins the archive that `rotate-logs` keeps with what the engine still has. Times are UTC.
 /// With --json, each line is a document of its own, with the schema `xtask.log-line/v1`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The stack
     stack: String,
-    /// The services; all where they are left out
+    /// The services; all if left out
     services: Vec<String>,
     /// Go on printing new lines
     #[arg(long, short)]
@@ -40,7 +40,7 @@ pub struct Args {
     /// Only lines before this time
     #[arg(long, value_name = "TIME", conflicts_with = "follow")]
     until: Option<When>,
-    /// Only lines with these words, or that this regular expression matches
+    /// Only lines that contain this text or match this regular expression
     #[arg(long, value_name = "PATTERN")]
     grep: Option<Pattern>,
 }

@@ -7,7 +7,7 @@ use crate::metrics::infrastructure;
 use crate::plan::Plan;
 use crate::schedule::home::Home;
 
-/// Write what the infrastructure says of itself for Prometheus
+/// Write metrics of the infrastructure for Prometheus
 ///
 /// Sizes and quotas of data directories, archived logs and offline images, into
 /// `${DATA_DIR}/metrics/infrastructure.prom`, which node-exporter reads. Scheduled every 5 minutes.

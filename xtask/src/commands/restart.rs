@@ -15,12 +15,12 @@ use crate::report::finding::Problem;
 
 /// Restart a stack or some of its services, and wait until they answer
 ///
-/// Applies no changed configuration: that is what `up` does.
+/// Does not apply a changed configuration; `up` does.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The stack
     stack: String,
-    /// The services; all where they are left out
+    /// The services; all if left out
     services: Vec<String>,
 }
 

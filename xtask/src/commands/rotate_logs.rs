@@ -13,13 +13,13 @@ use crate::report::table::{self, Cell};
 use crate::report::units::Bytes;
 use crate::stack::manifest::LogBounds;
 
-/// Archive what the containers have logged since the last time, and remove the oldest archives
+/// Archive new log lines of the containers, and remove the oldest archives
 ///
 /// The archives lie in `${DATA_DIR}/logs/<stack>/<service>/`, a file a day, for `zstdcat` and
-/// `cargo xtask logs`. Stopping it at any moment loses nothing and repeats nothing.
+/// `cargo xtask logs`. Interrupting it loses no line and repeats none.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The stack; all where it is left out
+    /// The stack; every stack if left out
     stack: Option<String>,
 }
 

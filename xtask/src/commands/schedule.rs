@@ -20,10 +20,10 @@ use crate::schedule::record::Record;
 use crate::schedule::{cron, run, systemd};
 use crate::stack::job::{self, Job};
 
-/// Have backups, log rotation and metrics run by themselves
+/// Run backups, log rotation and metrics on a schedule
 ///
-/// What runs and when stands in infrastructure/stacks.toml. Jobs run as the user who ran `setup`,
-/// from a copy of this program in the data directory.
+/// The jobs and their times are in infrastructure/stacks.toml. Jobs run as the user who ran
+/// `setup`, from a copy of this program in the data directory.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -40,9 +40,9 @@ enum Action {
     },
     /// Show when each job ran, how it ended, and when it runs next
     Status,
-    /// Take the jobs away; what they have made stays
+    /// Remove the jobs; what they have made stays
     Remove,
-    /// Run a job now, as the scheduler does, and record how it ends
+    /// Run a job now as the scheduler does, and record its result
     Run {
         /// The job
         job: String,

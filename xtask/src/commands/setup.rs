@@ -10,12 +10,12 @@ use crate::images;
 use crate::report::advice::Xtask;
 use crate::setup::{accounts, complete, network, prepare};
 
-/// Make ready what a stack needs: .env with generated secrets, directories, accounts, a network
+/// Prepare a stack: .env with generated secrets, data directories, accounts, network
 ///
-/// Changes nothing that is right already and never overwrites a value.
+/// Changes nothing that is already right, and never overwrites a value.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The stack; all where it is left out
+    /// The stack; every stack if left out
     stack: Option<String>,
     /// Choose the offline images in .env, building those that are missing
     #[arg(long)]

@@ -19,10 +19,10 @@ use crate::report::{BAD, DIM, GOOD, WARNING};
 use crate::stack::Stack;
 use crate::stack::manifest::Service;
 
-/// Show what the engine says of each service: state, health, image, ports, use of its limits
+/// Show each service's state, health, memory, CPU, data, ports and image
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The stack; all where it is left out
+    /// The stack; every stack if left out
     stack: Option<String>,
 }
 

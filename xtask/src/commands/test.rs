@@ -22,17 +22,17 @@ use crate::report::units::count;
 
 /// Run the project's whole test suite: unit, command line, end to end
 ///
-/// Ends with the images that it ran on and a line `N passed, N failed`. Builds the offline images first where the upstream ones
-/// are neither here nor to be pulled.
+/// The last lines name the images it ran on, and `N passed, N failed`. Builds the offline images
+/// first where the upstream ones are neither here nor to be pulled.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// First mend what is safe to mend, as `doctor --fix` does
     #[arg(long)]
     fix: bool,
-    /// Leave out the end-to-end tests, which need a Docker engine
+    /// Skip the end-to-end tests, which need a Docker engine
     #[arg(long)]
     no_engine: bool,
-    /// Run the longer tests and campaigns too: hours
+    /// Run the longer tests and campaigns too; takes hours
     #[arg(long)]
     long: bool,
     /// Only tests whose name contains this

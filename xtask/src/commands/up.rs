@@ -19,7 +19,7 @@ use crate::stack::Stack;
 
 /// Set up if needed, start, wait until every service answers, print the endpoints
 ///
-/// A second `up` recreates nothing that runs as configured.
+/// A second `up` recreates only what is configured differently since.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The stack
@@ -30,7 +30,7 @@ pub struct Args {
     /// First mend what is safe to mend, as `doctor --fix` does
     #[arg(long)]
     fix: bool,
-    /// Longest wait for the services to answer, in seconds
+    /// Longest wait for the services to become ready, in seconds
     #[arg(long, default_value_t = 180, value_name = "SECONDS")]
     timeout: u64,
 }

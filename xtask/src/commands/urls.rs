@@ -13,7 +13,7 @@ use crate::stack::Stack;
 /// Print the endpoints of a stack, secrets masked
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The stack; all where it is left out
+    /// The stack; every stack if left out
     stack: Option<String>,
     #[command(flatten)]
     form: Form,

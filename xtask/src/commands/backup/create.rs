@@ -16,13 +16,13 @@ use crate::report::finding::Problem;
 use crate::report::units::{Bytes, duration};
 use crate::stack::Stack;
 
-/// Make a set of everything that a stack holds, while it runs
+/// Back up everything that a running stack holds, as one set
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(super) struct Args {
-    /// The stack; every one that is up where it is left out
+    /// The stack; every stack that is up if left out
     stack: Option<String>,
-    /// Only this service; may be given several times
+    /// Only this service; can be repeated
     #[arg(long, value_name = "SERVICE")]
     only: Vec<String>,
     /// Dump every database too, in a form that another major version can read
@@ -31,7 +31,7 @@ pub(super) struct Args {
     /// zstd's level, 1 (fastest) to 19 (smallest)
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..=19))]
     level: Option<i32>,
-    /// A public key to encrypt to, instead of those in backup.toml; may be given several times
+    /// A public key to encrypt to, instead of those in backup.toml; can be repeated
     #[arg(long, value_name = "KEY")]
     recipient: Vec<String>,
 }

@@ -18,7 +18,7 @@ use crate::report::advice::Xtask;
 use crate::report::finding::{Finding, Problem};
 use crate::report::units::duration;
 
-/// Restore a set into containers that are thrown away, and question them
+/// Restore a set into throwaway containers and query them
 ///
 /// Touches nothing of the stack, publishes no port, and records the time to restore. Without a
 /// set: the latest; without a stack: of each.

@@ -21,7 +21,7 @@ use crate::report::{BAD, GOOD, WARNING};
 /// List the sets, the newest first
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The stack; all where it is left out
+    /// The stack; every stack if left out
     stack: Option<String>,
 }
 

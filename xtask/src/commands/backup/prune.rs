@@ -14,21 +14,21 @@ use crate::stack::Stack;
 /// Only sets of this project. Refuses while the newest set is not verified.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The stack; all where it is left out
+    /// The stack; every stack if left out
     stack: Option<String>,
-    /// Keep so many of the newest, instead of what backup.toml says
+    /// Keep this many of the newest, whatever backup.toml says
     #[arg(long, value_name = "NUMBER")]
     keep_last: Option<usize>,
-    /// Keep the newest of so many days
+    /// Keep the newest of each of this many days
     #[arg(long, value_name = "NUMBER")]
     keep_daily: Option<usize>,
-    /// Keep the newest of so many weeks
+    /// Keep the newest of each of this many weeks
     #[arg(long, value_name = "NUMBER")]
     keep_weekly: Option<usize>,
-    /// Keep the newest of so many months
+    /// Keep the newest of each of this many months
     #[arg(long, value_name = "NUMBER")]
     keep_monthly: Option<usize>,
-    /// Although the newest set is not verified or suspiciously small; and damaged sets too
+    /// Prune even if the newest set is unverified or suspiciously small; remove damaged sets too
     #[arg(long)]
     force: bool,
 }

@@ -30,7 +30,7 @@ use crate::stack::Stack;
 /// Longest wait for the restored services to answer.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Bring a set back; what is there now is kept beside it
+/// Restore a set; the present data is kept beside it
 ///
 /// Verifies the set, makes the new data beside the old, proves it in a server of its own, and only
 /// then exchanges the directories. Asks for the project's name first.
@@ -38,7 +38,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
-    /// Only this service; may be given several times
+    /// Only this service; can be repeated
     #[arg(long, value_name = "SERVICE")]
     only: Vec<String>,
     /// Unpack into this new directory, and touch nothing else: files and directories that are
@@ -48,7 +48,7 @@ pub(super) struct Args {
     /// The file with the private key, for encrypted sets
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
-    /// Put the data back that was there before the last restore
+    /// Put back the data from before the last restore
     #[arg(long, conflicts_with_all = ["set", "drop", "only"])]
     undo: bool,
     /// Remove the data that restores have kept

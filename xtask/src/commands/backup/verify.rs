@@ -15,7 +15,7 @@ use crate::report::finding::{Problem, Severity};
 
 /// Read every object and compare it with its manifest
 ///
-/// Finds changed, missing and foreign files, and records per object that it was right. Without a
+/// Finds changed, missing and foreign files, and records which objects were intact. Without a
 /// set: all of the stack; without a stack: all.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

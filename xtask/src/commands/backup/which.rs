@@ -15,10 +15,10 @@ use crate::stack::Stack;
 /// The stack, and the set of it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
-    /// The stack. Not needed before the id of a set, which names it
+    /// The stack; not needed before a set's id, which names it
     #[arg(value_name = "STACK")]
     stack: Option<String>,
-    /// The set: `latest`, its id, or as much of its beginning as no other set has
+    /// The set: `latest`, its id, or an unambiguous beginning of its id
     #[arg(value_name = "SET")]
     set: Option<String>,
     /// Understood where older scripts have it
