@@ -1,7 +1,7 @@
 //! Questions to the engine over its own interface (docs.docker.com/reference/api/engine), which
 //! answers in a tenth of the time that a `docker` program takes to start.
 
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::ANSWER;
 use super::connection::Connection;
+use super::endpoint::silent;
 use crate::http::{Exchange, Patience, Request};
 use crate::process::check_interrupted;
 
@@ -107,10 +108,15 @@ impl Answers {
         self.exchange.body().map_err(|error| self.why(error.into()).context("asking the engine"))
     }
 
-    /// The interruption or the client's own words, where they caused `error`.
+    /// The interruption, the client's own words or the engine's silence, where they caused `error`.
     pub(super) fn why(&mut self, error: anyhow::Error) -> anyhow::Error {
         let cause = check_interrupted().err().or_else(|| self.exchange.stream().failure());
-        cause.unwrap_or(error)
+        let is_late = |error: &io::Error| error.kind() == ErrorKind::TimedOut;
+        match cause {
+            Some(cause) => cause,
+            None if error.downcast_ref().is_some_and(is_late) => silent().into(),
+            None => error,
+        }
     }
 }
 
@@ -137,6 +143,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
+    use crate::report::finding::Problem;
 
     #[test]
     fn a_document_is_told_from_its_absence_and_from_a_refusal() {
@@ -153,5 +160,23 @@ mod tests {
         assert_eq!(answers.get::<Vec<u8>>("/b").unwrap(), None);
         let error = answers.get::<Vec<u8>>("/c").unwrap_err().to_string();
         assert_eq!(error, "the engine refuses /c: why (status 500)");
+    }
+    #[test]
+    fn an_answer_that_stops_at_any_byte_is_an_error() {
+        let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n[1]";
+        for (cut, is_closed) in (0..whole.len()).flat_map(|cut| [(cut, false), (cut, true)]) {
+            let (ours, mut engine) = UnixStream::pair().unwrap();
+            engine.write_all(&whole[..cut]).unwrap();
+            let patience = Patience::within(Duration::from_millis(5));
+            if is_closed {
+                engine.shutdown(std::net::Shutdown::Write).unwrap();
+            }
+            let exchange = Exchange::new(Connection::over(ours, patience), 16);
+            let mut answers = Answers { exchange, limit: None };
+            let error = answers.get::<Vec<u8>>("/a").unwrap_err();
+            let is_silent =
+                error.downcast_ref::<Problem>().is_some_and(|one| one.id == "engine.silent");
+            assert_eq!(is_silent, !is_closed, "{cut}: {error:#}");
+        }
     }
 }

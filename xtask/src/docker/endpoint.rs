@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::docker;
 use super::settings::{self, Settings, variable};
-use crate::report::advice::Xtask;
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Problem;
 
 /// Where the client talks to by default.
@@ -92,6 +92,16 @@ pub(super) fn unreachable(said: &str) -> Problem {
         Problem::prerequisite("engine.not-running", format!("no Docker engine answers at {endpoint}"))
             .mend(format!("start it: sudo systemctl start docker (Docker Desktop: start the application); on Debian and Ubuntu: {}", Xtask::DoctorFix))
     }
+}
+
+/// It has taken a question, and hangs.
+pub(super) fn silent() -> Problem {
+    let endpoint = Endpoint::current();
+    let found = format!("the Docker engine at {endpoint} took a question and gave no answer");
+    let advice = Advice::from("try again: an engine under load answers later")
+        .or("look at its log: journalctl --unit docker")
+        .or("restart it, which restarts its containers: sudo systemctl restart docker");
+    Problem::prerequisite("engine.silent", found).mend(advice)
 }
 
 #[cfg(test)]
