@@ -50,6 +50,7 @@ mod rules;
 mod schedule;
 mod secrets;
 mod servers;
+mod unclear;
 mod userland;
 mod versions;
 mod words;

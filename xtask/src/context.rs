@@ -1,6 +1,8 @@
 //! What every command gets: where the repository is, what stacks.toml says, how to report.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 
@@ -9,10 +11,10 @@ use crate::docker::leftovers;
 use crate::host::lock::{self, Holder, IfHeld, Lock};
 use crate::plan::Plan;
 use crate::report::Report;
-use crate::report::advice::Xtask;
-use crate::report::finding::Problem;
+use crate::report::advice::{Advice, Xtask};
+use crate::report::finding::{Exit, Finding, Problem};
 use crate::report::units::count;
-use crate::stack::manifest::Manifest;
+use crate::stack::manifest::{Definition, Manifest};
 use crate::stack::{Overrides, Stack};
 
 /// Made once in `main`.
@@ -32,18 +34,29 @@ pub struct Context {
     pub wait: bool,
     /// `--project` and `--data-dir`.
     pub overrides: Overrides,
+    /// What the command went on without.
+    pub left_out: LeftOut,
 }
 
+/// The stacks that a command which named none had to leave out, each with the id of the reason.
+#[derive(Debug, Default)]
+pub struct LeftOut(Mutex<BTreeMap<String, &'static str>>);
+
+/// What of `.env` cannot be used.
+type Judge = fn(&Stack) -> Vec<Finding>;
+const ALL_OF_ENV: Judge = |stack| stack.broken().into_iter().chain(stack.unclear()).collect();
+const TEXT_OF_ENV: Judge = |stack| stack.broken().into_iter().collect();
+
 impl Context {
-    /// The stacks that `word` means; all of them where it is left out.
+    /// The stacks that `word` means. Where it is left out, all that can be loaded: what is wrong
+    /// with another is reported, and fails the command at its end ([`Context::refuse_left_out`]).
     ///
     /// # Errors
     /// When there is no such stack, its files cannot be read, or Composes may read its `.env`
-    /// differently: the value that counts is then unknown.
+    /// differently: the value that counts is then unknown. Where no stack was named, when that is
+    /// so of all.
     pub fn stacks(&self, word: Option<&str>) -> Result<Vec<Stack>> {
-        let stacks = self.stacks_to_check(word)?;
-        stacks.iter().try_for_each(|stack| self.refuse_unclear(stack))?;
-        Ok(stacks)
+        self.select(word, ALL_OF_ENV)
     }
 
     /// As [`Context::stacks`], for those who report what is unclear in `.env`.
@@ -51,45 +64,72 @@ impl Context {
     /// # Errors
     /// When there is no such stack, or its files cannot be read.
     pub fn stacks_to_check(&self, word: Option<&str>) -> Result<Vec<Stack>> {
-        let stacks = self.load(word)?;
-        stacks.iter().try_for_each(refuse_broken)?;
+        self.select(word, TEXT_OF_ENV)
+    }
+
+    /// As [`Context::stacks`], for what goes by [`Stack::place`] alone, whatever else `.env` says.
+    ///
+    /// # Errors
+    /// When there is no such stack, its other files cannot be read, or its place is unclear:
+    /// another project or another data directory would be meant.
+    pub fn stacks_by_place(&self, word: Option<&str>) -> Result<Vec<Stack>> {
+        self.select(word, |stack| stack.unclear_for(&stack.place()))
+    }
+
+    /// As [`Context::stacks`], for what goes by the files of the repository alone.
+    ///
+    /// # Errors
+    /// When there is no such stack, or its files cannot be read.
+    pub fn stacks_whatever_env_says(&self, word: Option<&str>) -> Result<Vec<Stack>> {
+        self.select(word, |_| Vec::new())
+    }
+
+    fn select(&self, word: Option<&str>, judge: Judge) -> Result<Vec<Stack>> {
+        let (mut stacks, mut left) = (Vec::new(), Vec::new());
+        for definition in self.manifest.select(word.unwrap_or("all"))? {
+            match self.load(definition, judge) {
+                Ok(stack) => stacks.push(stack),
+                Err(error) if word.is_none() && !is_usage(&error) => left.push((definition, error)),
+                Err(error) => return Err(error),
+            }
+        }
+        if stacks.is_empty()
+            && let Some((_, error)) = left.pop()
+        {
+            return Err(error);
+        }
+        left.into_iter().for_each(|(definition, error)| self.leave_out(&definition.name, &error));
         Ok(stacks)
     }
 
-    fn refuse_unclear(&self, stack: &Stack) -> Result<()> {
-        let unclear = stack.unclear();
-        match unclear.as_slice() {
-            [] => Ok(()),
+    fn load(&self, definition: &Definition, judge: Judge) -> Result<Stack> {
+        let stack = Stack::load(&self.root, definition, &self.overrides)?;
+        match judge(&stack).as_slice() {
+            [] => Ok(stack),
             [only] => Err(Problem::from(only).into()),
-            several => {
-                several.iter().for_each(|finding| self.report.finding(finding));
-                let found = format!("{} of {}", count(several.len(), "line"), stack.env_file());
-                Err(Problem::prerequisite(
-                    "env.ambiguous",
-                    format!("{found} are unclear; see above"),
-                )
-                .into())
-            }
+            wrong => Err(all_of(wrong).into()),
         }
     }
 
-    /// As [`Context::stacks`], for what must work although `.env` cannot be read.
+    /// Reports why the command goes on without a stack, once.
+    fn leave_out(&self, name: &str, error: &anyhow::Error) {
+        let finding = Finding::of_error("stack.left-out", error);
+        let mut left = self.left_out.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if left.insert(name.to_owned(), finding.id).is_none() {
+            self.report.finding(&finding.about(name));
+        }
+    }
+
+    /// Fails where the command went on without a stack. For its end.
     ///
     /// # Errors
-    /// When there is no such stack, its other files cannot be read, or the name of its compose
-    /// project is unclear: another project would be meant.
-    pub fn stacks_whatever_env_says(&self, word: Option<&str>) -> Result<Vec<Stack>> {
-        let stacks = self.load(word)?;
-        match stacks.iter().find_map(Stack::unclear_project) {
-            Some(finding) => Err(Problem::from(&finding).into()),
-            None => Ok(stacks),
-        }
-    }
-
-    fn load(&self, word: Option<&str>) -> Result<Vec<Stack>> {
-        let definitions = self.manifest.select(word.unwrap_or("all"))?;
-        let load = |definition| Stack::load(&self.root, definition, &self.overrides);
-        definitions.into_iter().map(load).collect()
+    /// A problem with the id of the reason, which was reported before.
+    pub fn refuse_left_out(&self) -> Result<()> {
+        let left = self.left_out.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(id) = left.values().next() else { return Ok(()) };
+        let names: Vec<_> = left.keys().map(String::as_str).collect();
+        let found = format!("{} was left out; the reason is above", names.join(" and "));
+        Err(Problem::prerequisite(id, found).into())
     }
 
     /// The one stack that `word` names.
@@ -113,9 +153,15 @@ impl Context {
     /// # Errors
     /// As [`Context::stacks`].
     pub fn reload(&self, stack: &Stack) -> Result<Stack> {
-        let stack = Stack::load(&self.root, &stack.definition, &self.overrides)?;
-        refuse_broken(&stack)?;
-        Ok(stack)
+        self.load(&stack.definition, ALL_OF_ENV)
+    }
+
+    /// As [`Context::reload`], for those who mend what is unclear in `.env`.
+    ///
+    /// # Errors
+    /// As [`Context::stacks_to_check`].
+    pub fn reload_to_mend(&self, stack: &Stack) -> Result<Stack> {
+        self.load(&stack.definition, TEXT_OF_ENV)
     }
 
     /// Fails where `--project` names what there is not.
@@ -194,12 +240,16 @@ impl Context {
     }
 }
 
-fn refuse_broken(stack: &Stack) -> Result<()> {
-    let Some(line) = stack.env.broken_line() else { return Ok(()) };
-    let found = format!("{}:{line}: this line is not text (UTF-8)", stack.env_file());
-    Err(Problem::prerequisite("env.not-text", found)
-        .mend("remove the line, or save the file as UTF-8")
-        .into())
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Problem>().is_some_and(|problem| problem.exit == Exit::Usage)
+}
+
+fn all_of(findings: &[Finding]) -> Problem {
+    let found: String = findings.iter().map(|finding| format!("\n  {finding}")).collect();
+    let mends = findings.iter().map(|finding| finding.mend.clone());
+    let id = findings.first().map_or("env.ambiguous", |finding| finding.id);
+    Problem::prerequisite(id, format!("{} cannot be used:{found}", count(findings.len(), "line")))
+        .mend(mends.fold(Advice::none(), Advice::and))
 }
 
 /// The repository's root: the nearest ancestor of the current directory with
@@ -209,4 +259,127 @@ pub fn root() -> PathBuf {
     let current = std::env::current_dir().unwrap_or_default();
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
     current.ancestors().find(is_root).unwrap_or(built).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::report::Verbosity;
+
+    const GOOD: &str = "COMPOSE_PROJECT_NAME=mine\nDATA_DIR=/srv/mine\nMETRICS_NETWORK=net\n";
+
+    /// A copy of the repository whose development stack has `env`, and monitoring a good one.
+    fn context(env: &str) -> (TempDir, Context) {
+        let folder = tempfile::tempdir().unwrap();
+        let shipped = super::root().join("infrastructure");
+        let own = folder.path().join("infrastructure");
+        for stack in ["development", "monitoring"].map(|name| format!("docker/{name}")) {
+            fs::create_dir_all(own.join(&stack)).unwrap();
+            for file in ["docker-compose.yml", "docker-compose.overlay.yml", ".env.example"] {
+                symlink(shipped.join(&stack).join(file), own.join(&stack).join(file)).unwrap();
+            }
+        }
+        symlink(shipped.join("stacks.toml"), own.join("stacks.toml")).unwrap();
+        fs::write(own.join("docker/development/.env"), env).unwrap();
+        fs::write(own.join("docker/monitoring/.env"), GOOD).unwrap();
+        let root = folder.path().to_owned();
+        let cx = Context {
+            manifest: Manifest::load(&root).unwrap(),
+            root,
+            report: Report::new(Verbosity::Quiet, false),
+            yes: false,
+            dry_run: false,
+            wait: false,
+            overrides: Overrides::default(),
+            left_out: LeftOut::default(),
+        };
+        (folder, cx)
+    }
+
+    fn names(stacks: Result<Vec<Stack>>) -> Vec<String> {
+        stacks.unwrap().iter().map(|stack| stack.name().to_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_wrong_with_one_stack_stops_the_other_only_where_it_was_named_with_it() {
+        let (_folder, cx) = context(&format!("{GOOD}POSTGRES_DB=a$b\n"));
+        assert!(cx.stacks(Some("dev")).is_err() && cx.stacks(Some("all")).is_err());
+        assert!(cx.refuse_left_out().is_ok());
+        assert_eq!(names(cx.stacks(None)), ["monitoring"]);
+        assert_eq!(names(cx.stacks(None)), ["monitoring"]);
+        let left = cx.refuse_left_out().unwrap_err().downcast::<Problem>().unwrap();
+        assert_eq!((left.id, left.exit), ("env.ambiguous", Exit::Prerequisite));
+        assert_eq!(left.message, "development was left out; the reason is above");
+    }
+
+    #[test]
+    fn what_needs_no_value_is_stopped_by_none() {
+        let (_folder, cx) = context("COMPOSE_PROJECT_NAME=a$b\nPOSTGRES_DB='open\nnonsense\n");
+        assert_eq!(names(cx.stacks_whatever_env_says(None)), ["development", "monitoring"]);
+        assert_eq!(names(cx.stacks_to_check(None)), ["development", "monitoring"]);
+        assert!(cx.refuse_left_out().is_ok());
+    }
+
+    #[test]
+    fn a_place_is_used_only_where_no_line_may_give_it_another() {
+        for (more, is_clear) in [
+            ("POSTGRES_DB=a$b\nnonsense\n", true),
+            ("REDIS_PORT='open\n", true),
+            ("COMPOSE_PROJECT_NAME=a$b\nCOMPOSE_PROJECT_NAME=mine\n", true),
+            ("COMPOSE_PROJECT_NAME=a$b\n", false),
+            ("COMPOSE_PROJECT_NAME: other\n", false),
+            ("EXPORT COMPOSE_PROJECT_NAME=other\n", false),
+            ("A=1\rCOMPOSE_PROJECT_NAME=other\n", false),
+            ("REDIS_PORT='open\nDATA_DIR=/srv/mine\n", false),
+            ("REDIS_PORT=\"open\\\"\nMETRICS_NETWORK=net\n", false),
+            ("DATA_DIR=\"/srv/a\\tb\"\n", false),
+            ("METRICS_NETWORK=${NET:-net}\n", false),
+        ] {
+            let (_folder, cx) = context(&format!("{GOOD}{more}"));
+            assert_eq!(cx.stacks_by_place(Some("dev")).is_ok(), is_clear, "{more:?}");
+        }
+        let (folder, cx) = context("");
+        let env = folder.path().join("infrastructure/docker/development/.env");
+        fs::write(&env, [GOOD.as_bytes(), b"POSTGRES_DB=caf\xe9\n"].concat()).unwrap();
+        assert!(cx.stacks_by_place(Some("dev")).is_ok());
+        fs::write(&env, [GOOD.as_bytes(), b"DATA_DIR=/caf\xe9\n"].concat()).unwrap();
+        assert!(cx.stacks_by_place(Some("dev")).is_err());
+    }
+
+    #[test]
+    fn a_stack_is_refused_with_every_line_that_is_unclear_and_counts() {
+        let settled = "POSTGRES_DB=a$b\nPOSTGRES_DB=a\\b\nPOSTGRES_DB=\t\u{a0}1\nPOSTGRES_DB=db\n";
+        assert!(context(&format!("{GOOD}{settled}")).1.stacks(Some("dev")).is_ok());
+        for (more, lines) in [
+            ("POSTGRES_DB=db\nPOSTGRES_DB=a$b\n", vec![5]),
+            ("POSTGRES_DB='open\nPOSTGRES_DB=db\n", vec![4]),
+            ("POSTGRES_DB=${A:?no}\nPOSTGRES_DB=db\n", vec![4]),
+            ("POSTGRES_DB=a$b\nA=${POSTGRES_DB}\nPOSTGRES_DB=db\n", vec![5]),
+            ("nonsense\nPOSTGRES_DB=a$b\n", vec![4, 5]),
+        ] {
+            let (_folder, cx) = context(&format!("{GOOD}{more}"));
+            let said = cx.stacks(Some("dev")).unwrap_err().to_string();
+            let is_named = |line: &usize| said.contains(&format!("development/.env:{line}: "));
+            let named: Vec<_> = (1..=6).filter(is_named).collect();
+            assert_eq!(named, lines, "{more:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_stack_that_is_read_anew_is_judged_anew() {
+        let (folder, cx) = context(GOOD);
+        let stack = cx.stack("dev").unwrap();
+        let env = folder.path().join("infrastructure/docker/development/.env");
+        fs::write(env, format!("{GOOD}POSTGRES_PASSWORD=a$b\n")).unwrap();
+        assert!(cx.reload(&stack).is_err());
+        let mut unclear = cx.reload_to_mend(&stack).unwrap();
+        let refused = crate::setup::env_file::plan(&mut unclear, false).unwrap_err().to_string();
+        assert!(refused.contains(".env:4: POSTGRES_PASSWORD: "), "{refused}");
+        assert_eq!(unclear.env.text().unwrap().lines().count(), 4, "nothing is generated");
+    }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::error::ErrorKind;
 use xtask::cli::{self, Cli, Color, Command, Global};
-use xtask::context::{self, Context};
+use xtask::context::{self, Context, LeftOut};
 use xtask::process::watch_signals;
 use xtask::report::finding::Problem;
 use xtask::report::{Report, Verbosity, advice};
@@ -49,8 +49,14 @@ fn run(cli: Cli, report: Report) -> anyhow::Result<()> {
     let data_dir = data_dir.map(std::path::absolute).transpose().context("finding --data-dir")?;
     advice::carry(project.as_deref(), data_dir.as_deref());
     let overrides = Overrides { project, data_dir };
-    let cx = &Context { root, manifest, report, yes, dry_run, wait, overrides };
-    match cli.command {
+    let left_out = LeftOut::default();
+    let cx = &Context { root, manifest, report, yes, dry_run, wait, overrides, left_out };
+    execute(cli.command, cx)?;
+    cx.refuse_left_out()
+}
+
+fn execute(command: Command, cx: &Context) -> anyhow::Result<()> {
+    match command {
         Command::Doctor(args) => args.run(cx),
         Command::Setup(args) => args.run(cx),
         Command::Up(args) => args.run(cx),

@@ -235,6 +235,11 @@ impl Stack {
         self.env.get(variable).with_context(|| format!("{variable} has no value"))
     }
 
+    /// The variables that say which containers, data directory and network are the stack's.
+    pub fn place(&self) -> [&str; 3] {
+        ["COMPOSE_PROJECT_NAME", "DATA_DIR", &self.definition.network]
+    }
+
     /// The variables of `.env` that xtask reads, beside those of the compose files.
     pub fn other_variables(&self) -> impl Iterator<Item = &str> {
         let services = self.definition.services.iter();

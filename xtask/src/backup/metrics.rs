@@ -58,7 +58,7 @@ pub fn note(folder: &Folder, project: &str, services: &[&str], ok: bool) -> Resu
 /// When the folder cannot be read or the file not be written.
 pub fn write(cx: &Context, config: &Config) -> Result<()> {
     let mut files = BTreeMap::<PathBuf, Page>::new();
-    for stack in cx.stacks(None)? {
+    for stack in cx.stacks_by_place(None)? {
         let folder = Folder::of(cx, config, &stack);
         if folder.sets_path().is_dir() {
             let page = files.entry(stack.data_dir()).or_default();

@@ -21,7 +21,7 @@ use crate::stack::dotenv::{self, Assignment};
 
 pub(super) fn variables_agree(cx: &Context) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for stack in cx.stacks(None)? {
+    for stack in cx.stacks_whatever_env_says(None)? {
         let example = example(&stack)?;
         let file = relative(cx, &stack.folder.join(".env.example"));
         let wrong =
@@ -77,7 +77,7 @@ pub(super) fn valid_for_every_compose(cx: &Context) -> Result<Vec<Finding>> {
         ]);
     }
     let mut findings = Vec::new();
-    for stack in cx.stacks(None)? {
+    for stack in cx.stacks_whatever_env_says(None)? {
         let filled = filled_example(&stack)?;
         let mut env =
             tempfile::Builder::new().prefix("env").tempfile().context("making a temporary .env")?;
@@ -115,7 +115,7 @@ pub(super) fn valid_for_every_compose(cx: &Context) -> Result<Vec<Finding>> {
 /// A command in an overlay takes the place of the base file's, so it must repeat it.
 pub(super) fn overlays_keep_flags(cx: &Context) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for stack in cx.stacks(None)? {
+    for stack in cx.stacks_whatever_env_says(None)? {
         let [base, overlay] = stack.compose.paths() else { continue };
         let (base, file) = (commands(base)?, relative(cx, overlay));
         for (service, command) in commands(overlay)? {

@@ -9,7 +9,7 @@ use crate::stack::template;
 
 pub(super) fn agrees_with_compose_files(cx: &Context) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for stack in cx.stacks(None)? {
+    for stack in cx.stacks_whatever_env_says(None)? {
         let wrong = |found: String| {
             Finding::error("manifest.agrees", found)
                 .about(stack.name())

@@ -56,9 +56,9 @@ impl Args {
     /// When a server does not answer, the notifications are broken, or a test does not arrive.
     pub fn run(self, cx: &Context) -> Result<()> {
         Engine::ask()?;
-        let stacks = cx.stacks(None)?;
-        let stack = stacks.into_iter().find(|stack| alerts::notifier(stack).is_some());
-        let stack = stack.context("no stack in stacks.toml has notifications")?;
+        let stacks = cx.stacks_whatever_env_says(None)?;
+        let stack = stacks.iter().find(|stack| alerts::notifier(stack).is_some());
+        let stack = cx.stack(stack.context("no stack in stacks.toml has notifications")?.name())?;
         if stack.env.text().is_none() {
             let found = format!("the {} stack is not set up", stack.name());
             return Err(Problem::prerequisite("env.missing", found)

@@ -86,7 +86,7 @@ fn folders(
     word: Option<&str>,
 ) -> Result<BTreeMap<Folder, Vec<Stack>>> {
     let mut folders = BTreeMap::<_, Vec<_>>::new();
-    for stack in cx.stacks(word)? {
+    for stack in cx.stacks_by_place(word)? {
         folders.entry(Folder::of(cx, config, &stack)).or_default().push(stack);
     }
     Ok(folders)

@@ -25,8 +25,10 @@ use crate::stack::Stack;
 
 /// Stop a stack and remove its containers and network; the data stays
 ///
-/// Works on a half-started stack, and whatever .env says. --purge asks for the name of the compose
-/// project, such as case-interview-development; .env, backups and logs stay.
+/// Works on a half-started stack, and on one whose .env has values that are missing, wrong or
+/// unclear, except COMPOSE_PROJECT_NAME, DATA_DIR and the network's name, which must be clear.
+/// --purge needs the whole file, and asks for the name of the compose project, such as
+/// case-interview-development; .env, backups and logs stay.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The stack
@@ -43,8 +45,7 @@ impl Args {
     /// When the engine does not answer, or the purge is not confirmed.
     pub fn run(self, cx: &Context) -> Result<()> {
         let word = Some(self.stack.as_str());
-        let mut stacks =
-            if self.purge { cx.stacks(word)? } else { cx.stacks_whatever_env_says(word)? };
+        let mut stacks = if self.purge { cx.stacks(word)? } else { cx.stacks_by_place(word)? };
         stacks.reverse();
         Engine::ask()?;
         if !self.purge {

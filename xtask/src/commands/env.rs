@@ -82,7 +82,7 @@ fn init(cx: &Context, word: Option<&str>) -> Result<()> {
 fn rewrite(cx: &Context, word: Option<&str>) -> Result<()> {
     for stack in cx.stacks_to_check(word)? {
         let _lock = cx.lock(&stack, "env check --fix")?;
-        let plan = env_rewrite::plan(&cx.reload(&stack)?)?;
+        let plan = env_rewrite::plan(&cx.reload_to_mend(&stack)?)?;
         if !plan.is_empty() {
             cx.execute(plan)?;
         }

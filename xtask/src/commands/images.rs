@@ -130,7 +130,7 @@ fn list(cx: &Context) -> Result<()> {
     let mut lines = Vec::new();
     let catalogue = Catalogue::load(&cx.root)?;
     let current = offline::current(cx, catalogue.all())?;
-    let stacks = cx.stacks(None)?;
+    let stacks = cx.stacks_whatever_env_says(None)?;
     for image in catalogue.all() {
         let reference = image.reference();
         let for_service = |stack: &Stack| {

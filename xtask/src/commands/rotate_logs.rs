@@ -32,7 +32,7 @@ impl Args {
         let mut outcomes = Vec::new();
         let mut errors = Vec::new();
         let mut steps = Vec::new();
-        for stack in cx.stacks(self.stack.as_deref())? {
+        for stack in cx.stacks_by_place(self.stack.as_deref())? {
             let tasks = rotate::due(&stack, cx.containers(&stack)?)?;
             if tasks.is_empty() {
                 cx.report.progress(format!("{} has no containers and no archives", stack.name()));

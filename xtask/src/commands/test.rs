@@ -237,7 +237,7 @@ fn missing_images(cx: &Context) -> Result<Vec<String>> {
 /// The pinned image of each service.
 fn pinned_images(cx: &Context) -> Result<Vec<String>> {
     let mut pinned = Vec::new();
-    for stack in cx.stacks(None)? {
+    for stack in cx.stacks_whatever_env_says(None)? {
         for service in &stack.definition.services {
             pinned.push(stack.compose.default_image(&service.name)?);
         }

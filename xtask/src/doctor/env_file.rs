@@ -53,7 +53,9 @@ pub(super) fn incomplete(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding
     names.extend(stack.secrets());
     names.sort_unstable();
     names.dedup();
-    let is_empty = |name: &&str| stack.env.get(name).is_none_or(|value| value.is_empty());
+    let is_empty = |name: &&str| {
+        !stack.env.is_unclear(name) && stack.env.get(name).is_none_or(|value| value.is_empty())
+    };
     let mend = format!("{} (keeps every value that is there)", Xtask::EnvInit(stack.on()));
     let mut findings: Vec<_> = names
         .into_iter()
@@ -64,7 +66,9 @@ pub(super) fn incomplete(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding
             facts.place(stack, name, finding.mend(&mend))
         })
         .collect();
-    for name in stack.env.presets().keys().filter(|name| stack.env.in_file(name).is_none()) {
+    let is_unwritten =
+        |name: &&String| !stack.env.is_unclear(name) && stack.env.in_file(name).is_none();
+    for name in stack.env.presets().keys().filter(is_unwritten) {
         let found = format!("{name} is missing; plain compose would take another value than xtask");
         findings.push(facts.place(
             stack,

@@ -84,7 +84,7 @@ pub fn stack_plan(cx: &Context, stack: &Stack, diagnosis: &Diagnosis) -> Result<
 /// As [`stack_plan`]; without an engine, what needs one is left for later.
 pub fn plan(cx: &Context, stacks: &[Stack], diagnosis: &Diagnosis) -> Result<Plan> {
     let mut plan = machine_plan(diagnosis);
-    for stack in stacks {
+    for stack in stacks.iter().filter(|stack| stack.unclear().is_empty()) {
         match stack_plan(cx, stack, diagnosis) {
             Ok(steps) => plan.append(steps),
             Err(_) if !plan.is_empty() => {
@@ -116,7 +116,8 @@ pub fn mend(cx: &Context, stacks: &[Stack]) -> Result<()> {
         cx.execute(machine)?;
         super::diagnose(cx, stacks)?
     };
-    for stack in stacks {
+    // What is unclear would count as missing; that it is so is reported afterwards.
+    for stack in stacks.iter().filter(|stack| stack.unclear().is_empty()) {
         let _lock = cx.lock(stack, "doctor --fix")?;
         cx.remove_leftovers(&stack.project())?;
         cx.execute(stack_plan(cx, stack, &diagnosis)?)?;
@@ -131,7 +132,7 @@ pub fn mend(cx: &Context, stacks: &[Stack]) -> Result<()> {
 /// The first step's that fails.
 pub fn mend_machine(cx: &Context, programs: &[&str]) -> Result<()> {
     let ids = ["docker.command", "compose.missing", "engine.not-running"];
-    let diagnosis = super::diagnose_only(cx, &cx.stacks_to_check(None)?, &ids)?;
+    let diagnosis = super::diagnose_only(cx, &cx.stacks_whatever_env_says(None)?, &ids)?;
     let mut plan = packages_plan(programs);
     plan.append(machine_plan(&diagnosis));
     if plan.is_empty() { Ok(()) } else { cx.execute(plan) }

@@ -14,7 +14,9 @@ pub(super) fn empty(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     for variable in stack.compose.variables() {
         let name = variable.name.as_str();
         let default = variable.default.as_deref().filter(|default| !default.is_empty());
-        let is_empty = stack.env.assignment(name).is_some() && stack.env.in_file(name).is_none();
+        let is_empty = stack.env.assignment(name).is_some()
+            && stack.env.in_file(name).is_none()
+            && !stack.env.is_unclear(name);
         if let (Some(default), true, false) = (default, is_empty, secrets.contains(&name)) {
             let found = format!("{name} is empty, so the compose file's {default} counts");
             let finding = Finding::warning("env.empty", found);

@@ -32,7 +32,7 @@ impl Home {
     /// # Errors
     /// When none is, or they keep their data in several directories.
     pub fn of(cx: &Context) -> Result<Self> {
-        let stacks = cx.stacks(None)?;
+        let stacks = cx.stacks_by_place(None)?;
         let mut data_dirs: Vec<_> = stacks
             .iter()
             .filter(|stack| stack.env.text().is_some())

@@ -81,6 +81,11 @@ impl Env {
         self.assignments.iter().rev().find(|assignment| assignment.key == name)
     }
 
+    /// Whether the assignment of `name` that counts has no value that every Compose reads.
+    pub fn is_unclear(&self, name: &str) -> bool {
+        self.assignment(name).is_some_and(|assignment| assignment.value.is_err())
+    }
+
     /// Every assignment of the file.
     pub fn assignments(&self) -> &[Assignment] {
         &self.assignments

@@ -60,7 +60,7 @@ pub(in crate::check) fn accepts_rules_and_cases(cx: &Context) -> Result<Vec<Find
 
 /// The image that Prometheus is configured to run on, or where that is not here the offline one.
 fn prometheus_image(cx: &Context) -> Result<Option<String>> {
-    for stack in cx.stacks(None)? {
+    for stack in cx.stacks_whatever_env_says(None)? {
         let Ok(service) = stack.service("prometheus") else { continue };
         for reference in [stack.image(service)?, service.offline_image.clone()] {
             // No engine is no image.

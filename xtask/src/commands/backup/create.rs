@@ -75,6 +75,7 @@ impl Args {
             return Ok(());
         }
         if sets.is_empty() {
+            cx.refuse_left_out()?;
             return Err(Problem::failed("backup.nothing", "no stack is up: nothing was backed up")
                 .mend("start a stack first (`up`)")
                 .into());
