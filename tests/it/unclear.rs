@@ -93,3 +93,30 @@ fn one_stack_that_cannot_be_read_keeps_no_other_from_its_backup() {
     }
     site.xtask(&["schedule", "status"]).succeeds();
 }
+
+#[test]
+fn a_rewrite_changes_no_meaning() {
+    let site = Site::new("unclear-fix-twice", &[FULL[1]]);
+    site.xtask(&["env", "init", "dev"]).succeeds();
+    let good = fs::read_to_string(site.env_file()).unwrap();
+    let password = site.env("POSTGRES_PASSWORD");
+    let fix = |status| site.xtask(&["env", "check", "dev", "--fix"]).ends_with(status);
+
+    let meant = good.replace(&password, "first$second-and-more");
+    fs::write(site.env_file(), &meant).unwrap();
+    fix(3).says("write POSTGRES_PASSWORD='value'");
+    assert_eq!(fs::read_to_string(site.env_file()).unwrap(), meant, "its dollar is meant");
+
+    let tab = good.replace("POSTGRES_DB=", "POSTGRES_DB=db\t# ");
+    let refused = tab.replace(&password, "'secret-word\\'");
+    fs::write(site.env_file(), &refused).unwrap();
+    let said = fix(3).says("docker compose 2.40.3 refuses infrastructure/docker/development/.env");
+    assert!(!format!("{}{}", said.stdout, said.stderr).contains("secret-word"));
+    assert_eq!(fs::read_to_string(site.env_file()).unwrap(), refused, "nothing is rewritten");
+
+    fs::write(site.env_file(), format!("{tab}REDIS_PORT=a$b\nREDIS_PORT=7000\n")).unwrap();
+    fix(0);
+    let text = fs::read_to_string(site.env_file()).unwrap();
+    assert!(text.contains("REDIS_PORT=a$b\nREDIS_PORT=7000\n"), "what counts stays: {text}");
+    assert_eq!(site.env("POSTGRES_DB"), "db\t# case_interview_platform");
+}

@@ -82,9 +82,13 @@ fn init(cx: &Context, word: Option<&str>) -> Result<()> {
 fn rewrite(cx: &Context, word: Option<&str>) -> Result<()> {
     for stack in cx.stacks_to_check(word)? {
         let _lock = cx.lock(&stack, "env check --fix")?;
-        let plan = env_rewrite::plan(&cx.reload_to_mend(&stack)?)?;
-        if !plan.is_empty() {
-            cx.execute(plan)?;
+        match env_rewrite::plan(&cx.reload_to_mend(&stack)?) {
+            Ok(plan) if plan.is_empty() => {}
+            Ok(plan) => cx.execute(plan)?,
+            Err(error) if error.is::<Problem>() => {
+                cx.report.finding(&Finding::of_error("env.refused", &error));
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(())
