@@ -9,6 +9,7 @@ mod backup_damage;
 mod backup_disk;
 mod backup_encrypted;
 mod backup_guide;
+mod backup_kept;
 mod backup_killed;
 mod backup_monitoring;
 mod backup_names;

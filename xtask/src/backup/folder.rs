@@ -20,6 +20,11 @@ use crate::stack::Stack;
 /// The word for the newest set.
 pub const LATEST: &str = "latest";
 
+/// No set is meant.
+pub const UNKNOWN: &str = "set.unknown";
+/// Several sets are meant.
+pub const AMBIGUOUS: &str = "set.ambiguous";
+
 const README: &str = include_str!("folder.md");
 
 /// The backup folder.
@@ -150,15 +155,12 @@ impl Folder {
                     .mend(format!("choose another: {}", Xtask::BackupList))
                     .into());
                 }
-                Err(Problem::usage(
-                    "set.unknown",
-                    format!("no set `{word}` in {}", self.0.display()),
-                )
-                .mend(Xtask::BackupList)
-                .into())
+                Err(Problem::usage(UNKNOWN, format!("no set `{word}` in {}", self.0.display()))
+                    .mend(Xtask::BackupList)
+                    .into())
             }
             (Some(_), _) => {
-                Err(Problem::usage("set.ambiguous", format!("several sets begin with `{word}`"))
+                Err(Problem::usage(AMBIGUOUS, format!("several sets begin with `{word}`"))
                     .mend(format!("give more of its id: {}", Xtask::BackupList))
                     .into())
             }

@@ -5,6 +5,7 @@
 //! step in the journal first. The old data stays until it is told to go.
 
 pub mod journal;
+pub mod kept;
 mod refuse;
 
 use std::path::Path;
@@ -275,52 +276,4 @@ fn without_containers(cx: &Context, stack: &Stack, journal: &Journal) -> Result<
     let containers = cx.containers(stack)?;
     let meant: Vec<_> = containers.iter().filter(is_meant).collect();
     Ok(logs::removal::removal(stack, &meant, ""))
-}
-
-/// Puts the data back that was there before the last restore.
-///
-/// # Errors
-/// When there is none.
-pub fn undo(cx: &Context, stack: &Stack) -> Result<()> {
-    let journal = Journal::load(stack)?.filter(|last| last.phase == Phase::Done);
-    // On another machine the journal is all that can be looked at from here.
-    let is_here = Place::current()?.shares_paths();
-    let is_kept = |one: &Directory| !is_here || stack.data_dir().join(&one.before).exists();
-    let Some(mut journal) = journal.filter(|last| last.directories.iter().any(is_kept)) else {
-        return Err(Problem::failed(
-            "restore.nothing-to-undo",
-            format!("{} has no restore that could be undone", stack.name()),
-        )
-        .into());
-    };
-    let mut plan = without_containers(cx, stack, &journal)?;
-    plan.run("put the old directories back", journal.swap_back(stack)?);
-    if cx.dry_run {
-        return cx.execute(plan);
-    }
-    journal.enter(stack, Phase::Undoing)?;
-    plan.carry_out(&cx.report)?;
-    journal.enter(stack, Phase::Undone)
-}
-
-/// Removes the data directories that restores have kept.
-///
-/// # Errors
-/// When that cannot be done.
-pub fn drop_kept(cx: &Context, stack: &Stack) -> Result<()> {
-    let Some(mut journal) = Journal::load(stack)?.filter(|last| !last.kept().is_empty()) else {
-        cx.report.done(format!("{} keeps no data of a restore", stack.name()));
-        return Ok(());
-    };
-    let kept = journal.kept();
-    let mut plan = Plan::new();
-    let names: Vec<_> = kept.iter().map(|name| &**name).collect();
-    plan.run(format!("remove {}", names.join(", ")), removal(stack, &kept)?);
-    if cx.dry_run {
-        return cx.execute(plan);
-    }
-    // First, so that no undo brings back what is only half there.
-    journal.close(stack)?;
-    plan.carry_out(&cx.report)?;
-    Journal::forget(stack)
 }

@@ -1,6 +1,6 @@
 //! A set: one backup of one stack, described by a manifest whose digest stands in its name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -143,6 +143,27 @@ impl Set {
         self.manifest.objects.iter().filter(move |object| object.service == *service)
     }
 
+    /// Its objects by service, of those in `only` where it names any.
+    ///
+    /// # Errors
+    /// A problem that lists what it holds.
+    pub fn objects_of(&self, only: &[String]) -> Result<BTreeMap<&str, Vec<&ObjectRecord>>> {
+        let mut objects = BTreeMap::<&str, Vec<_>>::new();
+        for object in &self.manifest.objects {
+            objects.entry(&*object.service).or_default().push(object);
+        }
+        if let Some(unknown) = only.iter().find(|name| !objects.contains_key(name.as_str())) {
+            return Err(self.lacks(unknown, objects.keys().copied()).into());
+        }
+        objects.retain(|service, _| only.is_empty() || only.iter().any(|name| name == service));
+        Ok(objects)
+    }
+
+    fn lacks<'a>(&self, service: &str, names: impl Iterator<Item = &'a str>) -> Problem {
+        Problem::usage("set.no-service", format!("{} holds no {service}", self.id))
+            .mend(format!("it holds: {}", names.collect::<Vec<_>>().join(", ")))
+    }
+
     /// The objects that together are the data directory of `service`.
     ///
     /// # Errors
@@ -159,12 +180,9 @@ impl Set {
     /// # Errors
     /// A problem that lists what it holds.
     pub fn service(&self, service: &str) -> Result<&ServiceRecord> {
-        self.manifest.services.iter().find(|record| record.name == *service).ok_or_else(|| {
-            let names: Vec<_> =
-                self.manifest.services.iter().map(|service| &*service.name).collect();
-            Problem::usage("set.no-service", format!("{} holds no {service}", self.id))
-                .mend(format!("it holds: {}", names.join(", ")))
-                .into()
+        let mut services = self.manifest.services.iter();
+        services.find(|record| record.name == *service).ok_or_else(|| {
+            self.lacks(service, self.manifest.services.iter().map(|one| &*one.name)).into()
         })
     }
 
@@ -255,6 +273,17 @@ mod tests {
         let path = folder.path().join(format!("{id}.{}.json", sha256(bytes)));
         fs::write(&path, bytes).unwrap();
         Set::load(&path)
+    }
+
+    #[test]
+    fn what_a_set_does_not_hold_is_refused_with_what_it_does() {
+        let set = load(WHOLE.as_bytes()).unwrap();
+        assert_eq!(set.objects_of(&[]).unwrap().len(), 1);
+        assert_eq!(set.objects_of(&["redis".to_owned()]).unwrap()["redis"].len(), 1);
+        let only = ["redis".to_owned(), "rediss".to_owned()];
+        let refused = set.objects_of(&only).unwrap_err().downcast::<Problem>().unwrap();
+        assert!(refused.message.ends_with("holds no rediss"), "{refused}");
+        assert_eq!(refused.mend, "it holds: redis".into());
     }
 
     #[test]

@@ -95,19 +95,43 @@ pub fn objects(
     depth: Depth,
     keys: &Keys,
 ) -> Result<Vec<Finding>> {
-    let all: BTreeMap<_, _> = sets
-        .iter()
-        .flat_map(|set| &set.manifest.objects)
-        .map(|object| ((&object.path, &object.sha256), object))
-        .collect();
-    let all: Vec<_> = all.into_values().collect();
-    let looks = each(report, folder, &all, depth, keys)?;
+    let all = distinct(sets);
+    Ok(of_sets(sets, &all, each(report, folder, &all, depth, keys)?, depth))
+}
+
+/// As [`objects`], for a dry run: nothing is recorded.
+///
+/// # Errors
+/// When the user interrupts.
+pub fn unrecorded(
+    report: &Report,
+    folder: &Folder,
+    sets: &[Set],
+    depth: Depth,
+    keys: &Keys,
+) -> Result<Vec<Finding>> {
+    let all = distinct(sets);
+    Ok(of_sets(sets, &all, look_at(report, folder, &all, depth, keys)?, depth))
+}
+
+fn distinct(sets: &[Set]) -> Vec<&ObjectRecord> {
+    let all = sets.iter().flat_map(|set| &set.manifest.objects);
+    let all: BTreeMap<_, _> = all.map(|object| ((&object.path, &object.sha256), object)).collect();
+    all.into_values().collect()
+}
+
+fn of_sets(
+    sets: &[Set],
+    all: &[&ObjectRecord],
+    looks: Vec<Option<Finding>>,
+    depth: Depth,
+) -> Vec<Finding> {
     let wrong: BTreeMap<_, _> = all
         .iter()
         .zip(looks)
         .filter_map(|(object, finding)| Some((&*object.path, finding?)))
         .collect();
-    Ok(sets.iter().flat_map(|set| findings(set, &wrong, depth)).collect())
+    sets.iter().flat_map(|set| findings(set, &wrong, depth)).collect()
 }
 
 /// Looks at these objects and records the outcome. What is wrong with each, in their order.

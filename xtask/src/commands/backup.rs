@@ -2,6 +2,7 @@
 
 mod create;
 mod drill;
+mod kept;
 mod list;
 mod prune;
 mod restore;
@@ -10,6 +11,7 @@ mod verify;
 mod which;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -20,7 +22,12 @@ use crate::backup::folder::Folder;
 use crate::backup::set::Set;
 use crate::context::Context;
 use crate::host::lock::Lock;
+use crate::lifecycle::Start;
+use crate::report::finding::Problem;
 use crate::stack::Stack;
+
+/// Longest wait for the restored services to answer.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// Back up, verify and restore, and prove by drills that restores work
 ///
@@ -65,18 +72,22 @@ impl Args {
     }
 }
 
-/// Waits until nobody else changes `folder`, and removes what killed drills have left.
+/// Waits until nobody else changes `folder`, and removes what killed drills have left; none of it
+/// where nothing is to be changed.
 fn lock<'a>(
     cx: &Context,
     folder: &Folder,
     stacks: impl IntoIterator<Item = &'a Stack>,
     what: &str,
-) -> Result<Lock> {
+) -> Result<Option<Lock>> {
+    if cx.dry_run {
+        return Ok(None);
+    }
     let lock = folder.lock(&cx.report, what)?;
     for stack in stacks {
         cx.remove_leftovers(&drill_name(&stack.project()))?;
     }
-    Ok(lock)
+    Ok(Some(lock))
 }
 
 /// The backup folders of `stacks`, each with the stacks that share it.
@@ -97,4 +108,21 @@ fn is_of(set: &Set, stacks: &[Stack]) -> bool {
     stacks
         .iter()
         .any(|its| set.manifest.project == *its.project() && set.manifest.stack == *its.name())
+}
+
+/// Starts the stack on the data that is in place now; `otherwise` says what has happened where
+/// that fails.
+fn start(cx: &Context, stack: &Stack, otherwise: &'static str) -> Result<()> {
+    let start = Start { offline: false, limit: LIMIT };
+    start.run(cx, stack).map_err(|error| error.context(otherwise))
+}
+
+fn confirm(cx: &Context, stack: &Stack) -> Result<()> {
+    let project = stack.project();
+    if cx.yes || cx.report.ask(&format!("Type {project} to go on:")).as_deref() == Some(&project) {
+        return Ok(());
+    }
+    Err(Problem::failed("restore.not-confirmed", "nothing was changed")
+        .mend("type the project's name when asked, or give --yes")
+        .into())
 }

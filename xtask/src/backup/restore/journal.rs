@@ -223,6 +223,17 @@ impl Journal {
         }
     }
 
+    /// What it will be once an interruption is settled; `None` where nothing will be left.
+    pub fn settled(mut self) -> Option<Self> {
+        match self.phase {
+            Phase::Staging => return self.last.map(|last| *last),
+            Phase::Swapping => self.phase = Phase::Done,
+            Phase::Undoing => self.phase = Phase::Undone,
+            Phase::Done | Phase::Undone => {}
+        }
+        Some(self)
+    }
+
     /// The data directories that are kept beside those in use.
     pub fn kept(&self) -> Vec<Beside> {
         let of_this = self.directories.iter().filter_map(|directory| match self.phase {

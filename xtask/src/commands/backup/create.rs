@@ -87,11 +87,7 @@ impl Args {
     fn back_up(&self, cx: &Context, config: &Config, stack: &Stack) -> Result<Option<Set>> {
         let folder = Folder::of(cx, config, stack);
         let what = format!("backup {}", stack.short());
-        let _locks = if cx.dry_run {
-            None
-        } else {
-            Some((super::lock(cx, &folder, [stack], &what)?, cx.lock(stack, &what)?))
-        };
+        let _locks = (super::lock(cx, &folder, [stack], &what)?, cx.lock(stack, &what)?);
         cx.remove_leftovers(&stack.project())?;
         settle(cx, stack)?;
         let containers = cx.containers(stack)?;

@@ -36,7 +36,8 @@ impl Args {
         Engine::ask()?;
         let mut sets = Vec::new();
         if self.which.set(cx).is_some() {
-            sets.push(self.which.find(cx, config, Xtask::BackupDrillSet)?);
+            let found = self.which.find(cx, config, Xtask::BackupDrillSet)?;
+            sets.push(Found { stack: cx.stack(found.stack.short())?, ..found });
         } else {
             for stack in cx.stacks(self.which.stack(cx))? {
                 let folder = Folder::of(cx, config, &stack);

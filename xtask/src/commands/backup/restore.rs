@@ -1,16 +1,17 @@
 //! `cargo xtask backup restore`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
+use super::kept;
 use super::which::{Found, Which};
 use crate::backup::config::Config;
 use crate::backup::folder::Folder;
 use crate::backup::object::{self, Keys};
-use crate::backup::restore::{self, Request};
+use crate::backup::restore::Request;
+use crate::backup::restore::kept::End;
 use crate::backup::set::Set;
 use crate::backup::settle;
 use crate::backup::unpack::Target;
@@ -20,15 +21,14 @@ use crate::docker::engine::Engine;
 use crate::host::files::{create_new, make_folder};
 use crate::host::user;
 use crate::images;
-use crate::lifecycle::Start;
-use crate::report::advice::{Advice, Xtask};
+use crate::report::advice::Xtask;
 use crate::report::finding::{Problem, Severity, advise};
 use crate::report::units::duration;
 use crate::setup::prepare;
 use crate::stack::Stack;
 
-/// Longest wait for the restored services to answer.
-const LIMIT: Duration = Duration::from_secs(600);
+const RESTORED: &str =
+    "the directories are exchanged, but the stack does not come up; the data from before is kept";
 
 /// Restore a set; the present data is kept beside it
 ///
@@ -60,23 +60,25 @@ impl Args {
     pub(super) fn run(self, cx: &Context, config: &Config) -> Result<()> {
         Engine::ask()?;
         if self.undo || self.drop {
-            return self.on_kept(cx, config);
+            let end = if self.undo { End::PutBack } else { End::Remove };
+            return kept::run(cx, &self.which, end);
         }
         let retype = if self.to.is_some() { Xtask::BackupRestoreTo } else { Xtask::BackupRestore };
         let Found { folder, set, stack } = self.which.find(cx, config, retype)?;
+        let stack = cx.stack(stack.short())?;
         let what = format!("backup restore {}", set.id);
         let _folder_lock = super::lock(cx, &folder, [&stack], &what)?;
         let _lock = cx.lock(&stack, &what)?;
+        if let Some(to) = &self.to {
+            return self.look(cx, &stack, &folder, &set, to);
+        }
         cx.remove_leftovers(&stack.project())?;
         settle(cx, &stack)?;
-        match &self.to {
-            Some(to) => self.look(cx, &stack, &folder, &set, to),
-            None => self.restore(cx, stack, &folder, &set),
-        }
+        self.restore(cx, stack, &folder, &set)
     }
 
     fn restore(&self, cx: &Context, stack: Stack, folder: &Folder, set: &Set) -> Result<()> {
-        let started = Instant::now();
+        let begun = Instant::now();
         let (plan, stack) = prepare(stack, false)?;
         images::provide(cx, &stack)?;
         if cx.dry_run && !plan.is_empty() {
@@ -96,22 +98,20 @@ impl Args {
             cx.report
                 .warning(format!("the set was made by another project, {}", set.manifest.project));
         }
-        confirm(cx, &stack)?;
+        super::confirm(cx, &stack)?;
         if let Err(error) = request.carry_out(cx) {
             let _ = cx.remove_leftovers(&stack.project());
             return Err(error);
         }
-        start(cx, &stack)?;
-        request.prove(cx).map_err(|error| {
-            let undo = Xtask::BackupUndo(stack.on());
-            advise(error, format!("put the old data back: {undo}"))
-        })?;
-        let seconds = started.elapsed().as_secs_f64();
+        let undo = Xtask::BackupUndo(stack.on());
+        let started = super::start(cx, &stack, RESTORED).and_then(|()| request.prove(cx));
+        started.map_err(|error| advise(error, format!("put the old data back: {undo}")))?;
+        let seconds = begun.elapsed().as_secs_f64();
         cx.report.line(format!(
             "restored {} in {}; the data from before is kept: {} puts it back, --drop instead removes it",
             set.id,
-            duration(started.elapsed()),
-            Xtask::BackupUndo(stack.on())
+            duration(begun.elapsed()),
+            undo
         ));
         let document = serde_json::json!({ "set": set.id, "seconds": seconds });
         cx.report.document("xtask.backup-restore/v1", &document)
@@ -136,22 +136,20 @@ impl Args {
             .mend("name a directory that does not exist yet")
             .into());
         }
+        let objects = set.objects_of(&self.only)?;
         let keys = Keys { identity: self.identity.clone() };
         keys.fit(&set.manifest.objects)?;
         let sets = std::slice::from_ref(set);
-        let findings = verify::objects(&cx.report, folder, sets, Depth::Full, &keys)?;
+        let verify = if cx.dry_run { verify::unrecorded } else { verify::objects };
+        let findings = verify(&cx.report, folder, sets, Depth::Full, &keys)?;
         if let Some(wrong) = findings.iter().find(|finding| finding.severity == Severity::Error) {
             return Err(Problem::from(wrong).into());
         }
-        let wanted =
-            |service: &str| self.only.is_empty() || self.only.iter().any(|one| one == service);
-        let mut objects = BTreeMap::<&str, Vec<_>>::new();
-        for object in set.manifest.objects.iter().filter(|one| wanted(&one.service)) {
-            objects.entry(&*object.service).or_default().push(object);
-        }
         if cx.dry_run {
-            cx.report.line(format!("would: unpack {} into {}", set.id, to.display()));
-            return Ok(());
+            let what = format!("unpack {} into {}", set.id, to.display());
+            cx.report.line(format!("would: {what}"));
+            let steps = serde_json::json!([{ "what": what, "command": "tar -x -o -f -" }]);
+            return cx.report.document("xtask.plan/v1", &serde_json::json!({ "steps": steps }));
         }
         let image = stack.image(stack.service(&stack.definition.helper)?)?;
         for (service, objects) in objects {
@@ -189,69 +187,4 @@ impl Args {
         cx.report
             .document("xtask.backup-restore/v1", &serde_json::json!({ "set": set.id, "to": to }))
     }
-
-    /// The stacks whose data from before is meant: one, unless `all` was typed.
-    fn kept(&self, cx: &Context) -> Result<Vec<Stack>> {
-        if let Some(word) = self.which.set(cx) {
-            // Says which stacks there are.
-            cx.manifest.select(word)?;
-        }
-        let mut stacks = cx.stacks(self.which.stack(cx))?;
-        if self.which.stack(cx).is_some() {
-            return Ok(stacks);
-        }
-        stacks.retain(|stack| restore::journal::Journal::path(stack).exists());
-        if stacks.len() < 2 {
-            return Ok(stacks);
-        }
-        let retype = if self.drop { Xtask::BackupDrop } else { Xtask::BackupUndo };
-        let ways = stacks.iter().map(|stack| retype(stack.on()));
-        Err(Problem::usage("stack.several", "restores of several stacks have kept data")
-            .mend(ways.fold(Advice::none(), Advice::or))
-            .into())
-    }
-
-    fn on_kept(&self, cx: &Context, config: &Config) -> Result<()> {
-        for stack in self.kept(cx)? {
-            let folder = Folder::of(cx, config, &stack);
-            let _folder_lock = super::lock(cx, &folder, [&stack], "backup restore")?;
-            let _lock = cx.lock(&stack, "backup restore")?;
-            cx.remove_leftovers(&stack.project())?;
-            settle(cx, &stack)?;
-            if !cx.dry_run {
-                confirm(cx, &stack)?;
-            }
-            if self.drop {
-                restore::drop_kept(cx, &stack)?;
-                continue;
-            }
-            restore::undo(cx, &stack)?;
-            if !cx.dry_run {
-                start(cx, &stack)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn start(cx: &Context, stack: &Stack) -> Result<()> {
-    Start { offline: false, limit: LIMIT }.run(cx, stack).map_err(|error| {
-        let undo = Xtask::BackupUndo(stack.on());
-        advise(
-            error.context(
-                "the directories are exchanged, but the stack does not come up; the data from before is kept",
-            ),
-            format!("bring the data from before back: {undo}"),
-        )
-    })
-}
-
-fn confirm(cx: &Context, stack: &Stack) -> Result<()> {
-    let project = stack.project();
-    if cx.yes || cx.report.ask(&format!("Type {project} to go on:")).as_deref() == Some(&project) {
-        return Ok(());
-    }
-    Err(Problem::failed("restore.not-confirmed", "nothing was changed")
-        .mend("type the project's name when asked, or give --yes")
-        .into())
 }

@@ -40,11 +40,13 @@ impl Args {
             _ => Depth::Full,
         };
         let keys = Keys { identity: self.identity };
+        let verify = if cx.dry_run { verify::unrecorded } else { verify::objects };
         let mut findings = Vec::new();
         if self.which.set(cx).is_some() {
-            let Found { folder, set, .. } = self.which.find(cx, config, Xtask::BackupVerifySet)?;
-            let _lock = folder.lock(&cx.report, "backup verify")?;
-            findings.extend(verify::objects(&cx.report, &folder, &[set], depth, &keys)?);
+            let Found { folder, set, stack } =
+                self.which.find(cx, config, Xtask::BackupVerifySet)?;
+            let _lock = super::lock(cx, &folder, [&stack], "backup verify")?;
+            findings.extend(verify(&cx.report, &folder, &[set], depth, &keys)?);
         } else {
             for (folder, stacks) in super::folders(cx, config, self.which.stack(cx))? {
                 if !folder.path().is_dir() {
@@ -56,10 +58,12 @@ impl Args {
                 if self.which.stack(cx).is_some() {
                     sets.retain(|set| super::is_of(set, &stacks));
                 }
-                findings.extend(verify::objects(&cx.report, &folder, &sets, depth, &keys)?);
+                findings.extend(verify(&cx.report, &folder, &sets, depth, &keys)?);
             }
         }
-        metrics::write(cx, config)?;
+        if !cx.dry_run {
+            metrics::write(cx, config)?;
+        }
         for finding in &findings {
             cx.report.finding(finding);
         }

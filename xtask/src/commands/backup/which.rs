@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use crate::backup::config::Config;
-use crate::backup::folder::{Folder, LATEST};
+use crate::backup::folder::{AMBIGUOUS, Folder, LATEST, UNKNOWN};
 use crate::backup::set::Set;
 use crate::context::Context;
 use crate::report::advice::{Advice, On, Xtask};
@@ -41,7 +41,7 @@ pub(super) struct Found {
     /// Where it lies.
     pub(super) folder: Folder,
     pub(super) set: Set,
-    /// Whose it is.
+    /// Whose it is. Of its `.env` nothing but [`Stack::place`] was looked at.
     pub(super) stack: Stack,
 }
 
@@ -73,7 +73,7 @@ impl Which {
         if let (Some(first), Some(second)) = (stack, set) {
             refuse_swapped(cx, first, second, retype)?;
         }
-        let stacks = cx.stacks(stack)?;
+        let stacks = cx.stacks_by_place(Some(stack.unwrap_or("all")))?;
         match set {
             None => {
                 let ways = stacks.iter().map(|stack| retype(stack.on(), LATEST.to_owned()));
@@ -91,7 +91,7 @@ fn refuse_swapped(cx: &Context, first: &str, second: &str, retype: Retype) -> Re
     if cx.manifest.select(first).is_ok() || cx.manifest.select(second).is_err() {
         return Ok(());
     }
-    let ways = cx.stacks(Some(second))?;
+    let ways = cx.stacks_by_place(Some(second))?;
     let ways = ways.iter().map(|stack| retype(stack.on(), first.to_owned()));
     Err(Problem::usage("usage", "the stack comes before the set")
         .mend(ways.fold(Advice::none(), Advice::or))
@@ -115,7 +115,7 @@ fn latest(cx: &Context, config: &Config, stacks: Vec<Stack>, retype: Retype) -> 
             found.extend(last);
             let names: Vec<_> = found.iter().map(|found| found.stack.name()).collect();
             let problem = Problem::usage(
-                "set.ambiguous",
+                AMBIGUOUS,
                 format!("`{LATEST}` could be the set of {}", names.join(" or of ")),
             );
             let ways = found.iter().map(|found| retype(found.stack.on(), LATEST.to_owned()));
@@ -136,27 +136,18 @@ fn by_id(
         let is_its = |stack: &Stack| set.manifest.stack == *stack.name();
         named.as_ref().is_none_or(|stacks| stacks.iter().any(is_its))
     };
-    let (mut found, mut missing) = (Vec::new(), None);
-    let stacks = cx.stacks(None)?;
+    let mut stacks = cx.stacks_by_place(Some("all"))?;
     let folders: BTreeSet<_> = stacks.iter().map(|stack| Folder::of(cx, config, stack)).collect();
-    for folder in folders {
+    let (folder, set) = match in_folders(&folders, word, &is_named) {
         // A set that is not of the named stack is better named than called unknown.
-        match folder.find(word, is_named).or_else(|_| folder.find(word, |_| true)) {
-            Ok(set) => found.push((folder, set)),
-            Err(error) => missing = Some(error),
-        }
-    }
-    let (folder, set) = match (found.pop(), found.is_empty(), missing) {
-        (Some(only), true, _) => only,
-        (None, _, Some(missing)) => return Err(missing),
-        _ => {
-            let found = format!("several backup folders have a set `{word}`");
-            return Err(Problem::usage("set.ambiguous", found)
-                .mend("give the whole id, or name the stack before it")
-                .into());
-        }
+        Err(error) if is(&error, UNKNOWN) => in_folders(&folders, word, &|_| true)?,
+        found => found?,
     };
-    let stack = cx.stack(&set.manifest.stack)?;
+    let name = &set.manifest.stack;
+    let stack = match stacks.iter().position(|stack| *name == *stack.name()) {
+        Some(at) => stacks.swap_remove(at),
+        None => cx.stack(name)?,
+    };
     if !is_named(&set) {
         let found = format!("{} is a set of {}", set.id, stack.name());
         return Err(Problem::usage("set.other-stack", found)
@@ -164,4 +155,87 @@ fn by_id(
             .into());
     }
     Ok(Found { folder, set, stack })
+}
+
+/// The one set among those that are `wanted` whose id begins with `word`, and its folder.
+fn in_folders(
+    folders: &BTreeSet<Folder>,
+    word: &str,
+    wanted: &dyn Fn(&Set) -> bool,
+) -> Result<(Folder, Set)> {
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for folder in folders {
+        match folder.find(word, wanted) {
+            Ok(set) => found.push((folder.clone(), set)),
+            Err(error) => missing.push(error),
+        }
+    }
+    if let Some(at) = found.iter().position(|(_, set)| set.id == *word) {
+        return Ok(found.swap_remove(at));
+    }
+    // Of those that are not merely unknown, something can be said.
+    missing.sort_by_key(|error| is(error, UNKNOWN));
+    match (found.pop(), found.is_empty(), missing.into_iter().next()) {
+        (_, _, Some(error)) if is(&error, AMBIGUOUS) => Err(error),
+        (Some(only), true, _) => Ok(only),
+        (None, _, Some(error)) => Err(error),
+        (None, _, None) => Err(Problem::usage(UNKNOWN, "there is no backup folder").into()),
+        (Some(_), false, _) => {
+            let found = format!("several backup folders have a set `{word}`");
+            Err(Problem::usage(AMBIGUOUS, found)
+                .mend("give the whole id, or name the stack before it")
+                .into())
+        }
+    }
+}
+
+fn is(error: &anyhow::Error, id: &str) -> bool {
+    error.downcast_ref::<Problem>().is_some_and(|problem| problem.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::backup::set::Manifest;
+
+    /// Makes a set of `stack` in the folder.
+    fn set(folder: &Path, stack: &str, second: u32) {
+        let sets = folder.join("sets");
+        std::fs::create_dir_all(&sets).unwrap();
+        let text = format!(
+            r#"{{"schema":"case-interview.backup-set/v1","project":"app","stack":"{stack}",
+            "started":"2026-11-23T13:15:{second:02}Z","finished":"2026-11-23T13:16:00Z",
+            "recipients":[],"services":[],"objects":[]}}"#
+        );
+        serde_json::from_str::<Manifest>(&text).unwrap().commit(&sets).unwrap();
+    }
+
+    #[test]
+    fn a_set_is_looked_for_in_every_folder_before_one_of_another_stack_is_taken() {
+        let folders = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+        set(folders[0].path(), "monitoring", 1);
+        set(folders[1].path(), "development", 2);
+        set(folders[1].path(), "development", 13);
+        let folders: BTreeSet<_> = folders.iter().map(|folder| Folder::at(folder.path())).collect();
+        let find = |word: &str, stack: Option<&str>| {
+            let wanted = |set: &Set| stack.is_none_or(|stack| set.manifest.stack == *stack);
+            match in_folders(&folders, word, &wanted) {
+                Ok((_, set)) => set.id.to_string(),
+                Err(error) => error.downcast::<Problem>().unwrap().id.to_owned(),
+            }
+        };
+        let first = "20261123T131501Z-app-monitoring";
+        assert_eq!(find("2026", Some("monitoring")), first);
+        assert_eq!(find("20261123T131501", None), first);
+        assert_eq!(find(first, None), first);
+        assert_eq!(find(first, Some("development")), UNKNOWN);
+        assert_eq!(find("2026", None), AMBIGUOUS);
+        assert_eq!(find("20261123T13150", None), AMBIGUOUS);
+        assert_eq!(find("2026", Some("development")), AMBIGUOUS);
+        assert_eq!(find("1999", None), UNKNOWN);
+    }
 }
