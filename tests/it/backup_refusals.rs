@@ -54,6 +54,14 @@ fn a_set_that_does_not_fit_is_refused_before_anything_changes() {
         .says("→ cargo xtask backup restore dev latest\n");
     fs::remove_file(site.manifest(&other).0).unwrap();
 
+    let mailhog = site.env("MAILHOG_IMAGE");
+    site.set_env("MAILHOG_IMAGE", "localhost:1/mailhog:1");
+    site.xtask(&["backup", "restore", &id, "--yes"])
+        .ends_with(3)
+        .says("localhost:1/mailhog:1 is missing here and cannot be pulled")
+        .says("cargo xtask up dev --offline");
+    site.set_env("MAILHOG_IMAGE", &mailhog);
+
     let huge = 1_u64 << 60;
     site.forge(&id, |manifest| manifest["objects"][0]["content_bytes"] = huge.into());
     restore(&id).says("and the new data beside the old needs about").says("restore dev --drop");

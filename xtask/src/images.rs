@@ -9,15 +9,17 @@ use crate::context::Context;
 use crate::docker::image;
 use crate::offline::{self, catalogue::Catalogue};
 use crate::plan::Plan;
+use crate::report::advice::Xtask;
 use crate::report::units::count;
 use crate::stack::Stack;
 
-/// Pulls the images that are missing, and builds the offline ones.
+/// Pulls the images that are missing, and builds the offline ones. `again` is the command that needs
+/// them.
 ///
 /// # Errors
-/// [`Unpulled`] when one cannot be pulled; when the engine does not answer, or a program to
-/// build with is missing.
-pub fn provide(cx: &Context, stack: &Stack) -> Result<()> {
+/// A problem when one cannot be pulled, [`unpulled::NO_REGISTRY`] where there is no registry; when
+/// the engine does not answer, or a program to build with is missing.
+pub fn provide(cx: &Context, stack: &Stack, again: &Xtask) -> Result<()> {
     let services = stack.active().into_iter().cloned();
     let (offline, pinned): (Vec<_>, Vec<_>) =
         services.partition(|service| stack.is_offline(service));
@@ -36,7 +38,7 @@ pub fn provide(cx: &Context, stack: &Stack) -> Result<()> {
             plan.run(format!("pull {reference}"), image::pull(reference));
         }
         cx.execute(plan).map_err(|error| match Unpulled::of(&error) {
-            Some(found) => found.into(),
+            Some(found) => found.problem(stack, again).into(),
             None => error,
         })?;
     }

@@ -14,16 +14,19 @@ use crate::images;
 use crate::logs::removal::removal;
 use crate::plan::Plan;
 use crate::ready::wait::until_ready;
+use crate::report::advice::Xtask;
 use crate::setup::{accounts, complete, network, origin, prepare};
 use crate::stack::Stack;
 
 /// How a stack is started.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Start {
     /// On offline images, which is then written into `.env`.
     pub offline: bool,
     /// Longest wait for the services to answer.
     pub limit: Duration,
+    /// The command that starts it, to be typed again after a failure.
+    pub again: Xtask,
 }
 
 impl Start {
@@ -31,14 +34,14 @@ impl Start {
     /// the stack's lock.
     ///
     /// # Errors
-    /// `Unpulled` when an image cannot be pulled; when a prerequisite is missing, a step
-    /// fails, or a service does not answer in time.
+    /// When an image cannot be pulled, a prerequisite is missing, a step fails, or a service does
+    /// not answer in time.
     pub fn run(&self, cx: &Context, stack: &Stack) -> Result<()> {
         let (setup, stack) = prepare(cx.reload(stack)?, self.offline)?;
         doctor::refuse_unfit(cx, &stack, Intent::Up)?;
         let containers = cx.containers(&stack)?;
         let compose = Compose::to_use(&containers, &cx.manifest.requirements.compose)?;
-        images::provide(cx, &stack)?;
+        images::provide(cx, &stack, &self.again)?;
         let mut plan = setup;
         plan.append(origin::plan(&stack, &containers)?);
         if cx.dry_run {

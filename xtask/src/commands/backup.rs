@@ -23,6 +23,7 @@ use crate::backup::set::Set;
 use crate::context::Context;
 use crate::host::lock::Lock;
 use crate::lifecycle::Start;
+use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 use crate::stack::Stack;
 
@@ -113,7 +114,7 @@ fn is_of(set: &Set, stacks: &[Stack]) -> bool {
 /// Starts the stack on the data that is in place now; `otherwise` says what has happened where
 /// that fails.
 fn start(cx: &Context, stack: &Stack, otherwise: &'static str) -> Result<()> {
-    let start = Start { offline: false, limit: LIMIT };
+    let start = Start { offline: false, limit: LIMIT, again: Xtask::Up(stack.on()) };
     start.run(cx, stack).map_err(|error| error.context(otherwise))
 }
 

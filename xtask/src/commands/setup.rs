@@ -36,7 +36,7 @@ impl Args {
             let (mut plan, stack) = prepare(cx.reload(&stack)?, self.offline)?;
             doctor::refuse_unfit(cx, &stack, Intent::Setup)?;
             if self.offline {
-                images::provide(cx, &stack)?;
+                images::provide(cx, &stack, &Xtask::Setup(stack.on()))?;
             }
             let _network = network::lock(cx, &stack, "setup")?;
             plan.append(complete(&stack)?);

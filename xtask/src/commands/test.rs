@@ -10,12 +10,13 @@ use serde_json::json;
 use crate::commands::images;
 use crate::context::Context;
 use crate::docker::engine::Engine;
-use crate::docker::{docker, image};
+use crate::docker::image;
 use crate::doctor::{self, suite};
 use crate::host::files::{read_text, write_atomically};
+use crate::images::unpulled::Unpulled;
 use crate::offline::{self, catalogue::Catalogue};
 use crate::plan::Plan;
-use crate::process::{Cmd, Failure, ProcessError};
+use crate::process::{Cmd, Failure, ProcessError, check_interrupted};
 use crate::report::advice::Xtask;
 use crate::report::finding::{Finding, Problem};
 use crate::report::units::count;
@@ -195,12 +196,12 @@ impl Kind {
 fn provide_images(cx: &Context) -> Result<Kind> {
     for reference in missing_images(cx)? {
         cx.report.progress(format!("pulling {reference}"));
-        let pull = docker()
-            .args(["pull", "--quiet", &reference])
-            .time_limit(Duration::from_secs(900))
-            .output()?;
-        if !pull.success() {
-            cx.report.progress("no registry can be reached, so the tests run on offline images");
+        let pull = image::pull(&reference).time_limit(Duration::from_secs(900)).read();
+        if let Err(error) = pull {
+            check_interrupted()?;
+            let known = Unpulled::of(&error);
+            let why = known.map_or_else(|| format!("{error:#}"), |unpulled| unpulled.to_string());
+            cx.report.warning(format!("{why}; the tests run on offline images"));
             images::build(cx, Catalogue::load(&cx.root)?.all())?;
             return Ok(Kind::Offline);
         }

@@ -10,11 +10,11 @@ use crate::commands::urls;
 use crate::context::Context;
 use crate::docker::engine::Engine;
 use crate::doctor;
-use crate::images::unpulled::Unpulled;
+use crate::images::unpulled::NO_REGISTRY;
 use crate::lifecycle::Start;
 use crate::offline::PROGRAMS;
 use crate::report::advice::Xtask;
-use crate::report::finding::{Severity, resumed_by};
+use crate::report::finding::{Problem, Severity, resumed_by};
 use crate::stack::Stack;
 
 /// Set up if needed, start, wait until every service answers, print the endpoints
@@ -49,22 +49,22 @@ impl Args {
         for stack in stacks {
             let again = if self.offline { Xtask::UpOffline } else { Xtask::Up }(stack.on());
             let done = "completed steps are kept, and started services keep running";
-            self.up(cx, stack).map_err(|error| resumed_by(error, done, again))?;
+            self.up(cx, stack, &again).map_err(|error| resumed_by(error, done, again.clone()))?;
         }
         Ok(())
     }
 
-    fn up(&self, cx: &Context, stack: Stack) -> Result<()> {
+    fn up(&self, cx: &Context, stack: Stack, again: &Xtask) -> Result<()> {
         let _lock = cx.lock(&stack, &format!("up {}", self.stack))?;
         cx.remove_leftovers(&stack.project())?;
         backup::settle(cx, &stack)?;
-        let start = Start { offline: self.offline, limit: Duration::from_secs(self.timeout) };
+        let limit = Duration::from_secs(self.timeout);
+        let start = Start { offline: self.offline, limit, again: again.clone() };
         if let Err(error) = start.run(cx, &stack) {
-            let unpulled = error.downcast::<Unpulled>()?;
             let question = "No registry can be reached. Build offline images instead (see tests/images/README.md)?";
-            let can_help = unpulled.is_without_registry() && !self.offline;
+            let can_help = is_without_registry(&error) && !self.offline;
             if !can_help || !cx.report.confirm(question) {
-                return Err(unpulled.problem(&stack).into());
+                return Err(error);
             }
             Start { offline: true, ..start }.run(cx, &stack)?;
         }
@@ -76,6 +76,10 @@ impl Args {
         warn_of_silence(cx, &stack)?;
         urls::print(cx, std::slice::from_ref(&stack), urls::Form::default())
     }
+}
+
+fn is_without_registry(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Problem>().is_some_and(|problem| problem.id == NO_REGISTRY)
 }
 
 /// What keeps people from being told of alerts.

@@ -9,16 +9,30 @@ use crate::stack::Stack;
 #[derive(Debug)]
 struct Kind {
     id: &'static str,
-    /// Any of these, in lower case.
+    /// Any of these, in lower case; `…` is whatever is between.
     words: &'static [&'static str],
     /// What is the matter, after the image's name.
     means: &'static str,
-    /// What helps; `{again}`, `{offline}`, `{login}` and `{variable}` are filled in.
+    /// What helps; `{again}`, `{offline}`, `{login}` and `{variable}` are filled in. `{again}` is
+    /// the command that failed.
     ways: &'static [&'static str],
 }
 
-/// The first that fits counts. What registries refuse comes first, since it names its cause.
-const KINDS: [Kind; 8] = [
+/// Whether no registry is there at all, so that only images from elsewhere help.
+pub const NO_REGISTRY: &str = "images.no-registry";
+
+/// The first that fits counts. What registries refuse comes first, since it names its cause. The
+/// words are whole phrases of the engine and of registries: parts of them, such as `not found`, are
+/// said of other things too.
+const KINDS: [Kind; 10] = [
+    Kind {
+        id: "images.credentials",
+        words: &["error getting credentials"],
+        means: "cannot be pulled: the program that keeps Docker's passwords is missing or fails",
+        ways: &[
+            "mend the program, or remove credsStore and credHelpers from ~/.docker/config.json, then: {again}",
+        ],
+    },
     Kind {
         id: "images.disk",
         words: &["no space left on device", "disk quota exceeded"],
@@ -47,20 +61,37 @@ const KINDS: [Kind; 8] = [
         words: &[
             "pull access denied",
             "no basic auth credentials",
-            "unauthorized",
+            "unauthorized: ",
+            "401 unauthorized",
             "access to the resource is denied",
-            "forbidden",
+            "denied: permission",
+            "denied: denied",
+            "403 forbidden",
         ],
         means: "cannot be pulled: the registry wants a login for it, or has none of that name",
         ways: &["{login}, then: {again}", "correct {variable} in .env"],
     },
     Kind {
         id: "images.missing",
-        words: &["manifest unknown", "not found"],
+        words: &[
+            "manifest unknown",
+            "manifest for … not found",
+            "name unknown",
+            "failed to resolve reference … not found",
+        ],
         means: "is not in the registry",
         ways: &[
             "correct the name or the tag in {variable} in .env",
             "let the registry's mirror catch up, then: {again}",
+        ],
+    },
+    Kind {
+        id: "images.proxy",
+        words: &["get \"https://…\": forbidden", "proxy authentication required"],
+        means: "cannot be pulled: the proxy between the engine and the registry refuses it",
+        ways: &[
+            "have the proxy let the engine through, or name another one (docs.docker.com/engine/daemon/proxy), then: {again}",
+            "build images from Debian's packages: {offline}",
         ],
     },
     Kind {
@@ -88,7 +119,7 @@ const KINDS: [Kind; 8] = [
         ways: &["{again}, which fetches what is missing; the layers that came whole stay"],
     },
     Kind {
-        id: "images.no-registry",
+        id: NO_REGISTRY,
         words: &[
             "no such host",
             "dial tcp",
@@ -123,33 +154,35 @@ impl std::fmt::Display for Unpulled {
     }
 }
 
-impl std::error::Error for Unpulled {}
+impl Kind {
+    fn fits(&self, said: &str) -> bool {
+        let has = |words: &&str| {
+            let mut parts = words.split('…').map(str::trim);
+            parts.try_fold(said, |rest, part| Some(rest.split_once(part)?.1)).is_some()
+        };
+        self.words.iter().any(has)
+    }
+}
 
 impl Unpulled {
     /// What `error` of a pull comes from, where that is known.
-    pub(super) fn of(error: &anyhow::Error) -> Option<Self> {
+    pub fn of(error: &anyhow::Error) -> Option<Self> {
         let failed = error.chain().find_map(|cause| cause.downcast_ref::<ProcessError>())?;
         let image = failed.command.strip_prefix("docker pull ")?.to_owned();
         let said = failed.stderr.lines().last()?.trim();
         let said = said.trim_start_matches("Error response from daemon: ").to_owned();
         let lower = said.to_lowercase();
-        let fits = |kind: &&Kind| kind.words.iter().any(|words| lower.contains(words));
-        Some(Self { image, kind: KINDS.iter().find(fits)?, said })
+        Some(Self { image, kind: KINDS.iter().find(|kind| kind.fits(&lower))?, said })
     }
 
-    /// Whether there is no registry at all, so that only images from elsewhere help.
-    pub fn is_without_registry(&self) -> bool {
-        self.kind.id == "images.no-registry"
-    }
-
-    /// What ends `up` of `stack`.
-    pub fn problem(&self, stack: &Stack) -> Problem {
+    /// What ends a command that needs the image for `stack`; `again` is that command.
+    pub(super) fn problem(&self, stack: &Stack, again: &Xtask) -> Problem {
         let of_image = |service: &&_| stack.image(service).is_ok_and(|image| image == self.image);
         let service = stack.definition.services.iter().find(of_image);
         let variable = service.and_then(|one| stack.compose.image_variable(&one.name).ok());
         let filled = |way: &&str| {
             way.replace("{offline}", &Xtask::UpOffline(stack.on()).to_string())
-                .replace("{again}", &Xtask::Up(stack.on()).to_string())
+                .replace("{again}", &again.to_string())
                 .replace("{login}", &self.login())
                 .replace("{variable}", variable.unwrap_or("its variable"))
         };
@@ -219,13 +252,47 @@ mod tests {
                 "Error response from daemon: Get \"https://registry-1.docker.io/v2/\": x509: certificate signed by unknown authority",
                 "images.certificate",
             ),
+            (
+                "Error response from daemon: repository supabase/postgress not found: does not exist or no pull access: pull access denied",
+                "images.login",
+            ),
+            (
+                "Error response from daemon: failed to resolve reference \"docker.io/library/redis:nope\": docker.io/library/redis:nope: not found",
+                "images.missing",
+            ),
+            (
+                "Error response from daemon: name unknown: The repository with name 'x' does not exist in the registry",
+                "images.missing",
+            ),
+            (
+                "error getting credentials - err: exec: \"docker-credential-desktop\": executable file not found in $PATH, out: ``",
+                "images.credentials",
+            ),
+            (
+                "Error response from daemon: Get \"https://registry-1.docker.io/v2/\": Forbidden",
+                "images.proxy",
+            ),
+            (
+                "Error response from daemon: Get \"https://registry-1.docker.io/v2/\": Proxy Authentication Required",
+                "images.proxy",
+            ),
+            (
+                "Error response from daemon: unexpected status from HEAD request to https://ghcr.io/v2/a/b/manifests/1: 403 Forbidden",
+                "images.login",
+            ),
+            (
+                "Error response from daemon: Head \"https://ghcr.io/v2/a/b/manifests/1\": unauthorized: authentication required",
+                "images.login",
+            ),
             ("unexpected EOF", "images.cut-off"),
             ("received unexpected HTTP status: 502 Bad Gateway", "images.cut-off"),
         ];
         for (said, expected) in rows {
             assert_eq!(kind(said), Some(expected), "{said}");
         }
-        assert_eq!(kind("something new"), None);
+        for said in ["something new", "exec: \"runc\": executable file not found in $PATH"] {
+            assert_eq!(kind(said), None, "{said}");
+        }
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Args {
     fn restore(&self, cx: &Context, stack: Stack, folder: &Folder, set: &Set) -> Result<()> {
         let begun = Instant::now();
         let (plan, stack) = prepare(stack, false)?;
-        images::provide(cx, &stack)?;
+        images::provide(cx, &stack, &Xtask::BackupRestore(stack.on(), set.id.to_string()))?;
         if cx.dry_run && !plan.is_empty() {
             return cx.execute(plan);
         }
