@@ -62,7 +62,7 @@ fn what_is_wrong_is_named_and_nothing_is_started() {
     let manifest = site.root().join("infrastructure/stacks.toml");
     let text = fs::read_to_string(&manifest).unwrap();
     fs::write(&manifest, text.replacen("mode = \"0700\"", "mode = \"private\"", 1)).unwrap();
-    site.xtask(&["status"]).ends_with(1).says("`private` is no octal mode").says("line ");
+    site.xtask(&["status"]).ends_with(1).says("`private` is not an octal mode").says("line ");
     fs::write(&manifest, text).unwrap();
 }
 
@@ -217,7 +217,7 @@ fn bad_settings_are_named_before_anything_is_started() {
     let monitoring = site.monitoring();
     let good = fs::read_to_string(monitoring.env_file()).unwrap();
     for (name, value, words) in [
-        ("PROMETHEUS_RETENTION_SIZE", "lots", "PROMETHEUS_RETENTION_SIZE: `lots` is no size"),
+        ("PROMETHEUS_RETENTION_SIZE", "lots", "PROMETHEUS_RETENTION_SIZE: `lots` is not a size"),
         ("PROMETHEUS_RETENTION_SIZE", "90000GB", "free for data"),
         ("GRAFANA_ADMIN_PASSWORD", "admin", "GRAFANA_ADMIN_PASSWORD is one that everybody tries"),
         ("GRAFANA_PORT", "0", "GRAFANA_PORT is `0`"),

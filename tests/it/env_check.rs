@@ -22,8 +22,8 @@ fn every_wrong_value_is_found_at_once_with_its_line() {
     let last = text.lines().count() + 1;
     site.xtask(&["env", "check", "dev"])
         .ends_with(3)
-        .says("POSTGRES_PORT is `70000`, which is no port")
-        .says("REDIS_PORT is `none`, which is no port")
+        .says("POSTGRES_PORT is `70000`, which is not a port")
+        .says("REDIS_PORT is `none`, which is not a port")
         .says("MAILHOG_UI_PORT")
         .says(&format!("are both {smtp}"))
         .says("REDIS_APPENDONLY is `maybe` (needed: yes or no)")

@@ -41,17 +41,17 @@ fn a_foreign_manifest_leads_nowhere() {
     let outside = site.root().join("outside.d");
     let absolute = outside.to_str().unwrap();
     for service in [absolute, "../../..", "..", ".", "", "a/b", "-rf", "redis\n", ".hidden"] {
-        refuses(&site, &id, "is no name of a service", |set| {
+        refuses(&site, &id, "is not the name of a service", |set| {
             redis(set)["service"] = service.into()
         });
     }
-    refuses(&site, &id, "is no name of a service", |set| {
+    refuses(&site, &id, "is not the name of a service", |set| {
         set["services"][0]["name"] = "../../outside.d".into();
     });
     for path in ["objects/../../outside.d", absolute, "objects/redis/../../../x", "state/lock/x"] {
-        refuses(&site, &id, "is no path of an object", |set| redis(set)["path"] = path.into());
+        refuses(&site, &id, "is not the path of an object", |set| redis(set)["path"] = path.into());
     }
-    refuses(&site, &id, "is no object of postgres", |set| {
+    refuses(&site, &id, "is not an object of postgres", |set| {
         redis(set)["service"] = "postgres".into()
     });
     refuses(&site, &id, "twice", |set| {
@@ -64,20 +64,20 @@ fn a_foreign_manifest_leads_nowhere() {
     });
     // Options of `docker run` that would show a container this machine.
     for image in ["--privileged", "--volume=/:/host", "-v/:/host", "../containers/x"] {
-        refuses(&site, &id, "is no name of an image", |set| {
+        refuses(&site, &id, "is not the name of an image", |set| {
             set["services"][0]["image_id"] = image.into();
         });
-        refuses(&site, &id, "is no name of an image", |set| {
+        refuses(&site, &id, "is not the name of an image", |set| {
             set["services"][0]["image_digests"] = json!([image]);
         });
     }
     for args in [&["backup", "drill", &id][..], &["backup", "restore", &id, "--yes"]] {
         site.forge(&id, |set| set["services"][0]["image_id"] = "--privileged".into());
-        site.xtask(args).ends_with(1).says("is no name of an image");
+        site.xtask(args).ends_with(1).says("is not the name of an image");
     }
     site.forge(&id, |set| *set = original.clone());
-    refuses(&site, &id, "is no SHA-256", |set| redis(set)["sha256"] = "../../x".into());
-    refuses(&site, &id, "is no path below a folder", |set| {
+    refuses(&site, &id, "is not a SHA-256", |set| redis(set)["sha256"] = "../../x".into());
+    refuses(&site, &id, "is not a path below a folder", |set| {
         set["services"][0]["data"] = "../postgres".into();
     });
     assert!(!outside.exists());
@@ -191,7 +191,7 @@ fn a_foreign_journal_or_record_moves_and_removes_nothing() {
         made["written"] = json!(["../../../outside", "../../postgres/PG_VERSION"]);
     }
     fs::write(&generated, record.to_string()).unwrap();
-    site.xtask(&["up", "dev"]).ends_with(1).says("is no path below a folder");
+    site.xtask(&["up", "dev"]).ends_with(1).says("is not a path below a folder");
     fs::write(&generated, before).unwrap();
 
     // Another's container, which stands still for a reason.

@@ -52,7 +52,7 @@ fn every_target_is_up(site: &Site) {
 pub(crate) fn leads_to_a_dashboard(part: &Part<'_>, link: &str) {
     let grafana = format!("http://{}:{}", part.env("PUBLIC_HOST"), part.port("GRAFANA_PORT"));
     let uid = link.strip_prefix(&format!("{grafana}/d/"));
-    let uid = uid.unwrap_or_else(|| panic!("`{link}` is no dashboard of {grafana}"));
+    let uid = uid.unwrap_or_else(|| panic!("`{link}` is not a dashboard of {grafana}"));
     let password = part.env("GRAFANA_ADMIN_PASSWORD");
     let page = format!("/api/dashboards/uid/{uid}");
     let (status, body) = net::ask("GET", part.port("GRAFANA_PORT"), &page, Some(&password));

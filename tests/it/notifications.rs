@@ -230,7 +230,7 @@ fn every_fault_of_the_notifications_is_named_before_anything_starts() {
     secret(monitoring, "slack-url", "\n");
     refused("the secret file secrets/slack-url is empty");
     secret(monitoring, "slack-url", "https://example.org/hidden-url");
-    refused("what secrets/slack-url holds is no URL of a Slack webhook");
+    refused("what secrets/slack-url holds is not a URL of a Slack webhook");
     let path = monitoring.folder().join("alertmanager/secrets/slack-url");
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
     refused("others than its owner may read the secret file secrets/slack-url (0644)");

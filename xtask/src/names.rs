@@ -74,36 +74,36 @@ macro_rules! checked {
 }
 pub(crate) use checked;
 
-/// Fails unless `fits`; the words for text that is no `what`.
+/// Fails unless `fits`; the words for text that is not `what`, which has its article.
 pub(crate) fn refuse_unless(fits: bool, text: &str, what: &str) -> Result<()> {
     let start: String = text.chars().take(80).collect();
-    ensure!(fits, "`{}` is no {what}", start.escape_debug());
+    ensure!(fits, "`{}` is not {what}", start.escape_debug());
     Ok(())
 }
 
 checked! {
     /// A service's, as Compose takes it; also the name of a folder.
-    pub struct ServiceName: "name of a service", is_word
+    pub struct ServiceName: "the name of a service", is_word
 }
 
 checked! {
     /// A stack's; also the name of a folder.
-    pub struct StackName: "name of a stack", is_word
+    pub struct StackName: "the name of a stack", is_word
 }
 
 checked! {
     /// A compose project's.
-    pub struct ProjectName: "name of a project", is_project
+    pub struct ProjectName: "the name of a project", is_project
 }
 
 checked! {
     /// A set's: `<UTC time>-<project>-<stack>`.
-    pub struct SetId: "name of a set", is_word
+    pub struct SetId: "the name of a set", is_word
 }
 
 checked! {
     /// Where an object lies in the backup folder: `objects/<service>/<file>`.
-    pub struct ObjectPath: "path of an object", |text| {
+    pub struct ObjectPath: "the path of an object", |text| {
         let parts: Vec<_> = text.split('/').collect();
         matches!(parts.as_slice(), ["objects", service, file] if is_word(service) && is_word(file))
     }
@@ -111,12 +111,12 @@ checked! {
 
 checked! {
     /// A SHA-256 in hexadecimal digits, as `sha256sum` prints it.
-    pub struct Digest: "SHA-256", |text| text.len() == 64 && is_hex(text)
+    pub struct Digest: "a SHA-256", |text| text.len() == 64 && is_hex(text)
 }
 
 checked! {
     /// An image's name, with a tag or digest, or its id.
-    pub struct ImageReference: "name of an image", |text| {
+    pub struct ImageReference: "the name of an image", |text| {
         let fits = |c: char| c.is_ascii_alphanumeric() || "/:@._-+".contains(c);
         text.starts_with(|c: char| c.is_ascii_alphanumeric())
             && text.chars().all(fits)
@@ -126,12 +126,12 @@ checked! {
 
 checked! {
     /// A container's full or short id.
-    pub struct ContainerId: "id of a container", |text| (12..=64).contains(&text.len()) && is_hex(text)
+    pub struct ContainerId: "the id of a container", |text| (12..=64).contains(&text.len()) && is_hex(text)
 }
 
 checked! {
     /// A path below a folder: no part of it leads up or is hidden.
-    pub struct RelativePath: "path below a folder", |text| text.split('/').all(is_word)
+    pub struct RelativePath: "a path below a folder", |text| text.split('/').all(is_word)
 }
 
 impl ObjectPath {

@@ -73,7 +73,7 @@ impl Judge<'_> {
         for (severity, wanted) in notifications.routes.all() {
             for name in wanted.iter().filter(|name| !names.contains(&name.as_ref().as_str())) {
                 let known = if names.is_empty() { "none" } else { &names.join(", ") };
-                let found = format!("`{}` is no channel", name.as_ref());
+                let found = format!("`{}` is not the name of a channel", name.as_ref());
                 let finding = Finding::error("notifications.unknown-channel", found)
                     .about(format!("routes.{severity}"))
                     .needs(format!("one of: {known}"));
@@ -107,7 +107,7 @@ impl Judge<'_> {
         };
         let Smtp { server, from, user, password_file, tls } = smtp;
         if !is_server(server.as_ref()) {
-            let found = format!("`{}` is no mail server", server.as_ref());
+            let found = format!("`{}` is not a mail server", server.as_ref());
             self.invalid(server, found, "host:port, such as smtp.example.org:587");
         }
         self.mail_address(from);
@@ -181,13 +181,13 @@ impl Judge<'_> {
 
     fn web_url(&mut self, url: &Spanned<String>) {
         if !is_web_url(url.as_ref()) {
-            self.invalid(url, format!("`{}` is no URL", url.as_ref()), WEB);
+            self.invalid(url, format!("`{}` is not a URL", url.as_ref()), WEB);
         }
     }
 
     fn mail_address(&mut self, address: &Spanned<String>) {
         if !is_mail_address(address.as_ref()) {
-            let found = format!("`{}` is no mail address", address.as_ref());
+            let found = format!("`{}` is not a mail address", address.as_ref());
             self.invalid(address, found, "name@example.org");
         }
     }
@@ -206,7 +206,7 @@ impl Judge<'_> {
             Ok(secret) if is_one(secret.reveal()) => {
                 self.secrets.insert(path.clone(), secret);
             }
-            Ok(_) => self.invalid(file, format!("what {path} holds is no {what}"), needed),
+            Ok(_) => self.invalid(file, format!("what {path} holds is not a {what}"), needed),
             Err(finding) => self.add(*finding, Some(file.span().start)),
         }
     }
@@ -340,16 +340,16 @@ mod tests {
         let expected = [
             "notifications.channel-name - its name must be small letters, digits and `-`",
             "notifications.channel-name - another channel has this name",
-            "notifications.unknown-channel 2 `nobody-here` is no channel",
+            "notifications.unknown-channel 2 `nobody-here` is not the name of a channel",
             "notifications.unrouted - no route leads to it",
             "notifications.unrouted - no route leads to it",
-            "notifications.invalid 10 `smtp.example.org` is no mail server",
-            "notifications.invalid 11 `me` is no mail address",
+            "notifications.invalid 10 `smtp.example.org` is not a mail server",
+            "notifications.invalid 11 `me` is not a mail address",
             "notifications.invalid 12 a user without a password",
-            "notifications.invalid 14 `a b@example.org` is no mail address",
-            "notifications.invalid 5 what secrets/slack holds is no URL of a Slack webhook",
-            "notifications.invalid 7 what secrets/key holds is no PagerDuty integration key",
-            "notifications.invalid 8 `ftp://x` is no URL",
+            "notifications.invalid 14 `a b@example.org` is not a mail address",
+            "notifications.invalid 5 what secrets/slack holds is not a URL of a Slack webhook",
+            "notifications.invalid 7 what secrets/key holds is not a PagerDuty integration key",
+            "notifications.invalid 8 `ftp://x` is not a URL",
             "notifications.secret-missing 16 the secret file secrets/none is missing",
         ];
         assert_eq!(found, expected);

@@ -188,9 +188,9 @@ impl TryFrom<String> for Time {
             number.parse::<u64>().ok().zip(seconds).and_then(|(n, unit)| n.checked_mul(unit));
         // AlertManager forgets what it has sent after five days.
         let longest = 5 * 24 * 3600;
-        time.filter(|time| (1..=longest).contains(time))
-            .map(Self)
-            .ok_or_else(|| format!("`{text}` is no time from 1s to 5d, such as 30s, 5m, 12h or 3d"))
+        time.filter(|time| (1..=longest).contains(time)).map(Self).ok_or_else(|| {
+            format!("`{text}` is not a time from 1s to 5d, such as 30s, 5m, 12h or 3d")
+        })
     }
 }
 
@@ -299,7 +299,7 @@ mod tests {
             ("\n[slack.team]\nurl_fil = \"x\"", 3, "unknown field `url_fil`"),
             ("[routes]\nurgent = []", 2, "unknown field `urgent`, expected one of `critical`"),
             ("[email.ops]\nto = \"a@b\"", 2, "expected a sequence"),
-            ("[timing]\n\ngroup_wait = \"soon\"", 3, "`soon` is no time"),
+            ("[timing]\n\ngroup_wait = \"soon\"", 3, "`soon` is not a time"),
             ("[slack.team]\n", 1, "missing field `url_file`"),
             ("routes = [", 1, ""),
         ] {

@@ -63,7 +63,7 @@ impl Config {
         for recipient in &config.recipients {
             anyhow::ensure!(
                 recipient.starts_with("age1") || recipient.starts_with("ssh-"),
-                "`{recipient}` is no public key for age (age1… or ssh-…)"
+                "`{recipient}` is not a public key for age (age1… or ssh-…)"
             );
         }
         Ok(config)
@@ -80,7 +80,7 @@ mod tests {
         assert!(Config::parse(shipped).unwrap().recipients.is_empty());
         for (from, to, expected) in [
             ("level = 3", "level = 20", "not between 1 and 19"),
-            ("recipients = []", "recipients = [\"mallory\"]", "no public key"),
+            ("recipients = []", "recipients = [\"mallory\"]", "is not a public key"),
             ("daily = 7", "daily = -1", "invalid value"),
             ("[keep]", "[keep]\nyearly = 1", "unknown field"),
         ] {

@@ -216,7 +216,7 @@ impl Manifest {
         for object in &self.objects {
             ensure!(paths.insert(&object.path), "it has {} twice", object.path);
             let is_at_home = object.service == *object.path.service();
-            ensure!(is_at_home, "{} is no object of {}", object.path, object.service);
+            ensure!(is_at_home, "{} is not an object of {}", object.path, object.service);
         }
         Ok(())
     }

@@ -253,7 +253,7 @@ fn look(
         Err(error) => return wrong("object.unreadable", format!("cannot be looked at: {error}")),
     };
     if !facts.is_file() {
-        return wrong("object.damaged", "is no file".to_owned());
+        return wrong("object.damaged", "is not a file".to_owned());
     }
     if facts.len() != object.bytes {
         let found = format!("has {} bytes, not {}", facts.len(), object.bytes);

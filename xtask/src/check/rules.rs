@@ -80,7 +80,7 @@ fn labels_and_texts(rule: &Rule) -> Vec<String> {
     let mut wrong = Vec::new();
     if !SEVERITIES.contains(&rule.severity()) {
         wrong.push(format!(
-            "the severity `{}` is none of {}",
+            "the severity `{}` is not one of {}",
             rule.severity(),
             SEVERITIES.join(", ")
         ));

@@ -20,6 +20,6 @@ fn expect(answers: &mut impl BufRead, code: &str) -> Result<(), Unanswered> {
     if line.starts_with(code) {
         Ok(())
     } else {
-        Err(Unanswered::NotYet(format!("`{}` is no SMTP answer {code}", line.trim_end())))
+        Err(Unanswered::NotYet(format!("`{}` is not the SMTP answer {code}", line.trim_end())))
     }
 }

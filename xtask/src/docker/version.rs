@@ -15,7 +15,7 @@ pub(super) fn parse_version(text: &str) -> Result<semver::Version> {
         .take(3)
         .collect();
     let (Some(major), minor, patch) = (numbers.first(), numbers.get(1), numbers.get(2)) else {
-        anyhow::bail!("`{text}` is no version");
+        anyhow::bail!("`{text}` is not a version");
     };
     Ok(semver::Version::new(*major, minor.copied().unwrap_or(0), patch.copied().unwrap_or(0)))
 }

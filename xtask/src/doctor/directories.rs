@@ -65,7 +65,7 @@ fn is_out_of_reach(facts: &Facts<'_>, stack: &Stack) -> bool {
 fn unfit(path: &Path) -> Option<&'static str> {
     if !path.is_absolute() {
         return Some(
-            "which is no absolute path: the Composes and xtask would look in different places",
+            "which is not an absolute path: the Composes and xtask would look in different places",
         );
     }
     if path.components().any(|part| part == Component::ParentDir) {

@@ -44,7 +44,7 @@ pub(super) fn invalid(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> 
     let finding = |port: &PublishedPort| {
         let name = port.variable.as_deref().unwrap_or(&port.service);
         let value = stack.env.get(name).unwrap_or_default();
-        let found = format!("{name} is `{value}`, which is no port");
+        let found = format!("{name} is `{value}`, which is not a port");
         let finding = Finding::error("port.invalid", found).needs("a number from 1 to 65535");
         let default = stack.compose.defaults().remove(name);
         let mend = default.map(|default| format!("{name}={default}, or another that is free"));
@@ -58,7 +58,7 @@ fn address(stack: &Stack) -> Option<Finding> {
     let text = stack.env.get("BIND_ADDRESS").unwrap_or_default();
     let mend = "127.0.0.1 is this machine alone, 0.0.0.0 everybody who reaches it";
     if !text.is_empty() && text.parse::<IpAddr>().is_err() {
-        let found = format!("BIND_ADDRESS is `{text}`, which is no IP address");
+        let found = format!("BIND_ADDRESS is `{text}`, which is not an IP address");
         return Some(Finding::error("port.address", found).mend(mend));
     }
     match ports::probe(stack.bind_address(), 0) {

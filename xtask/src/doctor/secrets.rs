@@ -111,7 +111,7 @@ fn weakness(value: &str, plain: &[String]) -> Option<&'static str> {
     let mut chars = value.chars();
     let first = chars.next();
     if plain.iter().any(|other| other.to_lowercase() == lower) {
-        Some("the same as a value that is no secret")
+        Some("the same as a value that is not a secret")
     } else if USUAL.contains(&bare) || USUAL.contains(&joined.as_str()) {
         Some("one that everybody tries first")
     } else if chars.all(|c| Some(c) == first) {
@@ -135,7 +135,7 @@ mod tests {
             ("Change-Me-12345", Some("one that everybody tries first")),
             ("password123456789", Some("one that everybody tries first")),
             ("aaaaaaaaaaaaaaaa", Some("one character again and again")),
-            ("Case_Interview_Platform", Some("the same as a value that is no secret")),
+            ("Case_Interview_Platform", Some("the same as a value that is not a secret")),
             ("k3-Vz.9qL_p", Some("too short")),
             ("k3-Vz.9qL_p1", None),
         ] {

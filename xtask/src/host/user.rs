@@ -65,6 +65,6 @@ impl std::str::FromStr for Owner {
         let parsed = text
             .split_once(':')
             .and_then(|(uid, gid)| Some(Self { uid: uid.parse().ok()?, gid: gid.parse().ok()? }));
-        parsed.ok_or_else(|| format!("`{text}` is no numeric owner such as 999:999"))
+        parsed.ok_or_else(|| format!("`{text}` is not a numeric owner such as 999:999"))
     }
 }

@@ -8,14 +8,14 @@ const SUFFIX: &str = ".log.zst";
 
 checked! {
     /// A day as its files are named: `2026-11-23`.
-    pub struct Day: "day", |text| {
+    pub struct Day: "a day", |text| {
         text.parse::<jiff::civil::Date>().is_ok_and(|date| date.to_string() == text)
     }
 }
 
 checked! {
     /// `<day>.log.zst`, or `<day>.<part>.log.zst` from the second on.
-    pub struct ArchiveFile: "file of archived logs", |text| {
+    pub struct ArchiveFile: "a file of archived logs", |text| {
         parse(text).is_some_and(|(day, part)| name_of(day, part) == text)
     }
 }

@@ -79,7 +79,7 @@ impl std::str::FromStr for Pattern {
         let expression = regex_lite::Regex::new(text);
         expression
             .map(Self::Expression)
-            .map_err(|error| format!("`{text}` is no expression: {error}"))
+            .map_err(|error| format!("`{text}` is not a regular expression: {error}"))
     }
 }
 

@@ -17,7 +17,7 @@ impl std::str::FromStr for When {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let time = ago(text).or_else(|| absolute(text));
-        let time = time.ok_or_else(|| format!("`{text}` is no time; {FORMS}"))?;
+        let time = time.ok_or_else(|| format!("`{text}` is not a time; {FORMS}"))?;
         Ok(Self(format_stamp(time)))
     }
 }
@@ -87,7 +87,7 @@ mod tests {
             "1µ",
         ] {
             let error = read(text).unwrap_err();
-            assert!(error.contains("is no time; write 90s"), "{text}: {error}");
+            assert!(error.contains("is not a time; write 90s"), "{text}: {error}");
         }
     }
 }

@@ -84,7 +84,7 @@ impl Catalogue {
         let (name, version) = reference
             .strip_prefix(PREFIX)
             .and_then(|rest| rest.strip_prefix('/')?.split_once(':'))
-            .with_context(|| format!("{reference} is no offline image"))?;
+            .with_context(|| format!("{reference} is not an offline image"))?;
         self.version(name, version)
     }
 

@@ -37,10 +37,10 @@ impl std::str::FromStr for Bytes {
             "m" => 2,
             "g" => 3,
             "t" => 4,
-            _ => return Err(format!("`{text}` is no size such as 512m or 2gb")),
+            _ => return Err(format!("`{text}` is not a size such as 512m or 2gb")),
         };
         let number: f64 =
-            number.parse().map_err(|_| format!("`{text}` is no size such as 512m or 2gb"))?;
+            number.parse().map_err(|_| format!("`{text}` is not a size such as 512m or 2gb"))?;
         Ok(Self((number * 1024_f64.powi(power)) as u64))
     }
 }

@@ -36,7 +36,7 @@ pub fn plan(stack: &mut Stack, offline: bool) -> Result<Plan> {
         plan.edit(format!("{verb} {}{added}", stack.env_file()), path, text.as_bytes(), MODE);
     } else if fs::metadata(&path).is_ok_and(|facts| facts.permissions().mode() & 0o777 != MODE) {
         plan.edit(
-            format!("take {} from other users' eyes", stack.env_file()),
+            format!("keep other users from reading {}", stack.env_file()),
             path,
             text.as_bytes(),
             MODE,
@@ -84,7 +84,7 @@ fn completed(stack: &Stack, offline: bool) -> Result<(String, Added)> {
     let mut added = Added::default();
     let mut set = |name: &str, value: &str| -> Result<bool> {
         let changed = dotenv::set(&text, name, value).with_context(|| {
-            format!("no spelling of the value of {name} is read alike by both Composes")
+            format!("the value of {name} cannot be written so that every Compose reads it alike")
         })?;
         let is_new = changed != text;
         text = changed;

@@ -58,7 +58,7 @@ impl<'de> Deserialize<'de> for Every {
         }
         .ok_or_else(|| {
             serde::de::Error::custom(format!(
-                "`{text}` is none of hour, day, week, month, 1min, 5min, 10min, 15min, 30min"
+                "`{text}` is not one of hour, day, week, month, 1min, 5min, 10min, 15min, 30min"
             ))
         })
     }
@@ -66,7 +66,8 @@ impl<'de> Deserialize<'de> for Every {
 
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
     let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| serde::de::Error::custom(format!("`{text}` is no time such as 02:30")))
+    text.parse()
+        .map_err(|_| serde::de::Error::custom(format!("`{text}` is not a time such as 02:30")))
 }
 
 impl Job {
@@ -191,9 +192,10 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_named() {
-        for (every, at, words) in
-            [("7min", "00:00", "`7min` is none of"), ("day", "25:00", "is no time such as 02:30")]
-        {
+        for (every, at, words) in [
+            ("7min", "00:00", "`7min` is not one of"),
+            ("day", "25:00", "is not a time such as 02:30"),
+        ] {
             let text =
                 format!("name = \"a\"\ncommand = [\"b\"]\nevery = \"{every}\"\nat = \"{at}\"");
             let error = toml::from_str::<Job>(&text).unwrap_err().to_string();

@@ -183,7 +183,7 @@ impl Manifest {
                 return Err(Problem::failed(
                     "manifest.malformed",
                     format!(
-                        "{}: stack `{}`: helper `{}` is none of its services",
+                        "{}: stack `{}`: helper `{}` is not one of its services",
                         path.display(),
                         stack.name,
                         stack.helper
@@ -237,15 +237,15 @@ mod tests {
         let shipped = include_str!("../../../infrastructure/stacks.toml");
         assert!(load(shipped).is_ok());
         for (from, to, expected) in [
-            ("mode = \"0700\"", "mode = \"rwx\"", "`rwx` is no octal mode"),
-            ("owner = \"999:999\"", "owner = \"postgres\"", "no numeric owner"),
-            ("memory = \"4GB\"", "memory = \"lots\"", "no size such as"),
+            ("mode = \"0700\"", "mode = \"rwx\"", "`rwx` is not an octal mode"),
+            ("owner = \"999:999\"", "owner = \"postgres\"", "is not a numeric owner"),
+            ("memory = \"4GB\"", "memory = \"lots\"", "is not a size such as"),
             ("logs = \"not-archived\"", "logs = \"never\"", "did not match any variant"),
             ("[requirements]", "[requirements]\ncores = 2", "unknown field `cores`"),
             (
                 "helper = \"redis\"",
                 "helper = \"rediss\"",
-                "helper `rediss` is none of its services",
+                "helper `rediss` is not one of its services",
             ),
         ] {
             assert!(shipped.contains(from), "{from}");

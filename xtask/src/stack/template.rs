@@ -52,7 +52,7 @@ fn parts(mut text: &str) -> Result<Vec<Part<'_>>> {
             let reference =
                 inside.find('}').and_then(|end| Some((Reference::parse(&inside[..end])?, end)));
             let Some((reference, end)) = reference else {
-                bail!("`${rest}` is no variable such as ${{NAME:-default}}")
+                bail!("`${rest}` is not a variable such as ${{NAME:-default}}")
             };
             parts.push(Part::Reference(reference));
             text = &inside[end + 1..];
@@ -60,7 +60,7 @@ fn parts(mut text: &str) -> Result<Vec<Part<'_>>> {
             let end =
                 rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
             let Some(reference) = Reference::parse(&rest[..end]) else {
-                bail!("`${rest}` is no variable; write `$$` for a dollar sign")
+                bail!("`${rest}` does not begin a variable; write `$$` for a dollar sign")
             };
             parts.push(Part::Reference(reference));
             text = &rest[end..];

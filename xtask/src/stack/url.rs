@@ -105,10 +105,10 @@ impl FromStr for Url {
 
     fn from_str(text: &str) -> Result<Self> {
         let no_url =
-            || format!("`{}` is no URL such as http://host:80/", crate::secret::mask(text));
+            || format!("`{}` is not a URL such as http://host:80/", crate::secret::mask(text));
         let pieces = Pieces::of(text).with_context(no_url)?;
         let port = pieces.port.with_context(no_url)?;
-        let port = port.parse().ok().with_context(|| format!("`{port}` is no TCP port"))?;
+        let port = port.parse().ok().with_context(|| format!("`{port}` is not a TCP port"))?;
         let (user, password) = match pieces.account.split_once(':') {
             Some((user, password)) => (user, Some(Secret::new(decode(password)))),
             None => (pieces.account, None),

@@ -50,7 +50,7 @@ const PURPOSES: [&str; 3] = ["restore", "before-restore", "undone"];
 
 checked! {
     /// A directory beside a data directory: `<path>.<purpose>-<UTC time>`.
-    pub struct Beside: "directory that a restore makes", |text| {
+    pub struct Beside: "a directory that a restore makes", |text| {
         let parts = text.rsplit_once('.').and_then(|(path, rest)| Some((path, rest.rsplit_once('-')?)));
         parts.is_some_and(|(path, (purpose, time))| {
             RelativePath::try_from(path).is_ok() && PURPOSES.contains(&purpose) && is_stamp(time)

@@ -84,7 +84,7 @@ impl Board {
         let json: Value = serde_json::from_str(text)
             .map_err(|error| wrong(error.to_string(), Some(error.line())))?;
         if !json["panels"].is_array() {
-            return Err(wrong("is no dashboard: it has no panels".to_owned(), None));
+            return Err(wrong("is not a dashboard: it has no panels".to_owned(), None));
         }
         let is_normal = form::normal(&json) == text;
         Ok(Self { name: name.to_owned(), file: file.to_owned(), is_normal, json })

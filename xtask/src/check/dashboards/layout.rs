@@ -142,7 +142,7 @@ fn unit(panel: Panel<'_>) -> Found {
         _ if panel.json["targets"].is_null() => return None,
         "" => "has no unit".to_owned(),
         _ if UNITS.contains(&unit) => return None,
-        _ => format!("`{unit}` is no unit in use here"),
+        _ => format!("`{unit}` is not a unit that is used here"),
     };
     Some(("dashboard.unit", found))
 }

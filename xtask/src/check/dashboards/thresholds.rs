@@ -84,7 +84,9 @@ pub(super) fn check_alerts(boards: &[Board], rules: &Rules) -> Vec<Finding> {
         let about = |panel: &Panel<'_>| runbooks(*panel).any(|url| url == alert.runbook());
         let Some(uid) = alert.dashboard() else { continue };
         match boards.iter().find(|board| board.name == uid) {
-            None => findings.push(wrong(format!("sends people to `{uid}`, which is no dashboard"))),
+            None => {
+                findings.push(wrong(format!("sends people to `{uid}`, which is not a dashboard")))
+            }
             Some(board) if !board.panels().any(|panel| about(&panel)) => findings.push(
                 wrong(format!("sends people to `{uid}`, where no panel links to its runbook"))
                     .mend(format!("give a panel of {} a link to {}", board.file, alert.runbook())),

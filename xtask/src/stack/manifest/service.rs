@@ -252,8 +252,7 @@ fn some_owner<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Owner, D::Er
 
 fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let text = String::deserialize(deserializer)?;
-    u32::from_str_radix(&text, 8)
-        .ok()
-        .filter(|mode| *mode <= 0o7777)
-        .ok_or_else(|| serde::de::Error::custom(format!("`{text}` is no octal mode such as 0700")))
+    u32::from_str_radix(&text, 8).ok().filter(|mode| *mode <= 0o7777).ok_or_else(|| {
+        serde::de::Error::custom(format!("`{text}` is not an octal mode such as 0700"))
+    })
 }

@@ -11,7 +11,7 @@ const ULID: usize = 26;
 
 checked! {
     /// A block's name, and its folder's.
-    pub struct Ulid: "ULID", |text| {
+    pub struct Ulid: "a ULID", |text| {
         text.len() == ULID && text.bytes().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
     }
 }

@@ -8,7 +8,7 @@ use crate::names::{checked, is_word};
 
 checked! {
     /// `20261123T131500Z-58f2a1c0d3e4b596`: a snapshot's, and its folder's.
-    pub struct SnapshotName: "name of a snapshot", |text| {
+    pub struct SnapshotName: "the name of a snapshot", |text| {
         let parts = text.split_once("Z-");
         parts.is_some_and(|(_, rest)| is_word(rest)) && begun(text).is_some()
     }
