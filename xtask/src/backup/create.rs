@@ -1,36 +1,33 @@
 //! Making a set while the services run.
 
 mod estimate;
+mod writer;
 
-use std::io::Read;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 
-use super::archive::{Archive, END, MODES};
+use self::writer::Writer;
 use super::config::Config;
 use super::configuration;
-use super::facts::Facts;
 use super::folder::Folder;
-use super::object::{Format, Object, Pending, require_age};
-use super::progress::Meter;
-use super::set::{Content, Manifest, ObjectRecord, SCHEMA, ServiceRecord, Set, stamp};
+use super::object::{Format, require_age};
+use super::server::{Method, Part, Stream, Subject};
+use super::set::{DataRecord, Manifest, SCHEMA, ServiceRecord, Set, stamp};
 use super::shared::Shared;
-use super::source::{self, Part, Source, Stream, Subject};
 use crate::context::Context;
-use crate::docker::container::Container;
+use crate::docker::container::{self, Container};
 use crate::docker::image;
-use crate::docker::transfer::{Outgoing, Way};
-use crate::host::files;
+use crate::docker::transfer::Way;
 use crate::plan::Plan;
-use crate::process::{Ends, PipeEnd};
-use crate::process::{Output, check_interrupted};
+use crate::process::{Cmd, check_interrupted};
 use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Problem;
-use crate::report::units::{Bytes, count, duration};
+use crate::report::units::{Bytes, count};
 use crate::stack::Stack;
-use crate::stack::manifest::{BackupMethod, Service};
+use crate::stack::manifest::Service;
 
 /// What is to be backed up, and how.
 #[derive(Debug)]
@@ -40,7 +37,7 @@ pub struct Request<'a> {
     /// Its containers.
     pub containers: &'a [Container],
     /// The services, all of which must run.
-    pub services: Vec<(&'a Service, BackupMethod)>,
+    pub services: Vec<&'a Service>,
     /// Whether dumps are wanted too.
     pub logical: bool,
     /// How backups are made.
@@ -51,328 +48,165 @@ pub struct Request<'a> {
     pub format: Format,
 }
 
-/// A service with what asks it.
+/// A backup that can be made: a dry run prints it, otherwise it is carried out.
+#[derive(Debug)]
+pub struct Creation<'a> {
+    request: Request<'a>,
+    jobs: Vec<Job<'a>>,
+    shared: Shared,
+    configuration: Cmd,
+}
+
+/// A service and what its server will give.
+#[derive(Debug)]
 struct Job<'a> {
-    service: &'a Service,
-    container: &'a Container,
-    source: Box<dyn Source + 'a>,
+    subject: Subject<'a>,
     streams: Vec<Stream>,
 }
 
-/// What all objects of one backup have in common.
-struct Run {
-    started: Timestamp,
-    way: Way,
-    shared: Shared,
-}
-
 impl<'a> Request<'a> {
-    fn jobs(&'a self) -> Result<Vec<Job<'a>>> {
-        let mut jobs = Vec::new();
-        for (service, method) in &self.services {
-            let container = self.running(service)?;
-            let subject = Subject {
-                stack: self.stack,
-                service,
-                container,
-                config: self.config,
-                logical: self.logical,
-            };
-            let source = source::open(subject, *method);
-            let streams = source.streams().with_context(|| format!("asking {}", service.name))?;
-            jobs.push(Job { service, container, source, streams });
+    /// Asks every server what it will give, and whether there is room for it. Changes nothing.
+    ///
+    /// # Errors
+    /// When a service does not run or answer, or the backup cannot be made.
+    pub fn prepare(self, cx: &Context) -> Result<Creation<'a>> {
+        if !self.format.recipients.is_empty() {
+            require_age()?;
         }
-        Ok(jobs)
+        let jobs = self.services.iter().map(|service| self.job(service)).collect::<Result<_>>()?;
+        let shared = Shared::of(self.folder, &self.stack.project(), &self.format.recipients)?;
+        let configuration = configuration::archive(cx, self.stack)?;
+        let creation = Creation { request: self, jobs, shared, configuration };
+        creation.refuse_full_disk()?;
+        Ok(creation)
+    }
+
+    fn job(&self, service: &'a Service) -> Result<Job<'a>> {
+        let name = &service.name;
+        let method = service.backup.as_deref().ok_or_else(|| {
+            Problem::usage("backup.no-method", format!("{name} keeps nothing that is backed up"))
+        })?;
+        let subject = Subject {
+            stack: self.stack,
+            service,
+            container: self.running(service)?,
+            method: Method::named(method)?,
+            config: self.config,
+            logical: self.logical,
+        };
+        let streams =
+            (subject.method.streams)(&subject).with_context(|| format!("asking {name}"))?;
+        Ok(Job { subject, streams })
     }
 
     fn running(&self, service: &Service) -> Result<&'a Container> {
-        let of_service = |container: &&Container| container.service() == Some(&service.name);
-        self.containers
-            .iter()
-            .filter(of_service)
-            .find(|container| container.is_running())
-            .ok_or_else(|| {
-                let project = self.stack.project();
-                Problem::failed(
-                    "backup.not-running",
-                    format!(
-                        "{} of {project} does not run, so it cannot be backed up",
-                        service.name
-                    ),
-                )
-                .mend(
-                    Advice::from(Xtask::Up(self.stack.on()))
-                        .or(format!("leave it out: {}", Xtask::BackupOnly(self.stack.on()))),
-                )
+        container::running(self.containers, &service.name).ok_or_else(|| {
+            let (name, project) = (&service.name, self.stack.project());
+            let found = format!("{name} of {project} does not run, so it cannot be backed up");
+            let leave_out = format!("leave it out: {}", Xtask::BackupOnly(self.stack.on()));
+            Problem::failed("backup.not-running", found)
+                .mend(Advice::from(Xtask::Up(self.stack.on())).or(leave_out))
                 .into()
-            })
+        })
     }
+}
 
-    /// What would be done, with the commands that give the data.
-    ///
-    /// # Errors
-    /// When a service does not answer.
-    pub fn plan(&self, cx: &Context) -> Result<Plan> {
-        let shared = self.shared()?;
+impl Creation<'_> {
+    /// What is done, with the commands that give the data.
+    pub fn plan(&self) -> Plan {
         let mut plan = Plan::new();
-        for job in self.jobs()? {
-            for stream in job.streams {
-                let new = self.new_parts(&shared, job.service, &stream.parts);
-                if new.is_empty() {
-                    continue;
+        for Job { subject, streams } in &self.jobs {
+            for stream in streams {
+                let new = self.shared.without(&subject.service.name, &stream.parts);
+                if let Some(step) = step(&subject.service.name, stream, &new) {
+                    let args = stream.args_for(&new);
+                    plan.run(step, stream.helper.cmd(stream.script.trim(), &args));
                 }
-                let size = Bytes(new.iter().map(|part| part.estimate).sum());
-                let what = match new.as_slice() {
-                    [only] => format!("{}-{}", job.service.name, only.name),
-                    all => format!("{} of {}", count(all.len(), "object"), job.service.name),
-                };
-                let cmd = stream.helper.cmd(stream.script.trim(), &arguments(&stream, &new));
-                plan.run(format!("write {what} (about {size} before compression)"), cmd);
             }
         }
-        plan.run("write the configuration", configuration::archive(cx, self.stack)?);
-        Ok(plan)
+        plan.run("write the configuration", self.configuration.clone());
+        plan
     }
 
     /// Makes the set. Only for the holder of the folder's lock and the project's.
     ///
     /// # Errors
     /// When anything fails; there is no set then, and no object of it.
-    pub fn make(&self, cx: &Context) -> Result<Set> {
-        if !self.format.recipients.is_empty() {
-            require_age()?;
-        }
-        let jobs = self.jobs()?;
-        let shared = self.shared()?;
-        self.refuse_full_disk(&jobs, &shared)?;
-        let mut run =
-            Run { started: self.free_second()?, way: Way::choose(&self.folder.state())?, shared };
-        let mut objects = Vec::new();
-        let outcome = self.fill(cx, jobs, &mut run, &mut objects);
+    pub fn carry_out(self, cx: &Context) -> Result<Set> {
+        let Self { request, jobs, shared, configuration } = self;
+        let started = free_second(request.folder, &request.stack.project())?;
+        let way = Way::choose(&request.folder.state())?;
+        let objects = Vec::new();
+        let mut writer = Writer { cx, request: &request, started, way, shared, objects };
+        let outcome = fill(&mut writer, jobs, &configuration);
         if outcome.is_err() {
-            for object in objects.iter().filter(|object| !run.shared.has(object)) {
-                let _ = files::remove(&self.folder.path().join(&object.path));
-            }
+            writer.discard();
         }
         outcome
     }
+}
 
-    fn fill(
-        &self,
-        cx: &Context,
-        jobs: Vec<Job>,
-        run: &mut Run,
-        objects: &mut Vec<ObjectRecord>,
-    ) -> Result<Set> {
-        let mut services = Vec::new();
-        for mut job in jobs {
-            let name = job.service.name.clone();
-            let expected = std::mem::take(&mut job.streams);
-            let streams =
-                job.source.begin(expected).with_context(|| format!("making {name} ready"))?;
-            let mut said = Vec::new();
-            for stream in streams {
-                said.extend(self.store(cx, job.service, stream, run, objects)?);
-            }
-            let facts =
-                job.source.finish(&said).with_context(|| format!("asking {name} afterwards"))?;
-            services.push(record(job.service, job.container, facts)?);
+fn fill(writer: &mut Writer, jobs: Vec<Job>, configuration: &Cmd) -> Result<Set> {
+    let mut services = Vec::new();
+    for Job { subject, streams } in jobs {
+        let name = &subject.service.name;
+        let (streams, finish) = (subject.method.begin)(subject, streams)
+            .with_context(|| format!("making {name} ready"))?;
+        let mut said = Vec::new();
+        for stream in streams {
+            said.extend(writer.store(name, stream)?);
         }
-        self.store_configuration(cx, run.started, objects)?;
-        let manifest = Manifest {
-            schema: SCHEMA.to_owned(),
-            project: self.stack.project().try_into()?,
-            stack: self.stack.name().try_into()?,
-            started: run.started,
-            finished: Timestamp::now(),
-            recipients: self.format.recipients.clone(),
-            services,
-            objects: objects.clone(),
-        };
-        manifest.commit(&self.folder.sets_path())
+        let facts = finish(&said).with_context(|| format!("asking {name} afterwards"))?;
+        services.push(record(subject.service, subject.container, facts)?);
     }
+    writer.store_configuration(configuration)?;
+    let Request { stack, folder, format, .. } = writer.request;
+    let manifest = Manifest {
+        schema: SCHEMA.to_owned(),
+        project: stack.project().try_into()?,
+        stack: stack.name().try_into()?,
+        started: writer.started,
+        finished: Timestamp::now(),
+        recipients: format.recipients.clone(),
+        services,
+        objects: writer.objects.clone(),
+    };
+    manifest.commit(&folder.sets_path())
+}
 
-    /// A second of which there is no object yet, so that names are unique.
-    fn free_second(&self) -> Result<Timestamp> {
-        loop {
-            check_interrupted()?;
-            let now = Timestamp::from_second(Timestamp::now().as_second()).context("the time")?;
-            let name = format!("/{}-{}-", stamp(now), self.stack.project());
-            let (sets, _) = self.folder.sets()?;
-            let is_taken = self.folder.objects()?.iter().any(|path| path.contains(&name))
-                || sets.iter().any(|set| {
-                    set.manifest.project == *self.stack.project() && set.manifest.started >= now
-                });
-            if !is_taken {
-                return Ok(now);
-            }
-            std::thread::sleep(Duration::from_millis(100));
+/// Says that the `new` parts of a stream are written; `None` where there are none.
+fn step(service: &str, stream: &Stream, new: &[&Part]) -> Option<String> {
+    let what = match new {
+        [] => return None,
+        [only] => format!("{service}-{}", only.name),
+        all => format!("{} of {service}", count(all.len(), "object")),
+    };
+    let size = Bytes(new.iter().map(|part| part.estimate).sum());
+    let after = if stream.after.is_empty() { "" } else { ", " };
+    Some(format!("write {what} (about {size} before compression){after}{}", stream.after))
+}
+
+/// A second of which there is no object yet, so that names are unique.
+fn free_second(folder: &Folder, project: &str) -> Result<Timestamp> {
+    loop {
+        check_interrupted()?;
+        let now = Timestamp::from_second(Timestamp::now().as_second()).context("the time")?;
+        if !is_taken(now, project, &folder.objects()?, &folder.sets()?.0) {
+            return Ok(now);
         }
-    }
-
-    fn shared(&self) -> Result<Shared> {
-        Shared::of(self.folder, &self.stack.project(), &self.format.recipients)
-    }
-
-    fn new_parts<'p>(
-        &self,
-        shared: &Shared,
-        service: &Service,
-        parts: &'p [Part],
-    ) -> Vec<&'p Part> {
-        parts.iter().filter(|part| shared.find(&service.name, part).is_none()).collect()
-    }
-
-    /// Writes what no earlier set has. What the helper said beside the data; nothing where it had
-    /// nothing to do.
-    fn store(
-        &self,
-        cx: &Context,
-        service: &Service,
-        stream: Stream,
-        run: &mut Run,
-        objects: &mut Vec<ObjectRecord>,
-    ) -> Result<Option<Output>> {
-        run.shared.verify(&cx.report, self.folder, &service.name, &stream.parts)?;
-        let known = stream.parts.iter().filter_map(|part| run.shared.find(&service.name, part));
-        let before = objects.len();
-        objects.extend(known);
-        let kept: u64 = objects[before..].iter().map(|object| object.bytes).sum();
-        if objects.len() > before {
-            cx.report.done(format!(
-                "{} of {} ({}) are shared with earlier sets",
-                count(objects.len() - before, "object"),
-                service.name,
-                Bytes(kept)
-            ));
-        }
-        let new = self.new_parts(&run.shared, service, &stream.parts);
-        if new.is_empty() {
-            return Ok(None);
-        }
-        let args = arguments(&stream, &new);
-        let mut bytes =
-            Outgoing::start(&stream.helper, stream.script, &args, stream.input, &run.way)?;
-        let written = self.write(cx, service, &new, stream.content, run, &mut bytes);
-        // Its own words first: when it fails, the stream is cut off as well.
-        let (pending, said) = match written {
-            Ok(pending) => (pending, bytes.finish()?),
-            Err(error) if bytes.has_failed() => return Err(bytes.finish().err().unwrap_or(error)),
-            Err(error) => return Err(error),
-        };
-        for (pending, object) in pending {
-            self.keep(cx, pending, object, objects)?;
-        }
-        Ok(Some(said))
-    }
-
-    /// One object a part, none of which counts yet.
-    fn write(
-        &self,
-        cx: &Context,
-        service: &Service,
-        parts: &[&Part],
-        content: Content,
-        run: &Run,
-        bytes: &mut Outgoing,
-    ) -> Result<Vec<(Pending, Object)>> {
-        let mut pending = Vec::new();
-        let mut put = |part: &Part, source: &mut dyn Read| -> Result<()> {
-            let object = self.object(&service.name, part, content, run.started)?;
-            let what = format!("{} {}", service.name, part.name);
-            let mut meter = Meter::new(&cx.report, what, part.estimate);
-            let path = self.folder.path().join(&object.path);
-            let progress = &mut |at| meter.at(at);
-            pending.push((Pending::write(source, &path, &self.format, progress)?, object));
-            Ok(())
-        };
-        if !content.is_archive() {
-            parts.iter().try_for_each(|part| put(part, bytes))?;
-            return Ok(pending);
-        }
-        let mut archive = Archive::new(bytes, MODES);
-        for (at, part) in parts.iter().enumerate() {
-            let is_there = at == 0 || archive.go_on()?;
-            ensure!(is_there, "{}: the stream has no {}", service.name, part.name);
-            put(part, &mut archive.by_ref().chain(&END[..]))?;
-        }
-        ensure!(!archive.go_on()?, "{}: the stream goes on after its end", service.name);
-        Ok(pending)
-    }
-
-    fn store_configuration(
-        &self,
-        cx: &Context,
-        started: Timestamp,
-        written: &mut Vec<ObjectRecord>,
-    ) -> Result<()> {
-        let part = Part::new("files", 0);
-        let object = self.object(configuration::NAME, &part, Content::Configuration, started)?;
-        let (end, theirs) = std::io::pipe().context("making a pipe")?;
-        let ends = Ends { stdin: None, stdout: Some(theirs.into()) };
-        let running = configuration::archive(cx, self.stack)?.start(ends)?;
-        let path = self.folder.path().join(&object.path);
-        let mut archive = Archive::new(PipeEnd::new(end)?, MODES);
-        let files = &mut archive.by_ref().chain(&END[..]);
-        let pending = Pending::write(files, &path, &self.format, &mut |_| {}).and_then(|pending| {
-            ensure!(!archive.go_on()?, "the archive goes on after its end");
-            Ok(pending)
-        });
-        drop(archive);
-        running.finish()?;
-        self.keep(cx, pending?, object, written)
-    }
-
-    fn keep(
-        &self,
-        cx: &Context,
-        pending: Pending,
-        object: Object,
-        written: &mut Vec<ObjectRecord>,
-    ) -> Result<()> {
-        let object = pending.commit(object)?;
-        let rate = Bytes((object.content_bytes as f64 / object.seconds.max(0.001)) as u64);
-        let time = duration(Duration::from_secs_f64(object.seconds));
-        cx.report.done(format!(
-            "{} ({}, {} stored, {time}, {rate}/s)",
-            object.path,
-            Bytes(object.content_bytes),
-            Bytes(object.bytes)
-        ));
-        written.push(object);
-        Ok(())
-    }
-
-    fn object(
-        &self,
-        service: &str,
-        part: &Part,
-        content: Content,
-        started: Timestamp,
-    ) -> Result<Object> {
-        let name = &part.name;
-        let tar = if content.is_archive() { ".tar" } else { "" };
-        let file = format!(
-            "{}-{}-{name}{tar}{}",
-            stamp(started),
-            self.stack.project(),
-            self.format.extension()
-        );
-        Ok(Object {
-            service: service.try_into()?,
-            content,
-            path: format!("objects/{service}/{file}").try_into()?,
-            key: part.key.clone(),
-        })
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 
-fn arguments(stream: &Stream, parts: &[&Part]) -> Vec<String> {
-    let of_parts = parts.iter().flat_map(|part| part.args.clone());
-    stream.args.iter().cloned().chain(of_parts).collect()
+/// Whether an object or a set of `project` has the name of this second, or a set is of a later one.
+fn is_taken(second: Timestamp, project: &str, objects: &BTreeSet<String>, sets: &[Set]) -> bool {
+    let name = format!("/{}-{project}-", stamp(second));
+    let manifests = || sets.iter().map(|set| &set.manifest);
+    objects.iter().any(|path| path.contains(&name))
+        || manifests().any(|set| set.project == *project && set.started >= second)
 }
 
-fn record(service: &Service, container: &Container, facts: Facts) -> Result<ServiceRecord> {
+fn record(service: &Service, container: &Container, facts: DataRecord) -> Result<ServiceRecord> {
     let image = image::get(&container.image)?;
     let data = service.data.as_ref().context("stacks.toml names no data directory")?;
     let digests = image.iter().flat_map(|image| image.digests());

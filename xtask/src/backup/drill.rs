@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::folder::Folder;
 use super::object::{self, Keys};
 use super::room::Need;
+use super::server;
 use super::set::{Content, ObjectRecord, PRIVATE, ServiceRecord, Set};
-use super::throwaway::{Place, Throwaway};
+use super::throwaway::Throwaway;
 use super::unpack::{Target, content_bytes};
 use super::verify::{self, Depth};
 use crate::context::Context;
@@ -156,6 +157,7 @@ impl Drill<'_> {
         objects: &[&ObjectRecord],
     ) -> Result<(f64, Vec<Finding>)> {
         refuse_full_disk(content_bytes(objects))?;
+        let held = server::read(&record.facts)?;
         let service = self.stack.service(&record.name)?;
         let data = service.data.as_ref().context("stacks.toml names no data directory")?;
         let owner = Stack::owner(data);
@@ -171,16 +173,12 @@ impl Drill<'_> {
         let started = Instant::now();
         let target = Target { project: &project, image: &image, place: volume.name(), owner };
         target.unpack(&cx.report, self.folder, objects, &self.keys)?;
-        let helper = Helper::new(&project, &image).user(owner);
-        let helper = helper.volume(volume.name(), "/data:ro");
-        findings.extend(record.facts.look_at_files(&helper)?);
-        let memory = record.memory_limit;
-        let place = Place { project: &project, image: &image, data: volume.name(), owner, memory };
-        let spec = record.facts.server(self.stack, service)?;
-        let server = Throwaway::start(&place, &record.facts, &spec)?;
+        findings.extend(held.look_at_files(&target.helper("/data:ro"))?);
+        let alone = held.alone(self.stack, service)?;
+        let server = Throwaway::start(&target, &*held, &alone, record.memory_limit)?;
         let seconds = started.elapsed().as_secs_f64();
-        findings.extend(record.facts.compare(server.client())?);
-        findings.extend(record.facts.look_through(server.client())?);
+        findings.extend(held.compare(server.client())?);
+        findings.extend(held.look_through(server.client())?);
         Ok((seconds, findings))
     }
 }

@@ -15,12 +15,12 @@ use anyhow::{Context as _, Result};
 use self::journal::{Directory, Journal, Phase, helper, removal};
 use super::folder::Folder;
 use super::object::Keys;
+use super::server::{self, Server};
 use super::set::{ObjectRecord, ServiceRecord, Set, stamp};
-use super::throwaway::{self, Throwaway};
+use super::throwaway::Throwaway;
 use super::unpack::{Target, content_bytes};
 use crate::context::Context;
 use crate::docker::container::Container;
-use crate::docker::helper::Helper;
 use crate::docker::place::Place;
 use crate::host::files::sync_disk;
 use crate::logs;
@@ -49,6 +49,7 @@ pub struct Request<'a> {
 struct Item<'a> {
     service: &'a Service,
     record: &'a ServiceRecord,
+    held: Box<dyn Server>,
     objects: Vec<&'a ObjectRecord>,
     data: &'a DataDirectory,
     image: String,
@@ -71,6 +72,7 @@ impl<'a> Request<'a> {
         Ok(Item {
             service,
             record,
+            held: server::read(&record.facts)?,
             objects: self.set.data(&record.name)?,
             data: service.data.as_ref().context("stacks.toml names no data directory")?,
             image: self.stack.image(service)?,
@@ -162,23 +164,14 @@ impl<'a> Request<'a> {
             let target = Target { project: &project, image: &item.image, place, owner };
             target.unpack(&cx.report, self.folder, &item.objects, &self.keys)?;
             cx.report.done(format!("unpack {name} ({})", Bytes(content_bytes(&item.objects))));
-            let facts = &item.record.facts;
-            let files = Helper::new(&project, &item.image).user(owner);
-            let found = facts.look_at_files(&files.volume(place, "/data:ro"))?;
+            let held = &*item.held;
+            let found = held.look_at_files(&target.helper("/data:ro"))?;
             accept(cx, name, found.into_iter().collect())?;
-            let memory = item.record.memory_limit;
-            let place = throwaway::Place {
-                project: &project,
-                image: &item.image,
-                data: place,
-                owner,
-                memory,
-            };
-            let spec = facts.server(self.stack, item.service)?;
-            let server = Throwaway::start(&place, facts, &spec)
+            let alone = held.alone(self.stack, item.service)?;
+            let server = Throwaway::start(&target, held, &alone, item.record.memory_limit)
                 .with_context(|| format!("starting {name} alone"))?;
-            accept(cx, name, facts.compare(server.client())?)?;
-            facts.adapt(self.stack, item.service, server.client())?;
+            accept(cx, name, held.compare(server.client())?)?;
+            held.adapt(self.stack, item.service, server.client())?;
             server.stop().with_context(|| format!("stopping {name}"))?;
             cx.report
                 .done(format!("{name} started alone, holds what the manifest says, was stopped"));
@@ -196,7 +189,7 @@ impl<'a> Request<'a> {
             let name = &item.service.name;
             let running = containers.iter().find(|one| one.service() == Some(name));
             let running = running.with_context(|| format!("{name} has no container"))?;
-            let found = item.record.facts.prove(self.stack, item.service, &running.id)?;
+            let found = item.held.prove(self.stack, item.service, &running.id)?;
             accept(cx, name, found)?;
         }
         Ok(())

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use super::facts::Facts;
 use crate::host::digest::sha256;
 use crate::host::files::{open, write_atomically};
 use crate::names::{
@@ -71,7 +72,39 @@ pub struct ServiceRecord {
     /// Bytes of memory that it might use; 0 for any number.
     pub memory_limit: u64,
     /// What its server said of its data.
-    pub facts: Facts,
+    pub facts: DataRecord,
+}
+
+/// What a server said of its data, which only the server's own module understands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DataRecord {
+    /// How it was backed up, as stacks.toml calls it.
+    pub method: String,
+    /// Such as `15.14 (Debian 15.14-1)`.
+    pub version: String,
+    #[serde(flatten)]
+    details: Map<String, Value>,
+}
+
+impl DataRecord {
+    /// What `method` has noted in `details`, which is a struct.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn new(method: &str, version: String, details: &impl Serialize) -> Result<Self> {
+        match serde_json::to_value(details).context("writing what the server said")? {
+            Value::Object(details) => Ok(Self { method: method.to_owned(), version, details }),
+            other => bail!("what {method} noted is no struct: {other}"),
+        }
+    }
+
+    /// The details, as their server understands them.
+    ///
+    /// # Errors
+    /// When they are something else.
+    pub fn details<T: DeserializeOwned>(&self) -> Result<T> {
+        Ok(T::deserialize(&self.details)?)
+    }
 }
 
 /// What an object holds.

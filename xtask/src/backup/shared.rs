@@ -6,8 +6,8 @@ use anyhow::Result;
 
 use super::folder::Folder;
 use super::object::Keys;
+use super::server::Part;
 use super::set::ObjectRecord;
-use super::source::Part;
 use super::verify::{self, Depth};
 use crate::names::ServiceName;
 use crate::report::Report;
@@ -93,6 +93,15 @@ impl Shared {
     /// The object that there is of `part`.
     pub fn find(&self, service: &str, part: &Part) -> Option<ObjectRecord> {
         self.objects.get(&place(service, part)?).cloned()
+    }
+
+    /// Those of `parts` of which there is none.
+    pub fn without<'p>(
+        &self,
+        service: &str,
+        parts: impl IntoIterator<Item = &'p Part>,
+    ) -> Vec<&'p Part> {
+        parts.into_iter().filter(|part| self.find(service, part).is_none()).collect()
     }
 
     /// Whether an earlier set has the object.

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::facts::Facts;
-use super::source::{Client, Server};
+use super::server::{Alone, Client, Server};
+use super::unpack::Target;
 use crate::docker::docker;
 use crate::docker::labels::HELPER;
-use crate::host::user::Owner;
 use crate::process::{Cmd, check_interrupted};
 
 /// Between two questions whether it answers.
@@ -26,30 +25,17 @@ pub struct Throwaway {
     client: &'static str,
 }
 
-/// On what it runs.
-#[derive(Debug)]
-pub struct Place<'a> {
-    /// The project whose left-over it would be.
-    pub project: &'a str,
-    /// The image.
-    pub image: &'a str,
-    /// The path or volume with the data.
-    pub data: &'a str,
-    /// Whose the data is.
-    pub owner: Owner,
-    /// Bytes; 0 for the usual.
-    pub memory: u64,
-}
-
 impl Throwaway {
-    /// Starts it and waits until it has read its data.
+    /// Starts `server` as `alone` says, on what was unpacked at `target`, and waits until it has read
+    /// its data. It may use `memory` bytes; 0 for the usual number.
     ///
     /// # Errors
     /// When it ends instead; the error has its last words.
-    pub fn start(place: &Place, facts: &Facts, server: &Server) -> Result<Self> {
-        let id = command(place, server).read().context("starting a server on the restored data")?;
-        let throwaway = Self { id, client: server.client };
-        while !facts.is_ready(throwaway.client()) {
+    pub fn start(target: &Target, server: &dyn Server, alone: &Alone, memory: u64) -> Result<Self> {
+        let cmd = command(target, alone, memory);
+        let id = cmd.read().context("starting a server on the restored data")?;
+        let throwaway = Self { id, client: alone.client };
+        while !server.is_ready(throwaway.client()) {
             check_interrupted()?;
             if !throwaway.is_running()? {
                 bail!("the server cannot open the restored data:\n{}", throwaway.last_words());
@@ -101,17 +87,17 @@ impl Drop for Throwaway {
     }
 }
 
-fn command(place: &Place, server: &Server) -> Cmd {
-    let memory = if place.memory == 0 { USUAL_MEMORY } else { place.memory };
-    let options = server.options.iter().flat_map(|(name, value)| [*name, value.as_str()]);
+fn command(target: &Target, alone: &Alone, memory: u64) -> Cmd {
+    let memory = if memory == 0 { USUAL_MEMORY } else { memory };
+    let options = alone.options.iter().flat_map(|(name, value)| [*name, value.as_str()]);
     docker()
         .args(["run", "--detach", "--pull", "never"])
-        .args(["--label", &format!("{HELPER}={}", place.project)])
-        .args(["--network", "none", "--user", &place.owner.to_string(), "--read-only"])
+        .args(["--label", &format!("{HELPER}={}", target.project)])
+        .args(["--network", "none", "--user", &target.owner.to_string(), "--read-only"])
         .args(["--cap-drop", "ALL", "--security-opt", "no-new-privileges"])
         .args(["--memory", &memory.to_string(), "--pids-limit", "256", "--cpu-shares", "256"])
-        .args(["--volume", &format!("{}:/data", place.data)])
+        .args(["--volume", &format!("{}:/data", target.place)])
         .args(options)
-        .args(["--entrypoint", "sh", place.image, "-euc", server.script, "sh"])
-        .args(&server.args)
+        .args(["--entrypoint", "sh", target.image, "-euc", alone.script, "sh"])
+        .args(&alone.args)
 }

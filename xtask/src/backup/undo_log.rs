@@ -4,38 +4,18 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::set::PRIVATE;
-use super::source::prometheus::snapshot_name::SnapshotName;
-use crate::host::files::{self, make_folder, write_atomically};
-use crate::names::{ContainerId, ServiceName};
+use crate::host::files::{self, make_folder, read_optional, write_atomically};
 use crate::stack::Stack;
 
-/// What was changed. One at a time: services are backed up one after another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "step", rename_all = "kebab-case")]
-pub enum Step {
-    /// A container stands still.
-    Paused {
-        /// Its id.
-        container: ContainerId,
-    },
-    /// Prometheus was asked for a snapshot.
-    Snapshot {
-        /// The service.
-        service: ServiceName,
-        /// When, by its clock, in seconds since 1970.
-        asked: i64,
-        /// The snapshots that there were.
-        before: Vec<String>,
-        /// The snapshot's name, once it has said it.
-        name: Option<SnapshotName>,
-    },
-}
+/// What was changed, as its server has noted it. One at a time: services are backed up one after
+/// another.
+pub type Step = serde_json::Value;
 
 /// Beside the journal of restores.
-pub(super) fn path(stack: &Stack) -> PathBuf {
+fn path(stack: &Stack) -> PathBuf {
     stack.data_dir().join("state").join(format!("{}-backup.json", stack.name()))
 }
 
@@ -43,12 +23,22 @@ pub(super) fn path(stack: &Stack) -> PathBuf {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn record(stack: &Stack, step: &Step) -> Result<()> {
+pub fn record(stack: &Stack, step: &impl Serialize) -> Result<()> {
     let path = path(stack);
     let folder = path.parent().unwrap_or(&path);
     make_folder(folder, 0o700).with_context(|| format!("making {}", folder.display()))?;
     let text = serde_json::to_string_pretty(step).context("writing what is unfinished")?;
     write_atomically(&path, text.as_bytes(), PRIVATE)
+}
+
+/// What is on record; `None` where everything was taken back.
+///
+/// # Errors
+/// When the record is there but cannot be read.
+pub fn recorded(stack: &Stack) -> Result<Option<Step>> {
+    let path = path(stack);
+    let Some(text) = read_optional(&path)? else { return Ok(None) };
+    serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))
 }
 
 /// It was taken back.

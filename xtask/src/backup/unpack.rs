@@ -20,12 +20,12 @@ use crate::report::Report;
 /// too, or its writer would fail.
 const UNPACK: &str = r#"umask "$1"; tar -x -o -f - -C /target; cat >/dev/null"#;
 
-/// Where an archive goes.
-#[derive(Debug)]
+/// Where archives go, and what works there.
+#[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
     /// The project whose helper does it.
     pub project: &'a str,
-    /// An image with `tar`.
+    /// An image with `tar`; the server's own where one is started there.
     pub image: &'a str,
     /// The directory or volume, which is empty.
     pub place: &'a str,
@@ -34,6 +34,11 @@ pub struct Target<'a> {
 }
 
 impl Target<'_> {
+    /// A helper there with no rights but the owner's, which sees it at `path`.
+    pub fn helper(&self, path: &str) -> Helper {
+        Helper::new(self.project, self.image).user(self.owner).volume(self.place, path)
+    }
+
     /// Unpacks all of `objects` into the same place.
     ///
     /// # Errors
@@ -47,8 +52,7 @@ impl Target<'_> {
         keys: &Keys,
     ) -> Result<()> {
         let way = Way::choose(&folder.state())?;
-        let helper =
-            Helper::new(self.project, self.image).user(self.owner).volume(self.place, "/target");
+        let helper = self.helper("/target");
         // A stack's own files keep their modes, since servers that are other users read them.
         let is_data = |object: &&ObjectRecord| object.content != Content::Configuration;
         let umask = if objects.iter().any(is_data) { "077" } else { "022" };

@@ -2,40 +2,46 @@
 
 use anyhow::Result;
 
-use super::{Job, Request};
+use super::Creation;
 use crate::backup::configuration;
 use crate::backup::room::{self, Need};
-use crate::backup::shared::Shared;
+use crate::backup::set::Set;
 
-/// Room that must stay free beyond the estimate.
+/// Bytes that must stay free beyond the estimate.
 const SPARE: u64 = 16 << 20;
 /// What is compressed to a half, where no earlier set tells more.
 const USUAL_RATIO: f64 = 0.5;
+/// How much worse the data may compress than in the earlier set.
+const MARGIN: f64 = 1.2;
 
-impl Request<'_> {
+impl Creation<'_> {
     /// A problem when there is too little room for it.
-    pub(super) fn refuse_full_disk(&self, jobs: &[Job], shared: &Shared) -> Result<()> {
-        let of_job = |job: &Job| -> u64 {
-            let parts = job.streams.iter().map(|stream| &stream.parts);
-            let new = parts.flat_map(|parts| self.new_parts(shared, job.service, parts));
-            new.map(|part| part.estimate).sum()
-        };
-        let estimate: u64 = jobs.iter().map(of_job).sum();
-        let (sets, _) = self.folder.sets()?;
-        let last = sets.iter().rfind(|set| set.manifest.project == *self.stack.project());
-        let ratio = last.map_or(USUAL_RATIO, |set| {
-            let contents: u64 =
-                set.manifest.objects.iter().map(|object| object.content_bytes).sum();
-            set.bytes() as f64 / (contents as f64).max(1.0) * 1.2
+    pub(super) fn refuse_full_disk(&self) -> Result<()> {
+        let request = &self.request;
+        let parts = self.jobs.iter().flat_map(|job| {
+            let parts = job.streams.iter().flat_map(|stream| &stream.parts);
+            self.shared.without(&job.subject.service.name, parts)
         });
-        let needed =
-            (estimate as f64 * ratio.min(1.0)) as u64 + configuration::size(self.stack)? + SPARE;
+        let contents = parts.map(|part| part.estimate).sum();
+        let (sets, _) = request.folder.sets()?;
+        let last = sets.iter().rfind(|set| set.manifest.project == *request.stack.project());
+        let files = configuration::size(request.stack)?;
         Need {
             id: "backup.disk-low",
             who: "this backup",
-            bytes: needed,
+            bytes: stored(contents, last) + files + SPARE,
             mend: room::on_the_backup_disk(),
         }
-        .fits(self.folder.path())
+        .fits(request.folder.path())
     }
+}
+
+/// Bytes on disk of so many, given how well `last` was compressed.
+fn stored(contents: u64, last: Option<&Set>) -> u64 {
+    let ratio = last.map_or(USUAL_RATIO, |set| {
+        let objects = set.manifest.objects.iter();
+        let contents: u64 = objects.map(|object| object.content_bytes).sum();
+        set.bytes() as f64 / (contents as f64).max(1.0) * MARGIN
+    });
+    (contents as f64 * ratio.min(1.0)) as u64
 }

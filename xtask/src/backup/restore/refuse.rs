@@ -6,7 +6,6 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{Item, Request};
-use crate::backup::facts::Facts;
 use crate::backup::room::Need;
 use crate::backup::unpack::content_bytes;
 use crate::backup::verify::{self, Depth};
@@ -58,10 +57,7 @@ impl Request<'_> {
         self.keys.fit(items.iter().flat_map(|item| item.objects.iter().copied()))?;
         for item in &items {
             self.refuse_other_kind(item)?;
-            if let Some(problem) = item.record.facts.refused_by(self.stack, &item.image)? {
-                return Err(problem.into());
-            }
-            self.refuse_other_user(item)?;
+            item.held.refuse(self.stack, &item.image)?;
             refuse_mount_point(self.stack, item.data)?;
         }
         self.refuse_full_disk(&items)?;
@@ -105,30 +101,6 @@ impl Request<'_> {
             item.record.image,
             self.stack.env.path().display()
         ))
-        .into())
-    }
-
-    /// The names in `.env` count for an empty data directory only, so the data must have them.
-    fn refuse_other_user(&self, item: &Item) -> Result<()> {
-        let Facts::Postgres(facts) = &item.record.facts else { return Ok(()) };
-        let today = |variable: &str| self.stack.env.get(variable).unwrap_or_default();
-        let (user, database) = (today("POSTGRES_USER"), today("POSTGRES_DB"));
-        let databases = facts.databases.iter().map(|one| &one.name);
-        let refused = if user != facts.user {
-            Some(("POSTGRES_USER", user, facts.user.escape_debug().to_string()))
-        } else if databases.clone().all(|name| !name.is(&database)) {
-            let names: Vec<_> = databases.map(ToString::to_string).collect();
-            Some(("POSTGRES_DB", database, names.join(" or ")))
-        } else {
-            None
-        };
-        let Some((variable, today, there)) = refused else { return Ok(()) };
-        let file = self.stack.env.path().display();
-        Err(Problem::failed(
-            "restore.other-user",
-            format!("{variable} is `{today}` in {file}, which the set does not have"),
-        )
-        .mend(format!("put {variable}={there} into it"))
         .into())
     }
 

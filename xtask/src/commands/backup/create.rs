@@ -107,20 +107,18 @@ impl Args {
             },
         };
         for name in &self.only {
-            let service = stack.service(name)?;
-            let method = service.backup.ok_or_else(|| no_method(name))?;
-            request.services.push((service, method));
+            request.services.push(stack.service(name)?);
         }
         if self.only.is_empty() {
             let all = stack.definition.services.iter();
-            request.services.extend(all.filter_map(|service| Some((service, service.backup?))));
+            request.services.extend(all.filter(|service| service.backup.is_some()));
         }
+        let names: Vec<_> = request.services.iter().map(|service| &*service.name).collect();
+        let creation = request.prepare(cx);
         if cx.dry_run {
-            return cx.execute(request.plan(cx)?).map(|()| None);
+            return cx.execute(creation?.plan()).map(|()| None);
         }
-        let outcome = request.make(cx);
-        let names: Vec<_> =
-            request.services.iter().map(|(service, _)| service.name.as_str()).collect();
+        let outcome = creation.and_then(|creation| creation.carry_out(cx));
         let noted = metrics::note(&folder, &stack.project(), &names, outcome.is_ok())
             .and_then(|()| metrics::write(cx, config));
         if let Err(error) = noted {
@@ -137,10 +135,6 @@ impl Args {
         say(cx, &folder, &set);
         healthy.map(|()| Some(set))
     }
-}
-
-fn no_method(name: &str) -> Problem {
-    Problem::usage("backup.no-method", format!("{name} keeps nothing that is backed up"))
 }
 
 fn say(cx: &Context, folder: &Folder, set: &Set) {

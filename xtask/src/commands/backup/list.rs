@@ -102,7 +102,7 @@ pub(super) fn line(folder: &Folder, set: &Set, all: &[Set]) -> Result<Line> {
         services: manifest
             .services
             .iter()
-            .map(|service| (service.name.clone(), service.facts.version().to_owned()))
+            .map(|service| (service.name.clone(), service.facts.version.clone()))
             .collect(),
         verified: verify::verified_at(set, &record),
         damaged: verify::is_known_bad(set, &record),

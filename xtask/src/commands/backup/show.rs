@@ -27,7 +27,7 @@ impl Args {
         let manifest = &set.manifest;
         cx.report.line(format!("{}\nbegun {}", set.id, manifest.started));
         for service in &manifest.services {
-            let version = service.facts.version();
+            let version = &service.facts.version;
             cx.report.line(format!("{}: {version} on {}", service.name, service.image));
         }
         if manifest.recipients.is_empty() {

@@ -25,9 +25,9 @@ pub struct Service {
     /// The variables of `.env` that are passwords.
     #[serde(default)]
     pub secrets: Vec<String>,
-    /// How it is backed up; not at all where left out.
+    /// How it is backed up, by a name of `backup/server.rs`; not at all where left out.
     #[serde(default)]
-    pub backup: Option<BackupMethod>,
+    pub backup: Option<String>,
     /// What gives the running server the password on stdin, through `sh -c` inside.
     #[serde(default)]
     pub set_password: Option<String>,
@@ -147,22 +147,6 @@ pub enum Load {
     },
     /// When it is restarted.
     Restart,
-}
-
-/// How a service is backed up; a module of `backup/source/` each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BackupMethod {
-    /// `pg_basebackup`.
-    Postgres,
-    /// A background save.
-    Redis,
-    /// A snapshot of its blocks.
-    Prometheus,
-    /// What it keeps on disk, once that is newer than the backup's begin.
-    Alertmanager,
-    /// Its database, copied while it stands still for a moment, and its other files.
-    Grafana,
 }
 
 /// A directory below `DATA_DIR`.

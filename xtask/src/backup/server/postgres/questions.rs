@@ -2,16 +2,24 @@
 
 use anyhow::{Context as _, Result};
 
-use super::super::{Scope, Server as Spec};
-use super::server::{ANSWER, CLIENT, connections, own_settings};
-use super::{Database, Facts, Server};
+use super::super::{Alone, Client};
+use super::psql::{ANSWER, CLIENT, Psql, connections, own_settings};
+use super::{Cluster, Database};
 use crate::docker::helper::Helper;
 use crate::postgres::name::Name;
 use crate::postgres::version::Version;
 use crate::report::finding::{Finding, Problem};
 use crate::report::units::Bytes;
 use crate::stack::Stack;
-use crate::stack::manifest::Service;
+
+/// How closely a restored server is questioned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Nobody else has changed it: everything is compared.
+    Untouched,
+    /// Its users are at work again: only what they cannot have changed.
+    Live,
+}
 
 /// The server with the options of the compose file, as it will run; but nobody from outside,
 /// nothing to outside, no password in the log or among the statistics, and no library whose
@@ -53,45 +61,60 @@ const VERIFY_FILES: &str = r#"
 command -v pg_verifybackup >/dev/null || exit 4
 exec pg_verifybackup --exit-on-error /data >&2"#;
 
-impl Facts {
-    pub(in super::super) fn refused_by(
-        &self,
-        stack: &Stack,
-        image: &str,
-    ) -> Result<Option<Problem>> {
+impl Cluster {
+    /// Another major version cannot open the data; the names in `.env` count for an empty data
+    /// directory only, so the data must have them.
+    pub(super) fn refuse_restore(&self, stack: &Stack, image: &str) -> Result<()> {
         let version = Version::of_image(&stack.project(), image)?;
-        if version.major == self.major {
-            return Ok(None);
+        let today = |variable: &str| stack.env.get(variable).unwrap_or_default();
+        if version.major != self.major {
+            return Err(self.other_version(image, &version).into());
         }
-        let problem = Problem::failed(
-            "restore.other-version",
-            format!(
-                "the set is of PostgreSQL {}, and {image} is PostgreSQL {}, which cannot open its data",
-                self.version, version.text
-            ),
+        let (user, database) = (today("POSTGRES_USER"), today("POSTGRES_DB"));
+        let Some((variable, there)) = self.other_name(&user, &database) else { return Ok(()) };
+        let (today, file) = (today(variable), stack.env.path().display());
+        let found = format!("{variable} is `{today}` in {file}, which the set does not have");
+        Err(Problem::failed("restore.other-user", found)
+            .mend(format!("put {variable}={there} into it"))
+            .into())
+    }
+
+    fn other_version(&self, image: &str, version: &Version) -> Problem {
+        let found = format!(
+            "the set is of PostgreSQL {}, and {image} is PostgreSQL {}, which cannot open its data",
+            self.major, version.text
         );
-        Ok(Some(problem.mend(format!(
+        Problem::failed("restore.other-version", found).mend(format!(
             "choose an image of PostgreSQL {} (POSTGRES_IMAGE in .env); or take a dump of the set (backup --logical) by hand: docs/backup-and-restore.md",
             self.major
-        ))))
+        ))
     }
 
-    pub(in super::super) fn server(&self, stack: &Stack, service: &Service) -> Result<Spec> {
-        Ok(Spec {
-            script: SERVE,
-            args: options(&stack.command(service)?)?.to_vec(),
-            options: vec![
-                ("--env", format!("POSTGRES_USER={}", self.user)),
-                ("--tmpfs", "/tmp:size=256m,mode=1777".to_owned()),
-                ("--shm-size", "256m".to_owned()),
-                ("--stop-signal", "SIGINT".to_owned()),
-            ],
-            client: CLIENT,
-        })
+    /// The variable of `.env` whose value the data does not have, and what it has instead.
+    fn other_name(&self, user: &str, database: &str) -> Option<(&'static str, String)> {
+        if user != self.user {
+            return Some(("POSTGRES_USER", self.user.escape_debug().to_string()));
+        }
+        let names = self.databases.iter().map(|one| &one.name);
+        let is_there = names.clone().any(|name| name.is(database));
+        let all = || names.map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+        (!is_there).then(|| ("POSTGRES_DB", all()))
     }
 
-    pub(in super::super) fn compare(&self, server: &Server, scope: Scope) -> Result<Vec<Finding>> {
-        let state = server.state()?;
+    /// With the options that `command`, the compose file's, gives it.
+    pub(super) fn serve(&self, command: &[String]) -> Result<Alone> {
+        let mut alone = Alone::new(SERVE, "256m", CLIENT);
+        alone.args = options(command)?.to_vec();
+        alone.options.extend([
+            ("--env", format!("POSTGRES_USER={}", self.user)),
+            ("--shm-size", "256m".to_owned()),
+            ("--stop-signal", "SIGINT".to_owned()),
+        ]);
+        Ok(alone)
+    }
+
+    pub(super) fn compare_with(&self, psql: &Psql<'_>, scope: Scope) -> Result<Vec<Finding>> {
+        let state = psql.state()?;
         let mut findings = vec![if state.in_recovery {
             Finding::error("drill.recovery", "it is still in recovery")
         } else if position(&state.lsn) < position(&self.end_lsn) {
@@ -112,7 +135,7 @@ impl Facts {
         for database in &self.databases {
             tables += database.tables.len();
             if state.databases.contains(&database.name) {
-                findings.extend(database.compare(server, scope)?);
+                findings.extend(database.compare(psql, scope)?);
             } else {
                 let missing = format!("database {} is missing", database.name);
                 findings.push(Finding::error("drill.databases", missing));
@@ -128,13 +151,13 @@ impl Facts {
 }
 
 impl Database {
-    fn compare(&self, server: &Server, scope: Scope) -> Result<Vec<Finding>> {
+    fn compare(&self, psql: &Psql<'_>, scope: Scope) -> Result<Vec<Finding>> {
         let largest = self.tables.iter().filter(|table| table.rows.is_some());
         let largest = largest.map(|table| table.bytes).max().unwrap_or(0);
         // A restored table may be larger on disk than the smaller of two looks at the original.
         let count_below =
             if scope == Scope::Live { Bytes(0) } else { Bytes(2 * largest + (1 << 20)) };
-        let looks = server.look(std::slice::from_ref(&self.name), count_below)?;
+        let looks = psql.look(std::slice::from_ref(&self.name), count_below)?;
         let there: Vec<_> = looks.iter().flat_map(|(_, tables)| tables).collect();
         let wrong =
             |found: String| Finding::error("drill.tables", found).about(self.name.to_string());
@@ -168,27 +191,15 @@ impl Database {
     }
 }
 
-impl Server<'_> {
-    pub(in super::super) fn is_ready(&self) -> bool {
+impl Psql<'_> {
+    pub(super) fn is_ready(&self) -> bool {
         self.one(&Name::maintenance_database(), "SELECT pg_is_in_recovery()")
             .is_ok_and(|answer| answer == "f")
     }
 
-    /// The password of today's `.env`.
-    pub(in super::super) fn set_password(&self, stack: &Stack, service: &Service) -> Result<()> {
-        let script = service.set_password.as_ref().context("stacks.toml has no `set_password`")?;
-        let variable = service.secrets.first().context("stacks.toml names no password")?;
-        let password = stack.env.get(variable).with_context(|| format!("{variable} is not set"))?;
-        let exec = crate::docker::docker().args(["exec", "--interactive", self.client.id]);
-        exec.args(["sh", "-euc", script]).stdin(password).run().context("setting the password")
-    }
-
     /// Every table and index is looked through.
-    ///
-    /// # Errors
-    /// When it cannot be asked; damage is a finding.
-    pub fn check_tables(&self) -> Result<Finding> {
-        let check = super::Client { id: self.client.id, script: CHECK_TABLES };
+    pub(super) fn check_tables(&self) -> Result<Finding> {
+        let check = Client { id: self.0.id, script: CHECK_TABLES };
         let databases = connections(&self.state()?.databases);
         let output = check.cmd(&[], &databases).time_limit(6 * ANSWER).output()?;
         let id = "drill.tables-whole";
@@ -213,7 +224,7 @@ impl Server<'_> {
 ///
 /// # Errors
 /// When the helper cannot run; a difference is a finding.
-pub(in super::super) fn verify_files(helper: &Helper) -> Result<Finding> {
+pub(super) fn verify_files(helper: &Helper) -> Result<Finding> {
     let output = helper.cmd(VERIFY_FILES, &[]).time_limit(6 * ANSWER).output()?;
     let id = "drill.files";
     let not_compared = |why| {

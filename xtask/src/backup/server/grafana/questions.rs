@@ -1,15 +1,11 @@
 //! What a restored Grafana is asked, and how it is started alone.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use super::super::api::Api;
-use super::super::{Client, Server};
-use super::{Facts, Look, PLACE};
-use crate::docker::docker;
+use super::super::{Alone, Client};
+use super::{Database, Look, PLACE};
 use crate::report::finding::Finding;
 use crate::report::units::count;
-use crate::stack::Stack;
-use crate::stack::manifest::Service;
 
 /// On a copy in a volume of its own: without the stack's provisioning Grafana would remove what
 /// came from there, and to ask takes a password, which is made up.
@@ -34,28 +30,10 @@ for row in sqlite3.connect("/var/lib/grafana/grafana.db").execute("PRAGMA integr
 fi"#;
 
 /// The server for restored data.
-pub fn server() -> Server {
-    Server {
-        script: SERVE,
-        args: Vec::new(),
-        options: vec![
-            ("--tmpfs", "/tmp:size=64m,mode=1777".to_owned()),
-            ("--volume", PLACE.to_owned()),
-        ],
-        client: CLIENT,
-    }
-}
-
-/// Gives the restored database the password of today's `.env`.
-///
-/// # Errors
-/// When Grafana's own tool refuses.
-pub fn set_password(stack: &Stack, service: &Service, client: Client) -> Result<()> {
-    let script = service.set_password.as_ref().context("stacks.toml has no `set_password`")?;
-    let variable = service.secrets.first().context("stacks.toml names no password")?;
-    let password = stack.env.get(variable).with_context(|| format!("{variable} is not set"))?;
-    let exec = docker().args(["exec", "--interactive", "--env", "GF_PATHS_DATA=/data", client.id]);
-    exec.args(["sh", "-euc", script]).stdin(password).run().context("setting the password")
+pub(super) fn alone() -> Alone {
+    let mut alone = Alone::new(SERVE, "64m", CLIENT);
+    alone.options.push(("--volume", PLACE.to_owned()));
+    alone
 }
 
 /// Every page of the database, where the image has a tool for it; elsewhere its dashboards were
@@ -63,7 +41,7 @@ pub fn set_password(stack: &Stack, service: &Service, client: Client) -> Result<
 ///
 /// # Errors
 /// When it cannot be asked.
-pub fn look_through(client: Client) -> Result<Option<Finding>> {
+pub(super) fn check_pages(client: Client<'_>) -> Result<Option<Finding>> {
     let check = Client { id: client.id, script: CHECK };
     let said = check.ask(&[], "")?;
     Ok(match said.trim() {
@@ -79,10 +57,10 @@ pub fn look_through(client: Client) -> Result<Option<Finding>> {
     })
 }
 
-impl Facts {
+impl Database {
     /// Each dashboard that was made by hand can be read, and accounts are as many as there were.
-    pub(in super::super) fn compare(&self, api: &Api) -> Result<Vec<Finding>> {
-        let Look { dashboards, users } = Look::take(api)?;
+    pub(super) fn differences(&self, look: &Look) -> Vec<Finding> {
+        let Look { dashboards, users } = look;
         let mut findings = Vec::new();
         let missing: Vec<_> =
             self.dashboards.iter().filter(|uid| !dashboards.contains(uid)).cloned().collect();
@@ -91,7 +69,7 @@ impl Facts {
             findings.push(Finding::error("drill.dashboards", found));
         }
         let (fewest, most) = self.users;
-        if !(fewest..=most).contains(&users) {
+        if !(fewest..=most).contains(users) {
             let found = format!("{users} accounts, where there were {fewest} to {most}");
             findings.push(Finding::error("drill.users", found));
         }
@@ -100,6 +78,6 @@ impl Facts {
             let found = format!("{made} made by hand, {users} accounts");
             findings.push(Finding::ok("drill.dashboards", found));
         }
-        Ok(findings)
+        findings
     }
 }

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use jiff::Timestamp;
 
-use super::super::Server;
+use super::super::Alone;
 use super::super::api::Api;
-use super::Facts;
+use super::Blocks;
 use crate::report::finding::Finding;
 use crate::report::units::count;
 
@@ -22,18 +22,13 @@ const CLIENT: &str = r#"exec wget -q -O - "http://127.0.0.1:9090$1""#;
 const DAY: i64 = 24 * 3600 * 1000;
 
 /// The server for restored data.
-pub fn server() -> Server {
-    Server {
-        script: SERVE,
-        args: Vec::new(),
-        options: vec![("--tmpfs", "/tmp:size=16m,mode=1777".to_owned())],
-        client: CLIENT,
-    }
+pub(super) fn alone() -> Alone {
+    Alone::new(SERVE, "16m", CLIENT)
 }
 
-impl Facts {
+impl Blocks {
     /// Every block is loaded, and the oldest, the last finished and the newest answer.
-    pub(in super::super) fn compare(&self, api: &Api) -> Result<Vec<Finding>> {
+    pub(super) fn compare_with(&self, api: &Api) -> Result<Vec<Finding>> {
         let loaded = api.metric("prometheus_tsdb_blocks_loaded")?;
         let mut findings = Vec::new();
         if loaded != self.blocks.len() as f64 {
@@ -71,7 +66,7 @@ impl Facts {
     }
 
     /// Every series of every block is read.
-    pub(in super::super) fn look_through(&self, api: &Api) -> Result<Finding> {
+    pub(super) fn read_all(&self, api: &Api) -> Result<Finding> {
         let mut silent = Vec::new();
         for block in self.blocks.iter().filter(|block| block.samples > 0) {
             if block.series(api)? == 0 {
@@ -88,7 +83,7 @@ impl Facts {
 
     /// The stack's own server answers about the newest time of the set; what is older it may
     /// drop, as `PROMETHEUS_RETENTION_TIME` says.
-    pub(in super::super) fn prove(&self, api: &Api) -> Result<Vec<Finding>> {
+    pub(super) fn ask_newest(&self, api: &Api) -> Result<Vec<Finding>> {
         let Some(newest) = self.blocks.last().filter(|block| block.samples > 0) else {
             return Ok(Vec::new());
         };

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::super::Server as Spec;
-use super::{CLIENT, Facts, Server};
+use super::super::{Alone, Client};
+use super::{CLIENT, Keyspace, Redis};
 use crate::report::finding::Finding;
 use crate::stack::Stack;
 
@@ -15,13 +15,8 @@ const SERVE: &str = r#"exec redis-server --dir /data --dbfilename dump.rdb --app
 const CHECK_FILE: &str = "exec redis-check-rdb /data/dump.rdb";
 
 /// The server for restored data.
-pub fn server() -> Spec {
-    Spec {
-        script: SERVE,
-        args: Vec::new(),
-        options: vec![("--tmpfs", "/tmp:size=16m,mode=1777".to_owned())],
-        client: CLIENT,
-    }
+pub(super) fn alone() -> Alone {
+    Alone::new(SERVE, "16m", CLIENT)
 }
 
 /// What `redis-check-rdb` counts in the file.
@@ -31,15 +26,15 @@ struct File {
     expires: u64,
 }
 
-impl Facts {
-    pub(in super::super) fn compare(&self, server: &Server) -> Result<Vec<Finding>> {
-        let check = super::Client { id: server.client.id, script: CHECK_FILE };
+impl Keyspace {
+    pub(super) fn compare_with(&self, redis: &Redis<'_>) -> Result<Vec<Finding>> {
+        let check = Client { id: redis.0.id, script: CHECK_FILE };
         let said = check.cmd(&[], "").output()?;
         let Some(file) = counted(&said.stdout).filter(|_| said.success()) else {
             let found = format!("its file is damaged: {}", said.stdout.trim());
             return Ok(vec![Finding::error("drill.file", found)]);
         };
-        let loaded: u64 = server.keyspace()?.values().map(|db| db.keys).sum();
+        let loaded: u64 = redis.keyspace()?.values().map(|db| db.keys).sum();
         let mut findings = Vec::new();
         if loaded > file.keys || loaded < file.keys.saturating_sub(file.expires) {
             let found = format!(
@@ -69,18 +64,18 @@ impl Facts {
     }
 }
 
-impl Server<'_> {
-    pub(in super::super) fn is_ready(&self) -> bool {
-        self.client.ask(&["ping"], "").is_ok_and(|answer| answer.trim() == "PONG")
+impl Redis<'_> {
+    pub(super) fn is_ready(&self) -> bool {
+        self.0.ask(&["ping"], "").is_ok_and(|answer| answer.trim() == "PONG")
             && self.number("persistence", "loading").is_ok_and(|loading| loading == 0)
     }
 
     /// With an append-only file wanted, one is made of what was loaded, and whole before the end.
-    pub(in super::super) fn adapt(&self, stack: &Stack) -> Result<()> {
+    pub(super) fn adapt(&self, stack: &Stack) -> Result<()> {
         if stack.env.get("REDIS_APPENDONLY").as_deref() != Some("yes") {
             return Ok(());
         }
-        let answer = self.client.ask(&["config", "set", "appendonly", "yes"], "")?;
+        let answer = self.0.ask(&["config", "set", "appendonly", "yes"], "")?;
         anyhow::ensure!(answer.trim() == "OK", "redis makes no append-only file: {answer}");
         self.wait_for("aof_rewrite_scheduled")?;
         self.wait_for("aof_rewrite_in_progress")?;

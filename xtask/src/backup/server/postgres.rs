@@ -1,21 +1,22 @@
 //! PostgreSQL: a physical base backup with the write-ahead log that it needs, and dumps on request.
 
-pub mod facts;
+mod cluster;
+mod psql;
 mod questions;
-mod server;
 
 use anyhow::{Context as _, Result};
 
-pub use self::facts::{Database, Facts, Table};
-pub(super) use self::questions::verify_files;
-pub use self::server::Server;
-use self::server::{CLIENT, Look, Looks, State, own_settings};
-use super::{Client, Part, Source, Stream, Subject};
+pub use self::cluster::Cluster;
+use self::cluster::{Database, Table};
+use self::psql::{CLIENT, Look, Looks, Psql, State, own_settings};
+use super::{Alone, Begun, Client, Part, Server, Stream, Subject};
 use crate::backup::set::Content;
 use crate::docker::helper::Helper;
 use crate::host::user;
 use crate::process::Output;
-use crate::report::finding::Problem;
+use crate::report::finding::{Finding, Problem};
+use crate::stack::Stack;
+use crate::stack::manifest::Service;
 
 /// Bytes of its log that a base backup holds at least.
 const LOG: u64 = 32 << 20;
@@ -52,62 +53,24 @@ export PGPASSWORD PGUSER="$1"
 exec pg_dumpall --no-password --globals-only"#
 );
 
-/// The backup of one server.
-pub struct Backup<'a> {
-    subject: Subject<'a>,
-    before: Looks,
-    begin_lsn: String,
-}
-
-impl<'a> Backup<'a> {
-    /// Of this one.
-    pub fn new(subject: Subject<'a>) -> Self {
-        Self { subject, before: Looks::new(), begin_lsn: String::new() }
-    }
-
-    fn server(&self) -> Server<'a> {
-        Server { client: Client { id: &self.subject.container.id, script: CLIENT } }
-    }
-
-    fn helper(&self) -> Helper {
-        let Subject { stack, container, .. } = self.subject;
-        Helper::new(&stack.project(), &container.image)
-            .beside(&container.id)
-            .user(user::owner())
-            .option("--tmpfs", "/tmp:size=16m,mode=1777")
-    }
-
-    fn stream(&self, part: Part, content: Content, script: &'static str, user: &str) -> Stream {
-        let password = self.subject.stack.env.get("POSTGRES_PASSWORD").unwrap_or_default();
-        Stream {
-            content,
-            helper: self.helper(),
-            script,
-            args: vec![user.to_owned()],
-            input: Some(format!("{password}\n").into_bytes()),
-            parts: vec![part],
-        }
-    }
-}
-
-impl Source for Backup<'_> {
-    fn streams(&self) -> Result<Vec<Stream>> {
-        let server = self.server();
-        let state = server.state()?;
+impl Server for Cluster {
+    fn streams(subject: &Subject<'_>) -> Result<Vec<Stream>> {
+        let psql = Psql(subject.client(CLIENT));
+        let state = psql.state()?;
         refuse_tablespaces(&state)?;
         let whole = Part::new("data", state.bytes + LOG);
-        let mut data = self.stream(whole, Content::Data, BASE_BACKUP, &state.user);
+        let mut data = stream(subject, &state, Content::Data, BASE_BACKUP, whole);
         data.args.push(format!("xtask_{}", std::process::id()));
         let mut streams = vec![data];
-        if self.subject.logical {
+        if subject.logical {
             refuse_broken_roles(&state)?;
             let globals = Part::new("globals.sql", 0);
-            streams.push(self.stream(globals, Content::Dump, GLOBALS, &state.user));
+            streams.push(stream(subject, &state, Content::Dump, GLOBALS, globals));
             for database in &state.databases {
                 let size = "SELECT pg_database_size(current_database())";
-                let size = server.one(database, size)?.parse().unwrap_or(0);
+                let size = psql.one(database, size)?.parse().unwrap_or(0);
                 let part = Part::new(&format!("dump-{}", database.file_part()), size);
-                let mut dump = self.stream(part, Content::Dump, DUMP, &state.user);
+                let mut dump = stream(subject, &state, Content::Dump, DUMP, part);
                 dump.args.push(database.connection());
                 streams.push(dump);
             }
@@ -115,29 +78,80 @@ impl Source for Backup<'_> {
         Ok(streams)
     }
 
-    fn begin(&mut self, expected: Vec<Stream>) -> Result<Vec<Stream>> {
-        let server = self.server();
-        let state = server.state()?;
-        self.before = server.look(&state.databases, self.subject.config.count_rows_below)?;
-        self.begin_lsn = state.lsn;
-        Ok(expected)
+    fn begin(subject: Subject<'_>, expected: Vec<Stream>) -> Result<Begun<'_>> {
+        let psql = Psql(subject.client(CLIENT));
+        let look = move || -> Result<_> {
+            let state = psql.state()?;
+            let looks = psql.look(&state.databases, subject.config.count_rows_below)?;
+            Ok((state, looks))
+        };
+        let (State { lsn: begin_lsn, .. }, before) = look()?;
+        let finish = move |said: &[Output]| {
+            let (state, after) = look()?;
+            let end_lsn = said.iter().find_map(|output| end_point(&output.stderr));
+            let cluster = Self {
+                major: state.major,
+                user: state.user,
+                system_identifier: state.system_identifier,
+                begin_lsn,
+                end_lsn: end_lsn.context("pg_basebackup did not say where it ended")?,
+                preload: state.preload,
+                databases: merged(before, after),
+            };
+            subject.record(state.version, &cluster)
+        };
+        Ok((expected, Box::new(finish)))
     }
 
-    fn finish(&mut self, said: &[Output]) -> Result<super::Facts> {
-        let server = self.server();
-        let state = server.state()?;
-        let after = server.look(&state.databases, self.subject.config.count_rows_below)?;
-        let end_lsn = said.iter().find_map(|output| end_point(&output.stderr));
-        Ok(super::Facts::Postgres(Facts {
-            version: state.version,
-            major: state.major,
-            user: state.user,
-            system_identifier: state.system_identifier,
-            begin_lsn: std::mem::take(&mut self.begin_lsn),
-            end_lsn: end_lsn.context("pg_basebackup did not say where it ended")?,
-            preload: state.preload,
-            databases: merged(std::mem::take(&mut self.before), after),
-        }))
+    fn refuse(&self, stack: &Stack, image: &str) -> Result<()> {
+        self.refuse_restore(stack, image)
+    }
+
+    fn alone(&self, stack: &Stack, service: &Service) -> Result<Alone> {
+        self.serve(&stack.command(service)?)
+    }
+
+    fn look_at_files(&self, helper: &Helper) -> Result<Option<Finding>> {
+        questions::verify_files(helper).map(Some)
+    }
+
+    fn is_ready(&self, client: Client<'_>) -> bool {
+        Psql(client).is_ready()
+    }
+
+    fn adapt(&self, stack: &Stack, service: &Service, client: Client<'_>) -> Result<()> {
+        client.set_password(stack, service, &[])
+    }
+
+    fn compare(&self, client: Client<'_>) -> Result<Vec<Finding>> {
+        self.compare_with(&Psql(client), questions::Scope::Untouched)
+    }
+
+    fn look_through(&self, client: Client<'_>) -> Result<Option<Finding>> {
+        Psql(client).check_tables().map(Some)
+    }
+
+    fn prove(&self, _: &Stack, _: &Service, id: &str) -> Result<Vec<Finding>> {
+        self.compare_with(&Psql(Client { id, script: CLIENT }), questions::Scope::Live)
+    }
+}
+
+/// What `script` writes for the superuser, as whoever runs us, beside the server.
+fn stream(
+    subject: &Subject<'_>,
+    state: &State,
+    content: Content,
+    script: &'static str,
+    part: Part,
+) -> Stream {
+    let helper = subject.helper().beside(&subject.container.id).user(user::owner());
+    let helper = helper.option("--tmpfs", "/tmp:size=16m,mode=1777");
+    let password = subject.stack.env.get("POSTGRES_PASSWORD").unwrap_or_default();
+    Stream {
+        content,
+        args: vec![state.user.clone()],
+        input: Some(format!("{password}\n").into_bytes()),
+        ..Stream::data(helper, script, "", vec![part])
     }
 }
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::api::Api;
 use super::super::{Client, Part};
-use super::facts::{Block, Ulid};
 use crate::host::digest::sha256;
+use crate::names::checked;
 use crate::stack::url::encode;
 
 /// Ten minutes, in milliseconds.
@@ -30,6 +30,35 @@ cat */meta.json 2>/dev/null || :"#;
 
 const HEAD: &str = r#"cd "$1"; set --; for part in wal chunks_head; do [ ! -d "$part" ] || set -- "$@" "$part"; done
 [ $# -eq 0 ] || du -sk "$@""#;
+
+/// Characters of a block's name.
+const ULID: usize = 26;
+
+checked! {
+    /// A block's name, and its folder's.
+    pub(super) struct Ulid: "a ULID", |text| {
+        text.len() == ULID && text.bytes().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+    }
+}
+
+/// A block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Block {
+    pub(super) ulid: Ulid,
+    /// Its first sample, in milliseconds since 1970.
+    pub(super) min_time: i64,
+    /// After its last sample, likewise.
+    pub(super) max_time: i64,
+    #[serde(rename = "series")]
+    pub(super) series_stored: u64,
+    pub(super) samples: u64,
+    /// Bytes on disk.
+    #[serde(skip)]
+    bytes: u64,
+    /// Of everything that tells it from another state of the same block.
+    #[serde(skip)]
+    digest: String,
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -66,7 +95,7 @@ struct Sample {
 
 impl Block {
     /// What of it is stored. Deleting series changes a block under its name, hence the digest.
-    pub fn part(&self) -> Part {
+    pub(super) fn part(&self) -> Part {
         Part {
             key: Some(format!("{}:{}", self.ulid, self.digest)),
             args: vec![self.ulid.to_string()],
@@ -78,7 +107,7 @@ impl Block {
     ///
     /// # Errors
     /// When the server does not answer.
-    pub fn series_at_end(&self, api: &Api) -> Result<u64> {
+    pub(super) fn series_at_end(&self, api: &Api) -> Result<u64> {
         self.series_within(api, END.min(self.max_time - self.min_time))
     }
 
@@ -86,7 +115,7 @@ impl Block {
     ///
     /// # Errors
     /// When the server does not answer.
-    pub fn series(&self, api: &Api) -> Result<u64> {
+    pub(super) fn series(&self, api: &Api) -> Result<u64> {
         self.series_within(api, self.max_time - self.min_time)
     }
 

@@ -17,7 +17,7 @@ const ANSWER: Duration = Duration::from_secs(600);
 
 /// How it is reached.
 #[derive(Debug)]
-pub enum Api<'a> {
+pub(super) enum Api<'a> {
     /// Under this URL, with its password.
     Network(Box<Url>),
     /// By a script inside that takes a path.
@@ -29,7 +29,7 @@ impl Api<'_> {
     ///
     /// # Errors
     /// When `.env` lacks what its URL needs.
-    pub fn of(stack: &Stack, service: &Service) -> Result<Self> {
+    pub(super) fn of(stack: &Stack, service: &Service) -> Result<Self> {
         let endpoint = service.endpoints.first().context("stacks.toml names no endpoint")?;
         Ok(Self::Network(Box::new(stack.url(&endpoint.url)?)))
     }
@@ -38,7 +38,7 @@ impl Api<'_> {
     ///
     /// # Errors
     /// When there is no good answer, or the user interrupts.
-    pub fn get(&self, path: &str) -> Result<String> {
+    pub(super) fn get(&self, path: &str) -> Result<String> {
         match self {
             Self::Inside(client) => client.cmd(&[path], "").time_limit(ANSWER).read(),
             Self::Network(url) => answer(url, http::get_within(url, path, ANSWER)),
@@ -49,7 +49,7 @@ impl Api<'_> {
     ///
     /// # Errors
     /// As [`Api::get`].
-    pub fn post(&self, path: &str) -> Result<String> {
+    pub(super) fn post(&self, path: &str) -> Result<String> {
         match self {
             Self::Inside(_) => Err(anyhow!("a throwaway server is only read from")),
             Self::Network(url) => answer(url, http::post_within(url, path, "", ANSWER)),
@@ -60,7 +60,7 @@ impl Api<'_> {
     ///
     /// # Errors
     /// As [`Api::get`], or when it is not what was expected.
-    pub fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+    pub(super) fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         serde_json::from_str(&self.get(path)?).with_context(|| format!("reading {path}"))
     }
 
@@ -68,7 +68,7 @@ impl Api<'_> {
     ///
     /// # Errors
     /// As [`Api::get`], or when it has none of that name.
-    pub fn metric(&self, name: &str) -> Result<f64> {
+    pub(super) fn metric(&self, name: &str) -> Result<f64> {
         let page = self.get("/metrics")?;
         let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         let value = value.with_context(|| format!("there is no metric {name}"))?;

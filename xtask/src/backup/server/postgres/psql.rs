@@ -77,11 +77,8 @@ pub(super) struct State {
     pub(super) databases: Vec<Name>,
 }
 
-/// A server whose container has psql.
-pub struct Server<'a> {
-    /// Its client.
-    pub client: Client<'a>,
-}
+/// A server whose container has psql, which [`CLIENT`] starts.
+pub(super) struct Psql<'a>(pub(super) Client<'a>);
 
 /// One answer about a database: its tables come first, then the rows of one after the other.
 #[derive(Deserialize)]
@@ -98,7 +95,7 @@ struct Rows {
     rows: u64,
 }
 
-impl Server<'_> {
+impl Psql<'_> {
     /// The one value that `sql` gives.
     ///
     /// # Errors
@@ -111,13 +108,13 @@ impl Server<'_> {
     /// takes longer than to answer.
     fn ask(&self, databases: &[Name], sql: &str) -> Result<String> {
         let limit = ANSWER * databases.len().max(1) as u32;
-        self.client.cmd(&[], &(connections(databases) + "\n" + sql)).time_limit(limit).read()
+        self.0.cmd(&[], &(connections(databases) + "\n" + sql)).time_limit(limit).read()
     }
 
     /// What there is to know of the whole server.
     ///
     /// # Errors
-    /// As [`Server::one`].
+    /// As [`Psql::one`].
     pub(super) fn state(&self) -> Result<State> {
         const STATE: &str = "SELECT json_build_object(
             'version', current_setting('server_version'),
@@ -140,7 +137,7 @@ impl Server<'_> {
     /// small enough.
     ///
     /// # Errors
-    /// As [`Server::one`].
+    /// As [`Psql::one`].
     pub(super) fn look(&self, databases: &[Name], count_below: Bytes) -> Result<Looks> {
         let tables = answers(&self.ask(databases, &question(count_below))?)?;
         ensure!(tables.len() == databases.len(), "not every database has answered");

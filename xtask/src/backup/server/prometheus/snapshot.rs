@@ -1,14 +1,18 @@
 //! The snapshot of a backup: a folder of hard links in Prometheus's own data, removed afterwards.
 
 use anyhow::{Context as _, Result};
-use serde::Deserialize;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 
+use super::super::Subject;
 use super::super::api::Api;
-use super::super::{Client, Subject};
 use super::DATA;
-use super::snapshot_name::{SnapshotName, begun};
-use crate::backup::undo_log::{self, Step};
+use crate::backup::undo_log;
 use crate::docker::helper::Helper;
+use crate::names::{ServiceName, checked, is_word};
+use crate::plan::Plan;
 use crate::process::Cmd;
 use crate::stack::Stack;
 
@@ -30,9 +34,33 @@ rm -rf "$@""#;
 
 const REMOVE_AT_ONCE: &str = r#"cd "/data/$1"; shift; rm -rf "$@""#;
 
+checked! {
+    /// `20261123T131500Z-58f2a1c0d3e4b596`: a snapshot's, and its folder's.
+    struct SnapshotName: "the name of a snapshot", |text| {
+        let parts = text.split_once("Z-");
+        parts.is_some_and(|(_, rest)| is_word(rest)) && begun(text).is_some()
+    }
+}
+
+/// What is undone where a backup was killed.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+enum Step {
+    /// Prometheus was asked for a snapshot.
+    Snapshot {
+        service: ServiceName,
+        /// When, by its clock, in seconds since 1970.
+        asked: i64,
+        /// The snapshots that there were.
+        before: Vec<String>,
+        /// The snapshot's name, once it has said it.
+        name: Option<SnapshotName>,
+    },
+}
+
 /// A snapshot that was made. Removed when dropped; by the next run where we were killed.
 #[derive(Debug)]
-pub struct Snapshot<'a> {
+pub(super) struct Snapshot<'a> {
     stack: &'a Stack,
     name: SnapshotName,
     removal: Cmd,
@@ -64,31 +92,29 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// When the server refuses.
-    pub fn make(subject: &Subject<'a>, api: &Api) -> Result<Self> {
-        let Subject { stack, service, container, .. } = *subject;
-        let look = Client { id: &container.id, script: LIST };
+    pub(super) fn make(subject: &Subject<'a>, api: &Api) -> Result<Self> {
+        let Subject { stack, service, .. } = *subject;
         let helper = helper(stack, &service.name)?;
         let mut step = Step::Snapshot {
             service: service.name.as_str().try_into()?,
             // Its own clock names the folder.
             asked: api.json::<Now>("/api/v1/query?query=time()")?.data.result.0 as i64,
-            before: names(&look.ask(&[&format!("{DATA}/{FOLDER}")], "")?),
+            before: names(&subject.client(LIST).ask(&[&format!("{DATA}/{FOLDER}")], "")?),
             name: None,
         };
         undo_log::record(stack, &step)?;
         let answer = api.post("/api/v1/admin/tsdb/snapshot").context("asking for a snapshot")?;
         let answer: Answer = serde_json::from_str(&answer).context("reading its answer")?;
         let made = answer.data.name;
-        if let Step::Snapshot { name, .. } = &mut step {
-            *name = Some(made.clone());
-        }
+        let Step::Snapshot { name, .. } = &mut step;
+        *name = Some(made.clone());
         undo_log::record(stack, &step)?;
         let removal = helper.cmd(REMOVE_AT_ONCE, &[FOLDER.to_owned(), made.to_string()]);
         Ok(Self { stack, name: made, removal, is_removed: false })
     }
 
     /// Below Prometheus's data.
-    pub fn folder(&self) -> String {
+    pub(super) fn folder(&self) -> String {
         format!("{FOLDER}/{}", self.name)
     }
 
@@ -96,7 +122,7 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// When that fails; the next run tries again.
-    pub fn remove(mut self) -> Result<()> {
+    pub(super) fn remove(mut self) -> Result<()> {
         self.is_removed = true;
         self.removal.run()?;
         undo_log::forget(self.stack)
@@ -111,25 +137,25 @@ impl Drop for Snapshot<'_> {
     }
 }
 
-/// What removes the snapshot that a killed run has left, with its name. Nothing where there is
-/// none, or where it cannot be told from one that a person has made.
+/// Removes the snapshot that a killed run has left, where it can be told from one that a person has
+/// made.
 ///
 /// # Errors
 /// When it cannot be looked for.
-pub fn left(
-    stack: &Stack,
-    service: &str,
-    asked: i64,
-    before: &[String],
-    name: Option<&SnapshotName>,
-) -> Result<Option<(SnapshotName, Cmd)>> {
-    let helper = helper(stack, service)?;
+pub(super) fn take_back(stack: &Stack, step: &undo_log::Step) -> Result<Option<Plan>> {
+    let Ok(step) = Step::deserialize(step) else { return Ok(None) };
+    let Step::Snapshot { service, asked, before, name } = step;
+    let helper = helper(stack, &service)?;
     let all = names(&helper.cmd(LIST, &[format!("/data/{FOLDER}")]).read()?);
-    let found = ours(all, asked, before, name);
-    Ok(found.map(|name| {
-        let cmd = helper.cmd(REMOVE, &[FOLDER.to_owned(), name.to_string()]);
-        (name, cmd)
-    }))
+    let mut plan = Plan::new();
+    if let Some(name) = ours(all, asked, &before, name.as_ref()) {
+        let removal = helper.cmd(REMOVE, &[FOLDER.to_owned(), name.to_string()]);
+        plan.run(
+            format!("remove the snapshot {name}, which an interrupted backup has left"),
+            removal,
+        );
+    }
+    Ok(Some(plan))
 }
 
 /// By the name that was noted; else the only one that came just when it was asked for.
@@ -160,6 +186,13 @@ fn helper(stack: &Stack, service: &str) -> Result<Helper> {
     let data = service.data.as_ref().context("stacks.toml names no data directory")?;
     let image = stack.image(service)?;
     Helper::new(&stack.project(), &image).mount(&stack.data_path(data), "/data")
+}
+
+/// `20261123T131500Z-58f2a1c0d3e4b596`, in seconds since 1970.
+fn begun(name: &str) -> Option<i64> {
+    let (time, _) = name.split_once("Z-")?;
+    let time = DateTime::strptime("%Y%m%dT%H%M%S", time).ok()?;
+    time.to_zoned(TimeZone::UTC).ok().map(|at| Timestamp::from(&at).as_second())
 }
 
 #[cfg(test)]
