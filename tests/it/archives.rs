@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 use tests::{Random, Site, is_long, seed};
-use xtask::backup::archive::{Archive, BLOCK, END, MODES};
+use xtask::backup::tar::{Archive, BLOCK, END, MODES};
 
 /// Path to contents; none for a directory.
 type Tree = BTreeMap<Vec<u8>, Option<Vec<u8>>>;

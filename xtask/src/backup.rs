@@ -1,21 +1,21 @@
 //! Backups: sets of objects, made while the services run, proven by verify and drill.
 
-pub mod archive;
 pub mod config;
-pub mod configuration;
 pub mod create;
+pub mod deduplication;
 pub mod drill;
 pub mod folder;
+pub mod free_space;
 pub mod health;
 pub mod metrics;
 pub mod object;
 pub mod progress;
 pub mod prune;
 pub mod restore;
-pub mod room;
 pub mod server;
 pub mod set;
-pub mod shared;
+pub mod stack_files;
+pub mod tar;
 pub mod throwaway;
 pub mod undo_log;
 mod unfinished;

@@ -11,12 +11,12 @@ use jiff::Timestamp;
 
 use self::writer::Writer;
 use super::config::Config;
-use super::configuration;
+use super::deduplication::Shared;
 use super::folder::Folder;
 use super::object::{Format, require_age};
 use super::server::{Method, Part, Stream, Subject};
 use super::set::{DataRecord, Manifest, SCHEMA, ServiceRecord, Set, stamp};
-use super::shared::Shared;
+use super::stack_files;
 use crate::context::Context;
 use crate::docker::container::{self, Container};
 use crate::docker::image;
@@ -75,7 +75,7 @@ impl<'a> Request<'a> {
         }
         let jobs = self.services.iter().map(|service| self.job(service)).collect::<Result<_>>()?;
         let shared = Shared::of(self.folder, &self.stack.project(), &self.format.recipients)?;
-        let configuration = configuration::archive(cx, self.stack)?;
+        let configuration = stack_files::tar(cx, self.stack)?;
         let creation = Creation { request: self, jobs, shared, configuration };
         creation.refuse_full_disk()?;
         Ok(creation)

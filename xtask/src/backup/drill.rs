@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::folder::Folder;
+use super::free_space::Need;
 use super::object::{self, Keys};
-use super::room::Need;
 use super::server;
 use super::set::{Content, ObjectRecord, PRIVATE, ServiceRecord, Set};
 use super::throwaway::Throwaway;

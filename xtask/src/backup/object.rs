@@ -216,7 +216,7 @@ fn explain(error: anyhow::Error, path: &Path) -> anyhow::Error {
                 path.display()
             ),
         )
-        .mend(super::room::on_the_backup_disk())
+        .mend(super::free_space::on_the_backup_disk())
         .into(),
         _ => error.context(format!("writing {}", path.display())),
     }

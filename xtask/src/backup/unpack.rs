@@ -5,11 +5,11 @@ use std::io::{Read, Write};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::archive::{Archive, END};
 use super::folder::Folder;
 use super::object::{self, Contents, Keys};
 use super::progress::Meter;
 use super::set::{Content, ObjectRecord};
+use super::tar::{Archive, END};
 use crate::docker::helper::Helper;
 use crate::docker::transfer::{Incoming, Way};
 use crate::host::user::Owner;

@@ -3,9 +3,9 @@
 use anyhow::Result;
 
 use super::Creation;
-use crate::backup::configuration;
-use crate::backup::room::{self, Need};
+use crate::backup::free_space::{self, Need};
 use crate::backup::set::Set;
+use crate::backup::stack_files;
 
 /// Bytes that must stay free beyond the estimate.
 const SPARE: u64 = 16 << 20;
@@ -25,12 +25,12 @@ impl Creation<'_> {
         let contents = parts.map(|part| part.estimate).sum();
         let (sets, _) = request.folder.sets()?;
         let last = sets.iter().rfind(|set| set.manifest.project == *request.stack.project());
-        let files = configuration::size(request.stack)?;
+        let files = stack_files::size(request.stack)?;
         Need {
             id: "backup.disk-low",
             who: "this backup",
             bytes: stored(contents, last) + files + SPARE,
-            mend: room::on_the_backup_disk(),
+            mend: free_space::on_the_backup_disk(),
         }
         .fits(request.folder.path())
     }

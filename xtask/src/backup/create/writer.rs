@@ -7,13 +7,13 @@ use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 
 use super::Request;
-use crate::backup::archive::{Archive, END, MODES};
-use crate::backup::configuration;
+use crate::backup::deduplication::Shared;
 use crate::backup::object::{Object, Pending};
 use crate::backup::progress::Meter;
 use crate::backup::server::{Part, Stream};
 use crate::backup::set::{Content, ObjectRecord, stamp};
-use crate::backup::shared::Shared;
+use crate::backup::stack_files;
+use crate::backup::tar::{Archive, END, MODES};
 use crate::context::Context;
 use crate::docker::transfer::{Outgoing, Way};
 use crate::host::files;
@@ -98,7 +98,7 @@ impl Writer<'_> {
     /// Writes the stack's files, which `configuration` gives.
     pub(super) fn store_configuration(&mut self, configuration: &Cmd) -> Result<()> {
         let part = Part::new("files", 0);
-        let object = self.object(configuration::NAME, &part, Content::Configuration)?;
+        let object = self.object(stack_files::NAME, &part, Content::Configuration)?;
         let (end, theirs) = std::io::pipe().context("making a pipe")?;
         let ends = Ends { stdin: None, stdout: Some(theirs.into()) };
         let running = configuration.start(ends)?;

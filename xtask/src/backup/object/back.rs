@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 use sha2::{Digest, Sha256};
 
 use super::{CHUNK, Keys, copy, no_key};
-use crate::backup::archive::Archive;
 use crate::backup::set::{Content, ObjectRecord};
+use crate::backup::tar::Archive;
 use crate::host::digest::hex;
 use crate::host::files::open;
 use crate::process::Cmd;

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{Item, Request};
-use crate::backup::room::Need;
+use crate::backup::free_space::Need;
 use crate::backup::unpack::content_bytes;
 use crate::backup::verify::{self, Depth};
 use crate::context::Context;

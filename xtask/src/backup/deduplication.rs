@@ -13,17 +13,17 @@ use crate::names::ServiceName;
 use crate::report::Report;
 
 /// A service and the key of what is copied.
-type Place = (ServiceName, String);
+type Key = (ServiceName, String);
 
-fn place(service: &str, part: &Part) -> Option<Place> {
+fn key(service: &str, part: &Part) -> Option<Key> {
     Some((service.try_into().ok()?, part.key.clone()?))
 }
 
 /// What could be shared.
 #[derive(Debug, Default)]
 pub struct Shared {
-    objects: BTreeMap<Place, ObjectRecord>,
-    unverified: BTreeSet<Place>,
+    objects: BTreeMap<Key, ObjectRecord>,
+    unverified: BTreeSet<Key>,
 }
 
 impl Shared {
@@ -45,17 +45,17 @@ impl Shared {
             .map(|set| set.manifest)
             .filter(|manifest| manifest.project == *project && manifest.recipients == recipients);
         for object in ours.flat_map(|manifest| manifest.objects) {
-            let Some(key) = &object.key else { continue };
-            let place = (object.service.clone(), key.clone());
+            let Some(key) = object.key.clone() else { continue };
+            let key = (object.service.clone(), key);
             let last = record.get(&object.path);
             let is_bad = last.is_some_and(|last| last.wrong.is_some());
-            if is_bad || found.objects.contains_key(&place) || !is_whole(&object) {
+            if is_bad || found.objects.contains_key(&key) || !is_whole(&object) {
                 continue;
             }
             if last.is_none() {
-                found.unverified.insert(place.clone());
+                found.unverified.insert(key.clone());
             }
-            found.objects.insert(place, ObjectRecord { seconds: 0.0, ..object });
+            found.objects.insert(key, ObjectRecord { seconds: 0.0, ..object });
         }
         Ok(found)
     }
@@ -72,19 +72,19 @@ impl Shared {
         service: &str,
         parts: impl IntoIterator<Item = &'p Part>,
     ) -> Result<()> {
-        let places: Vec<_> = parts
+        let keys: Vec<_> = parts
             .into_iter()
-            .filter_map(|part| self.unverified.take(&place(service, part)?))
+            .filter_map(|part| self.unverified.take(&key(service, part)?))
             .collect();
-        if places.is_empty() {
+        if keys.is_empty() {
             return Ok(());
         }
-        let objects: Vec<_> = places.iter().filter_map(|place| self.objects.get(place)).collect();
+        let objects: Vec<_> = keys.iter().filter_map(|key| self.objects.get(key)).collect();
         let looks = verify::each(report, folder, &objects, Depth::Full, &Keys::default())?;
-        for (place, wrong) in places.iter().zip(looks) {
+        for (key, wrong) in keys.iter().zip(looks) {
             if let Some(wrong) = wrong {
                 report.warning(format!("{}; it is not shared, but written anew", wrong.found));
-                self.objects.remove(place);
+                self.objects.remove(key);
             }
         }
         Ok(())
@@ -92,7 +92,7 @@ impl Shared {
 
     /// The object that there is of `part`.
     pub fn find(&self, service: &str, part: &Part) -> Option<ObjectRecord> {
-        self.objects.get(&place(service, part)?).cloned()
+        self.objects.get(&key(service, part)?).cloned()
     }
 
     /// Those of `parts` of which there is none.

@@ -18,7 +18,7 @@ pub const NAME: &str = "configuration";
 ///
 /// # Errors
 /// When a folder cannot be read.
-pub fn archive(cx: &Context, stack: &Stack) -> Result<Cmd> {
+pub fn tar(cx: &Context, stack: &Stack) -> Result<Cmd> {
     let top = cx.root.join("infrastructure");
     let mut files = Vec::new();
     list(&stack.folder, &is_another_copys(stack), &mut files)?;
