@@ -4,6 +4,8 @@ pub mod config;
 pub mod create;
 pub mod deduplication;
 pub mod drill;
+#[cfg(test)]
+mod example;
 pub mod folder;
 pub mod free_space;
 pub mod health;

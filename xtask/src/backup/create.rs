@@ -220,3 +220,63 @@ fn record(service: &Service, container: &Container, facts: DataRecord) -> Result
         facts,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::example;
+    use crate::docker::helper::Helper;
+
+    #[test]
+    fn a_step_names_what_no_earlier_set_has_and_its_command_writes_that_alone() {
+        let (folder, key, _place) = example::folder_with_block();
+        let shared = Shared::of(&folder, "app", &[]).unwrap();
+        let part = |name: &str, key: Option<&str>| Part {
+            key: key.map(str::to_owned),
+            args: vec![name.to_owned()],
+            ..Part::new(name, 1 << 20)
+        };
+        let helper = Helper::new("app", "image");
+        let parts = vec![part("old", Some(&key)), part("new", Some("other")), part("head", None)];
+        let stream = Stream::data(helper, "copy", "from a snapshot", parts);
+        let new = shared.without("prometheus", &stream.parts);
+        assert_eq!(stream.args_for(&new), ["new", "head"]);
+        let expected =
+            "write 2 objects of prometheus (about 2.0 MB before compression), from a snapshot";
+        assert_eq!(step("prometheus", &stream, &new).as_deref(), Some(expected));
+        assert_eq!(step("prometheus", &stream, &[]), None);
+        let of_another = shared.without("another-service", &stream.parts);
+        assert_eq!(of_another.len(), 3, "a key counts within its service");
+    }
+
+    #[test]
+    fn what_is_encrypted_to_others_or_of_another_project_is_not_shared() {
+        let (folder, key, _place) = example::folder_with_block();
+        let part = Part { key: Some(key), ..Part::new("old", 1) };
+        let is_shared = |project: &str, recipients: &[String]| {
+            let shared = Shared::of(&folder, project, recipients).unwrap();
+            shared.without("prometheus", [&part]).is_empty()
+        };
+        assert!(is_shared("app", &[]));
+        assert!(!is_shared("app", &["age1x".to_owned()]));
+        assert!(!is_shared("another", &[]));
+        let objects = folder.objects().unwrap();
+        for path in objects {
+            std::fs::write(folder.path().join(path), "cut").unwrap();
+        }
+        assert!(!is_shared("app", &[]), "its file has another size");
+    }
+
+    #[test]
+    fn a_second_is_taken_by_any_object_of_the_project_and_by_later_sets() {
+        let (folder, _, _place) = example::folder_with_block();
+        let (sets, _) = folder.sets().unwrap();
+        let second = |text: &str| text.parse::<Timestamp>().unwrap();
+        let (before, then) = (second("2026-11-23T13:14:59Z"), second("2026-11-23T13:15:00Z"));
+        let none = BTreeSet::new();
+        assert!(is_taken(then, "app", &none, &sets) && is_taken(before, "app", &none, &sets));
+        assert!(!is_taken(second("2026-11-23T13:15:01Z"), "app", &none, &sets));
+        assert!(!is_taken(then, "other", &folder.objects().unwrap(), &sets));
+        assert!(is_taken(then, "app", &folder.objects().unwrap(), &[]), "a killed run's object");
+    }
+}

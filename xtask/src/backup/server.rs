@@ -268,7 +268,12 @@ pub struct Stream {
 
 impl Stream {
     /// A server's data: what `script` writes without arguments and input.
-    fn data(helper: Helper, script: &'static str, after: &'static str, parts: Vec<Part>) -> Self {
+    pub(super) fn data(
+        helper: Helper,
+        script: &'static str,
+        after: &'static str,
+        parts: Vec<Part>,
+    ) -> Self {
         let (content, args, input) = (Content::Data, Vec::new(), None);
         Self { content, helper, script, args, input, after, parts }
     }

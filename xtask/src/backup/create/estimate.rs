@@ -45,3 +45,24 @@ fn stored(contents: u64, last: Option<&Set>) -> u64 {
     });
     (contents as f64 * ratio.min(1.0)) as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::example;
+
+    #[test]
+    fn the_last_set_tells_how_well_the_data_compresses() {
+        assert_eq!(stored(1000, None), 500);
+        let (folder, _, _place) = example::folder_with_block();
+        let mut set = folder.sets().unwrap().0.remove(0);
+        let mut with = |bytes, content_bytes| {
+            (set.manifest.objects[0].bytes, set.manifest.objects[0].content_bytes) =
+                (bytes, content_bytes);
+            stored(1000, Some(&set))
+        };
+        assert_eq!(with(10, 100), 120);
+        assert_eq!(with(100, 100), 1000, "nothing grows by being stored");
+        assert_eq!(with(0, 0), 0);
+    }
+}

@@ -147,3 +147,58 @@ impl Read for Hashed {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::example;
+
+    /// What is read of the object in `folder`, after `change`.
+    fn read_after(change: impl Fn(&mut ObjectRecord, &mut Vec<u8>)) -> Result<Vec<u8>> {
+        let (folder, _, _place) = example::folder_with_block();
+        let mut record = folder.sets()?.0.remove(0).manifest.objects.remove(0);
+        let path = folder.path().join(&record.path);
+        let mut file = std::fs::read(&path)?;
+        change(&mut record, &mut file);
+        std::fs::write(&path, file)?;
+        let mut bytes = Vec::new();
+        read(folder.path(), &record, &Keys::default(), &mut |contents| {
+            contents.read_to_end(&mut bytes).map(drop).map_err(Into::into)
+        })?;
+        Ok(bytes)
+    }
+
+    #[test]
+    fn an_object_is_read_back_as_it_was_written() {
+        assert_eq!(read_after(|_, _| {}).unwrap(), b"block");
+    }
+
+    #[test]
+    fn an_object_that_is_not_what_its_record_says_is_refused() {
+        let error = |change: &dyn Fn(&mut ObjectRecord, &mut Vec<u8>)| {
+            format!("{:#}", read_after(change).unwrap_err())
+        };
+        let other = error(&|record, _| record.sha256 = "0".repeat(64).try_into().unwrap());
+        assert!(other.contains("another SHA-256"), "{other}");
+        let longer = error(&|_, file| file.extend_from_slice(b"more"));
+        assert!(longer.contains("reading"), "{longer}");
+        let cut = error(&|_, file| file.truncate(file.len() - 2));
+        assert!(cut.contains("reading"), "{cut}");
+        let more = error(&|record, _| record.content_bytes = 4);
+        assert!(more.contains("it holds more than its manifest says"), "{more}");
+        let less = error(&|record, _| record.content_bytes = 6);
+        assert!(less.contains("it holds less than its manifest says"), "{less}");
+    }
+
+    #[test]
+    fn what_was_written_counts_only_under_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("objects/one.zst");
+        let format = super::super::Format { level: 1, recipients: Vec::new() };
+        let write = || super::super::Pending::write(&mut &b"one"[..], &path, &format, &mut |_| {});
+        let pending = write().unwrap();
+        assert!(!path.exists());
+        drop(pending);
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+    }
+}

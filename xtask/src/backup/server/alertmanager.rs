@@ -102,30 +102,28 @@ impl Server for Silences {
     }
 
     fn compare(&self, client: Client<'_>) -> Result<Vec<Finding>> {
-        self.compare_with(&Api::Inside(client))
+        Ok(self.differences(&listed(&Api::Inside(client))?, Timestamp::now()))
     }
 
     fn prove(&self, stack: &Stack, service: &Service, _: &str) -> Result<Vec<Finding>> {
-        self.compare_with(&Api::of(stack, service)?)
+        Ok(self.differences(&listed(&Api::of(stack, service)?)?, Timestamp::now()))
     }
 }
 
 impl Silences {
-    /// Every silence is there that has not ended since.
-    fn compare_with(&self, api: &Api) -> Result<Vec<Finding>> {
-        let listed = listed(api)?;
-        let now = Timestamp::now();
+    /// Every silence is there that has not ended by `now`.
+    fn differences(&self, listed: &[Listed], now: Timestamp) -> Vec<Finding> {
         let is_missing = |one: &&Silence| {
             one.ends_at > now && listed.iter().all(|listed| listed.silence.id != one.id)
         };
         let missing: Vec<_> = self.silences.iter().filter(is_missing).collect();
         if missing.is_empty() {
             let found = format!("{} and what was notified", count(self.silences.len(), "silence"));
-            return Ok(vec![Finding::ok("drill.silences", found)]);
+            return vec![Finding::ok("drill.silences", found)];
         }
         let ids: Vec<_> = missing.iter().map(|one| one.id.as_str()).collect();
         let found = format!("missing silences: {}", ids.join(", "));
-        Ok(vec![Finding::error("drill.silences", found)])
+        vec![Finding::error("drill.silences", found)]
     }
 }
 
@@ -163,4 +161,26 @@ fn not_written(subject: &Subject) -> Problem {
     );
     Problem::failed("backup.alertmanager-files", found)
         .mend(format!("start it as the compose file says: {}", Xtask::Up(subject.stack.on())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::finding::Severity;
+
+    #[test]
+    fn a_silence_may_be_gone_once_it_has_ended() {
+        let silences = r#"{"silences":[{"id":"a","ends_at":"2026-11-23T13:00:00Z"},
+            {"id":"b","ends_at":"2026-11-23T14:00:00Z"}]}"#;
+        let silences: Silences = serde_json::from_str(silences).unwrap();
+        let there = r#"[{"id":"b","endsAt":"2026-11-23T14:00:00Z","status":{"state":"active"}}]"#;
+        let there: Vec<Listed> = serde_json::from_str(there).unwrap();
+        let worst = |there: &[Listed], now: &str| {
+            silences.differences(there, now.parse().unwrap()).remove(0).severity
+        };
+        assert_eq!(worst(&there, "2026-11-23T13:30:00Z"), Severity::Ok);
+        assert_eq!(worst(&there, "2026-11-23T12:30:00Z"), Severity::Error, "a is missing");
+        assert_eq!(worst(&[], "2026-11-23T13:30:00Z"), Severity::Error);
+        assert_eq!(worst(&[], "2026-11-23T14:30:00Z"), Severity::Ok);
+    }
 }

@@ -81,3 +81,23 @@ impl Database {
         findings
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::finding::Severity;
+
+    #[test]
+    fn dashboards_made_by_hand_and_accounts_must_be_there() {
+        let dashboards = vec!["made".to_owned()];
+        let database = Database { dashboards, users: (2, 3), paused_ms: 0 };
+        let wrong = |there: &[&str], users| {
+            let dashboards = there.iter().map(|uid| (*uid).to_owned()).collect();
+            let findings = database.differences(&Look { dashboards, users });
+            findings.iter().filter(|finding| finding.severity == Severity::Error).count()
+        };
+        assert_eq!(wrong(&["made", "made-later"], 3), 0);
+        assert_eq!(wrong(&["made-later"], 2), 1);
+        assert_eq!(wrong(&[], 4), 2);
+    }
+}

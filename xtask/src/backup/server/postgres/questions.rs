@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use super::super::{Alone, Client};
-use super::psql::{ANSWER, CLIENT, Psql, connections, own_settings};
+use super::psql::{ANSWER, CLIENT, Look, Psql, connections, own_settings};
 use super::{Cluster, Database};
 use crate::docker::helper::Helper;
 use crate::postgres::name::Name;
@@ -158,7 +158,14 @@ impl Database {
         let count_below =
             if scope == Scope::Live { Bytes(0) } else { Bytes(2 * largest + (1 << 20)) };
         let looks = psql.look(std::slice::from_ref(&self.name), count_below)?;
-        let there: Vec<_> = looks.iter().flat_map(|(_, tables)| tables).collect();
+        Ok(self.differences(
+            &looks.into_iter().flat_map(|(_, tables)| tables).collect::<Vec<_>>(),
+            scope,
+        ))
+    }
+
+    /// What is wrong where these tables are there.
+    fn differences(&self, there: &[Look], scope: Scope) -> Vec<Finding> {
         let wrong =
             |found: String| Finding::error("drill.tables", found).about(self.name.to_string());
         let mut findings = Vec::new();
@@ -178,16 +185,14 @@ impl Database {
                 (Some(_), None) => {
                     findings.push(wrong(format!("{} cannot be counted", table.name)))
                 }
-                (None, _) if look.bytes < table.bytes / 2 => findings.push(wrong(format!(
-                    "{} has {}, not {}",
-                    table.name,
-                    Bytes(look.bytes),
-                    Bytes(table.bytes)
-                ))),
+                (None, _) if look.bytes < table.bytes / 2 => {
+                    let (now, then) = (Bytes(look.bytes), Bytes(table.bytes));
+                    findings.push(wrong(format!("{} has {now}, not {then}", table.name)));
+                }
                 _ => {}
             }
         }
-        Ok(findings)
+        findings
     }
 }
 
@@ -274,7 +279,57 @@ fn position(lsn: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Table;
     use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::new(text).unwrap()
+    }
+
+    fn table(text: &str, rows: Option<(u64, u64)>) -> Table {
+        Table { name: name(text), bytes: 100, rows }
+    }
+
+    fn look(text: &str, bytes: u64, rows: Option<u64>) -> Look {
+        Look { name: name(text), bytes, inserted: 0, deleted: 0, file: 1, rows }
+    }
+
+    #[test]
+    fn a_restored_table_has_as_many_rows_as_it_may() {
+        let tables = vec![table("counted", Some((5, 9))), table("large", None)];
+        let database = Database { name: name("app"), tables };
+        let wrong = |rows, bytes, scope| {
+            let there = [look("counted", 1, rows), look("large", bytes, None)];
+            database.differences(&there, scope).len()
+        };
+        assert_eq!(wrong(Some(5), 50, Scope::Untouched), 0);
+        assert_eq!(wrong(Some(4), 50, Scope::Untouched), 1);
+        assert_eq!(wrong(Some(10), 49, Scope::Untouched), 2);
+        assert_eq!(wrong(None, 50, Scope::Untouched), 1, "it cannot be counted");
+        assert_eq!(wrong(Some(0), 0, Scope::Live), 0, "its users are at work again");
+        assert_eq!(database.differences(&[], Scope::Live).len(), 2, "they are missing");
+    }
+
+    #[test]
+    fn names_in_env_that_the_data_does_not_have_are_found() {
+        let databases = ["app", "postgres"];
+        let databases =
+            databases.map(|text| Database { name: name(text), tables: Vec::new() }).into();
+        let cluster = Cluster {
+            major: 15,
+            user: "owner".to_owned(),
+            system_identifier: String::new(),
+            begin_lsn: String::new(),
+            end_lsn: String::new(),
+            preload: String::new(),
+            databases,
+        };
+        assert_eq!(cluster.other_name("owner", "app"), None);
+        let user = cluster.other_name("postgres", "app");
+        assert_eq!(user, Some(("POSTGRES_USER", "owner".to_owned())));
+        let database = cluster.other_name("owner", "other");
+        assert_eq!(database, Some(("POSTGRES_DB", "app or postgres".to_owned())));
+    }
 
     #[test]
     fn positions_in_the_log_are_compared_as_numbers() {
