@@ -73,9 +73,36 @@ pub fn write(cx: &Context, config: &Config) -> Result<()> {
     Ok(())
 }
 
+/// A gauge's name after `backup_`, and its help.
+type Gauge = (&'static str, &'static str);
+
+const SETS: Gauge = ("sets", "Sets of the stack.");
+const STORED: Gauge = ("stored_bytes", "Bytes of all objects of the stack's sets.");
+const LARGEST_SET: Gauge = ("largest_set_bytes", "Bytes of the largest set.");
+const FREE: Gauge = ("free_bytes", "Bytes left for backups, when they were last looked at.");
+const LAST_ATTEMPT: Gauge =
+    ("last_attempt_timestamp_seconds", "When a backup of the service last ended, well or not.");
+const LAST_RESULT: Gauge =
+    ("last_result", "1 if the last backup of the service was made, 0 if it failed.");
+const LAST_VERIFY: Gauge =
+    ("last_verify_timestamp_seconds", "When a set was last verified and found right; 0 for never.");
+const LAST_DRILL: Gauge =
+    ("last_drill_timestamp_seconds", "When a drill last succeeded; 0 for never.");
+const RESTORE: Gauge = ("restore_seconds", "How long the last drill took to restore.");
+const LAST_DRILL_RESULT: Gauge =
+    ("last_drill_result", "1 if the last drill succeeded, 0 if it failed.");
+const LAST_SUCCESS: Gauge = (
+    "last_success_timestamp_seconds",
+    "When the last backup of the service was begun; 0 for never.",
+);
+const DURATION: Gauge =
+    ("duration_seconds", "How long the objects of the service's last backup took.");
+const SIZE: Gauge = ("size_bytes", "Bytes of the service's last backup, before compression.");
+const PREVIOUS_SIZE: Gauge = ("previous_size_bytes", "Bytes of the backup before that.");
+
 type Labels<'a> = &'a [(&'a str, &'a str)];
 
-fn add(page: &mut Page, name: &str, help: &'static str, labels: Labels<'_>, value: f64) {
+fn add(page: &mut Page, (name, help): Gauge, labels: Labels<'_>, value: f64) {
     page.gauge(&format!("backup_{name}"), help, labels, value);
 }
 
@@ -94,41 +121,18 @@ fn of_stack(page: &mut Page, folder: &Folder, stack: &Stack) -> Result<()> {
         .flat_map(|set| &set.manifest.objects)
         .map(|object| (&object.path, object.bytes))
         .collect();
-    add(page, "sets", "Sets of the stack.", &labels, sets.len() as f64);
-    let stored = bytes.values().sum::<u64>() as f64;
-    add(page, "stored_bytes", "Bytes of all objects of the stack's sets.", &labels, stored);
-    let largest = sets.iter().map(Set::bytes).max().unwrap_or(0) as f64;
-    add(page, "largest_set_bytes", "Bytes of the largest set.", &labels, largest);
-    let free = disk::space(folder.path())?.available as f64;
-    add(
-        page,
-        "free_bytes",
-        "Bytes left for backups, when they were last looked at.",
-        &labels,
-        free,
-    );
+    add(page, SETS, &labels, sets.len() as f64);
+    add(page, STORED, &labels, bytes.values().sum::<u64>() as f64);
+    add(page, LARGEST_SET, &labels, sets.iter().map(Set::bytes).max().unwrap_or(0) as f64);
+    add(page, FREE, &labels, disk::space(folder.path())?.available as f64);
     proofs(page, folder, &sets, &labels)?;
     for service in stack.definition.services.iter().filter(|one| one.backup.is_some()) {
         of_service(page, &sets, name, &service.name);
     }
     for (service, attempt) in attempts {
         let labels = [("stack", name), ("service", service.as_str())];
-        let at = seconds(attempt.at);
-        add(
-            page,
-            "last_attempt_timestamp_seconds",
-            "When a backup of the service last ended, well or not.",
-            &labels,
-            at,
-        );
-        let ok = if attempt.ok { 1.0 } else { 0.0 };
-        add(
-            page,
-            "last_result",
-            "1 if the last backup of the service was made, 0 if it failed.",
-            &labels,
-            ok,
-        );
+        add(page, LAST_ATTEMPT, &labels, seconds(attempt.at));
+        add(page, LAST_RESULT, &labels, one_if(attempt.ok));
     }
     Ok(())
 }
@@ -137,44 +141,17 @@ fn of_stack(page: &mut Page, folder: &Folder, stack: &Stack) -> Result<()> {
 fn proofs(page: &mut Page, folder: &Folder, sets: &[Set], labels: Labels<'_>) -> Result<()> {
     let record = verify::recorded(folder)?;
     let verified = sets.iter().filter_map(|set| verify::verified_at(set, &record)).max();
-    let verified = verified.map_or(0.0, seconds);
-    add(
-        page,
-        "last_verify_timestamp_seconds",
-        "When a set was last verified and found right; 0 for never.",
-        labels,
-        verified,
-    );
+    add(page, LAST_VERIFY, labels, verified.map_or(0.0, seconds));
     let drills = drill::recorded(folder)?;
     let ids: BTreeSet<_> = sets.iter().map(|set| &set.id).collect();
     let drilled = || drills.iter().filter(|(id, _)| ids.contains(id)).map(|(_, drill)| drill);
     let last = drilled().filter(|drill| drill.ok).max_by_key(|drill| drill.at);
-    let at = last.map_or(0.0, |drill| seconds(drill.at));
-    add(
-        page,
-        "last_drill_timestamp_seconds",
-        "When a drill last succeeded; 0 for never.",
-        labels,
-        at,
-    );
+    add(page, LAST_DRILL, labels, last.map_or(0.0, |drill| seconds(drill.at)));
     if let Some(drill) = last {
-        add(
-            page,
-            "restore_seconds",
-            "How long the last drill took to restore.",
-            labels,
-            drill.restore_seconds,
-        );
+        add(page, RESTORE, labels, drill.restore_seconds);
     }
     if let Some(drill) = drilled().max_by_key(|drill| drill.at) {
-        let ok = if drill.ok { 1.0 } else { 0.0 };
-        add(
-            page,
-            "last_drill_result",
-            "1 if the last drill succeeded, 0 if it failed.",
-            labels,
-            ok,
-        );
+        add(page, LAST_DRILL_RESULT, labels, one_if(drill.ok));
     }
     Ok(())
 }
@@ -182,43 +159,21 @@ fn proofs(page: &mut Page, folder: &Folder, sets: &[Set], labels: Labels<'_>) ->
 fn of_service(page: &mut Page, sets: &[Set], stack: &str, service: &str) {
     let mut with = sets.iter().rev().filter(|set| set.objects(service).next().is_some());
     let labels = [("stack", stack), ("service", service)];
-    let Some(last) = with.next() else {
-        add(
-            page,
-            "last_success_timestamp_seconds",
-            "When the last backup of the service was begun; 0 for never.",
-            &labels,
-            0.0,
-        );
-        return;
-    };
+    let last = with.next();
+    add(page, LAST_SUCCESS, &labels, last.map_or(0.0, |set| seconds(set.manifest.started)));
     let size =
         |set: &Set| set.objects(service).map(|object| object.content_bytes).sum::<u64>() as f64;
-    let took: f64 = last.objects(service).map(|object| object.seconds).sum();
-    add(
-        page,
-        "last_success_timestamp_seconds",
-        "When the last backup of the service was begun; 0 for never.",
-        &labels,
-        seconds(last.manifest.started),
-    );
-    add(
-        page,
-        "duration_seconds",
-        "How long the objects of the service's last backup took.",
-        &labels,
-        took,
-    );
-    add(
-        page,
-        "size_bytes",
-        "Bytes of the service's last backup, before compression.",
-        &labels,
-        size(last),
-    );
-    if let Some(before) = with.next() {
-        add(page, "previous_size_bytes", "Bytes of the backup before that.", &labels, size(before));
+    if let Some(last) = last {
+        add(page, DURATION, &labels, last.objects(service).map(|object| object.seconds).sum());
+        add(page, SIZE, &labels, size(last));
     }
+    if let Some(before) = with.next() {
+        add(page, PREVIOUS_SIZE, &labels, size(before));
+    }
+}
+
+fn one_if(ok: bool) -> f64 {
+    f64::from(u8::from(ok))
 }
 
 fn seconds(time: Timestamp) -> f64 {
