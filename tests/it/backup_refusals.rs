@@ -147,7 +147,7 @@ fn what_could_not_be_restored_is_not_backed_up() {
         assert!(site.whole_sets().is_empty());
     };
     site.redis(&["config", "set", "dbfilename", "other.rdb"]);
-    refuses("redis saves to ", "CONFIG SET dir and dbfilename back");
+    refuses("redis saves to ", "set dir and dbfilename back with CONFIG SET");
     site.redis(&["config", "set", "dbfilename", "dump.rdb"]);
 
     let data = site.data().join("redis");

@@ -57,7 +57,7 @@ impl Server for Keyspace {
     fn begin(subject: Subject<'_>, expected: Vec<Stream>) -> Result<Begun<'_>> {
         let redis = Redis(subject.client(CLIENT));
         let before = redis.keyspace()?;
-        redis.save()?;
+        redis.save(&subject)?;
         let finish = move |_: &[_]| {
             let keyspace = Self::between(&before, &redis.keyspace()?);
             subject.record(redis.field("server", "redis_version")?, &keyspace)
@@ -141,7 +141,7 @@ impl Redis<'_> {
     }
 
     /// Saves, begun after now, and waits for its end. One that runs already was begun too early.
-    fn save(&self) -> Result<()> {
+    fn save(&self, subject: &Subject<'_>) -> Result<()> {
         loop {
             self.wait_for("rdb_bgsave_in_progress")?;
             self.wait_for("aof_rewrite_in_progress")?;
@@ -150,13 +150,13 @@ impl Redis<'_> {
                 break;
             }
             if !answer.contains("in progress") {
-                return Err(not_saved(&answer).into());
+                return Err(not_saved(subject, &answer).into());
             }
         }
         self.wait_for("rdb_bgsave_in_progress")?;
         match self.field("persistence", "rdb_last_bgsave_status")?.as_str() {
             "ok" => Ok(()),
-            status => Err(not_saved(status).into()),
+            status => Err(not_saved(subject, status).into()),
         }
     }
 
@@ -170,9 +170,10 @@ impl Redis<'_> {
     }
 }
 
-fn not_saved(said: &str) -> Problem {
+fn not_saved(subject: &Subject<'_>, said: &str) -> Problem {
+    let logs = Xtask::Logs(subject.stack.on(), subject.service.name.clone());
     Problem::failed("backup.redis-save", format!("redis could not save its data: {}", said.trim()))
-        .mend("look into its log for the reason (memory, disk); REDIS_MEM_LIMIT in .env must leave room for a copy")
+        .mend(format!("look into its log for the reason (memory, of which REDIS_MEM_LIMIT in .env must leave room for a copy; disk): {logs}"))
 }
 
 /// `db0:keys=6,expires=1,avg_ttl=0`.
