@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::docker::helper::Helper;
-use crate::docker::place::Place;
+use crate::docker::location::Location;
 use crate::host::{disk, user};
 use crate::report::units::Bytes;
 use crate::setup::directories::wanted;
@@ -77,7 +77,7 @@ fn sizes(stack: &Stack, directories: &[DataDirectory]) -> Result<BTreeMap<String
         return Ok(BTreeMap::new());
     }
     let names = directories.iter().map(|directory| directory.path.clone());
-    if user::is_root() && Place::current()?.shares_owners() {
+    if user::is_root() && Location::current()?.shares_owners() {
         let there = directories.iter().filter(|directory| stack.data_path(directory).is_dir());
         let size = |directory: &DataDirectory| {
             let path = stack.data_path(directory);

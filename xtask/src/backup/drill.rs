@@ -21,7 +21,7 @@ use crate::context::Context;
 use crate::docker::engine::Engine;
 use crate::docker::helper::Helper;
 use crate::docker::image;
-use crate::docker::place;
+use crate::docker::location::Location;
 use crate::docker::volume::Volume;
 use crate::host::files::{read_optional, write_atomically};
 use crate::names::SetId;
@@ -207,7 +207,7 @@ fn image_of(record: &ServiceRecord) -> Result<(String, Vec<Finding>)> {
 
 /// Volumes lie where Docker keeps them, often on the disk of the running servers.
 fn refuse_full_disk(contents: u64) -> Result<()> {
-    if !place::Place::current()?.shares_owners() {
+    if !Location::current()?.shares_owners() {
         return Ok(());
     }
     Need {

@@ -21,7 +21,7 @@ use super::throwaway::Throwaway;
 use super::unpack::{Target, content_bytes};
 use crate::context::Context;
 use crate::docker::container::Container;
-use crate::docker::place::Place;
+use crate::docker::location::Location;
 use crate::host::files::sync_disk;
 use crate::logs;
 use crate::plan::Plan;
@@ -215,7 +215,7 @@ fn accept(cx: &Context, service: &str, findings: Vec<Finding>) -> Result<()> {
 /// Everything written to the file system of `path` is on disk; where it is not this machine's, the
 /// helper that exchanges the directories sees to that.
 fn sync(path: &Path) -> Result<()> {
-    if !Place::current()?.shares_owners() {
+    if !Location::current()?.shares_owners() {
         return Ok(());
     }
     sync_disk(path).with_context(|| format!("syncing {}", path.display()))

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::docker::container::PROJECT;
 use crate::docker::engine::Engine;
 use crate::docker::helper::Helper;
-use crate::docker::place::Place;
+use crate::docker::location::Location;
 use crate::docker::{self, docker};
 use crate::doctor::{self, Intent};
 use crate::host::user;
@@ -126,7 +126,7 @@ fn purge(stack: &Stack) -> Result<Plan> {
             .iter()
             .any(|path| inspect(path).map_or(true, |found| found != Found::Nothing))
     };
-    let place = Place::current()?;
+    let place = Location::current()?;
     if place.shares_paths() && !data(stack).any(|path| is_there(&path)) {
         return Ok(plan);
     }

@@ -7,7 +7,7 @@ use super::engine::Engine;
 
 /// Where containers run, seen from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// On this machine, as root: paths and owners mean the same to it and to us.
     Here,
     /// On this machine, as whoever runs it: root in a container is that user outside, and all
@@ -20,7 +20,7 @@ pub enum Place {
     Remote,
 }
 
-impl Place {
+impl Location {
     /// Where the engine that the docker client would use is.
     ///
     /// # Errors

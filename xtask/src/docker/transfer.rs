@@ -14,7 +14,7 @@ use rustix::fs::{Mode, OFlags};
 use tempfile::TempDir;
 
 use super::helper::Helper;
-use super::place::Place;
+use super::location::Location;
 use crate::process::{Ends, PipeEnd, Running};
 use crate::process::{Output, check_interrupted};
 
@@ -44,7 +44,7 @@ impl Way {
     /// # Errors
     /// When the engine does not answer.
     pub fn choose(scratch: &Path) -> Result<Self> {
-        Ok(if Place::current()?.shares_owners() {
+        Ok(if Location::current()?.shares_owners() {
             Self::Pipe(scratch.to_owned())
         } else {
             Self::Client

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Result;
 
 use super::facts::Facts;
-use crate::docker::place::Place;
+use crate::docker::location::Location;
 use crate::host::disk::nearest_existing;
 use crate::host::user::{self, Owner};
 use crate::process::quote;
@@ -58,7 +58,7 @@ pub(super) fn place(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
 
 /// Where no engine of root makes directories for us, we must be able to.
 fn is_out_of_reach(facts: &Facts<'_>, stack: &Stack) -> bool {
-    let is_ours_to_make = matches!(facts.engine_place(), Place::Rootless | Place::Virtual);
+    let is_ours_to_make = matches!(facts.engine_place(), Location::Rootless | Location::Virtual);
     is_ours_to_make && !user::may_write(nearest_existing(&stack.data_dir()))
 }
 

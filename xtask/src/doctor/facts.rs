@@ -13,7 +13,7 @@ use crate::docker::container::{self, Container};
 use crate::docker::endpoint::Endpoint;
 use crate::docker::engine::Engine;
 use crate::docker::image;
-use crate::docker::place::Place;
+use crate::docker::location::Location;
 use crate::report::finding::Finding;
 use crate::stack::Stack;
 use crate::stack::manifest::Requirements;
@@ -95,11 +95,11 @@ impl<'a> Facts<'a> {
     }
 
     /// Where the engine is. In doubt this machine is meant.
-    pub(super) fn engine_place(&self) -> Place {
+    pub(super) fn engine_place(&self) -> Location {
         match self.engine_or_why() {
-            Ok(engine) => Place::of(engine, Endpoint::current()),
-            Err(_) if Endpoint::current().is_remote() => Place::Remote,
-            Err(_) => Place::Here,
+            Ok(engine) => Location::of(engine, Endpoint::current()),
+            Err(_) if Endpoint::current().is_remote() => Location::Remote,
+            Err(_) => Location::Here,
         }
     }
 

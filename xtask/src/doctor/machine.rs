@@ -6,7 +6,7 @@ use super::facts::Facts;
 use crate::docker::compose::Compose;
 use crate::docker::endpoint::Endpoint;
 use crate::docker::engine;
-use crate::docker::place::Place;
+use crate::docker::location::Location;
 use crate::host::memory;
 use crate::report::finding::Finding;
 use crate::report::units::Bytes;
@@ -50,12 +50,12 @@ pub(super) fn engine_version(facts: &Facts<'_>) -> Result<Vec<Finding>> {
 pub(super) fn place(facts: &Facts<'_>) -> Result<Vec<Finding>> {
     let engine = facts.engine()?;
     let finding = match facts.engine_place() {
-        Place::Here => return Ok(Vec::new()),
-        Place::Remote => Finding::warning("engine.remote", format!("the engine at {} is on another machine: data directories and published ports are there, and are not looked at here; files of this repository that services read have to lie there too, at the same path", Endpoint::current()))
+        Location::Here => return Ok(Vec::new()),
+        Location::Remote => Finding::warning("engine.remote", format!("the engine at {} is on another machine: data directories and published ports are there, and are not looked at here; files of this repository that services read have to lie there too, at the same path", Endpoint::current()))
             .mend("to use the local engine: unset DOCKER_HOST; docker context use default"),
-        Place::Rootless => Finding::warning("engine.rootless", "the engine runs without root: the servers' user ids are others on this machine, so owners are not looked at; ports below 1024 and memory limits may not work")
+        Location::Rootless => Finding::warning("engine.rootless", "the engine runs without root: the servers' user ids are others on this machine, so owners are not looked at; ports below 1024 and memory limits may not work")
             .mend("see docs.docker.com/engine/security/rootless for its limits"),
-        Place::Virtual => Finding::ok("engine.desktop", format!("{}: containers run in a virtual machine, so owners, disk and kernel settings are not looked at here; the data directory must be one that it shares, such as one in the home folder", engine.operating_system)),
+        Location::Virtual => Finding::ok("engine.desktop", format!("{}: containers run in a virtual machine, so owners, disk and kernel settings are not looked at here; the data directory must be one that it shares, such as one in the home folder", engine.operating_system)),
     };
     Ok(vec![finding])
 }

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::inspect::{Found, inspect};
 use super::origin;
 use crate::docker::helper::Helper;
-use crate::docker::place::Place;
+use crate::docker::location::Location;
 use crate::host::user::{self};
 use crate::plan::Plan;
 use crate::setup::generated;
@@ -43,7 +43,7 @@ pub fn of_services(stack: &Stack) -> impl Iterator<Item = &DataDirectory> {
 pub fn plan(stack: &Stack) -> Result<Plan> {
     let mut plan = Plan::new();
     let mut wrong = Vec::new();
-    let place = Place::current()?;
+    let place = Location::current()?;
     for directory in wanted(stack) {
         let path = stack.data_path(&directory);
         let is_own = directory.owner.is_none();
@@ -81,8 +81,8 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
 
 /// In a container only where root is needed to make them in `DATA_DIR`, or they are elsewhere:
 /// an engine whose user ids are shifted would give them to somebody who does not exist.
-fn make_own(stack: &Stack, directories: &[DataDirectory], place: Place) -> Result<Plan> {
-    let is_direct = user::is_root() || place != Place::Here;
+fn make_own(stack: &Stack, directories: &[DataDirectory], place: Location) -> Result<Plan> {
+    let is_direct = user::is_root() || place != Location::Here;
     if is_direct && place.shares_paths() {
         make_directly(stack, directories)
     } else {

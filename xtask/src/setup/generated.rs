@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::alerts::{self, Told};
 use crate::docker::engine::Engine;
 use crate::docker::helper::Helper;
-use crate::docker::place::Place;
+use crate::docker::location::Location;
 use crate::host::digest::{hex, sha256};
 use crate::host::files::read_optional;
 use crate::host::user::{self, Owner};
@@ -62,7 +62,7 @@ pub struct File {
 
 /// Beside the data; where that is on another machine, beside the project's lock.
 fn record_path(stack: &Stack) -> Result<PathBuf> {
-    Ok(match Place::current()?.shares_paths() {
+    Ok(match Location::current()?.shares_paths() {
         true => stack.data_dir().join("state").join(format!("{}-generated.json", stack.name())),
         false => stack.state_folder().join(format!("{}-generated.json", stack.project())),
     })
@@ -105,7 +105,7 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
     let (mut files, mut stale) = (Vec::new(), Vec::new());
     let mut plan = Plan::new();
     let at = Timestamp::now();
-    let place = Place::current()?;
+    let place = Location::current()?;
     for service in &stack.definition.services {
         let Some(generated) = &service.generated else { continue };
         let folder = folder(service);
@@ -153,7 +153,7 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
 
 /// Whether a file lies at `path` and is its service's own; nothing where we may not look or cannot,
 /// and the record is all that is known.
-fn lies_for(place: Place, path: &Path, owner: Owner) -> Option<bool> {
+fn lies_for(place: Location, path: &Path, owner: Owner) -> Option<bool> {
     if !place.shares_paths() {
         return None;
     }
@@ -180,7 +180,7 @@ pub fn write(stack: &Stack, files: &[File]) -> Result<Plan> {
     if files.is_empty() {
         return Ok(plan);
     }
-    if user::is_root() && Place::current()?.shares_owners() {
+    if user::is_root() && Location::current()?.shares_owners() {
         for File { path, owner, contents } in files {
             let path = stack.data_dir().join(path);
             let what = format!("make {} ({owner}, {MODE:04o})", path.display());
@@ -207,7 +207,7 @@ fn remove(stack: &Stack, paths: &[String]) -> Result<Plan> {
         return Ok(plan);
     }
     let what = format!("remove {} in {}", paths.join(", "), stack.data_dir().display());
-    if user::is_root() && Place::current()?.shares_owners() {
+    if user::is_root() && Location::current()?.shares_owners() {
         plan.run(what, Cmd::new("rm").args(["-f", "--"]).args(paths).dir(stack.data_dir()));
         return Ok(plan);
     }
@@ -242,7 +242,7 @@ fn digest(stack: &Stack, files: &[GeneratedFile], written: &[(String, String)]) 
         hasher.update(part.len().to_le_bytes());
         hasher.update(part);
     };
-    if !Place::current()?.shares_paths() {
+    if !Location::current()?.shares_paths() {
         // Another machine has none of this one's files.
         add(&Engine::ask()?.id);
     }

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::inspect::{Found, inspect};
 use crate::docker::container::Container;
-use crate::docker::place::Place;
+use crate::docker::location::Location;
 use crate::host::digest::hex;
 use crate::host::files::read_optional;
 use crate::names::ImageReference;
@@ -89,7 +89,7 @@ pub fn keeps_password(stack: &Stack, service: &Service) -> bool {
 /// A prerequisite problem when a service would start on data of the other kind, or an offline
 /// image on data of unknown origin.
 pub fn plan(stack: &Stack, containers: &[Container]) -> Result<Plan> {
-    if !Place::current()?.shares_paths() {
+    if !Location::current()?.shares_paths() {
         return Ok(Plan::new());
     }
     let before = recorded(stack)?;
@@ -216,7 +216,7 @@ pub fn forget(stack: &Stack) -> Plan {
 /// # Errors
 /// A problem that names it.
 pub fn refuse_unrecorded(stack: &Stack) -> Result<()> {
-    if !Place::current()?.shares_paths() {
+    if !Location::current()?.shares_paths() {
         return Ok(());
     }
     let record = recorded(stack)?;

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::journal::{Directory, Journal, Phase, removal};
 use super::without_containers;
 use crate::context::Context;
-use crate::docker::place::Place;
+use crate::docker::location::Location;
 use crate::plan::Plan;
 use crate::stack::Stack;
 
@@ -39,7 +39,7 @@ impl Kept {
             End::Remove => !journal.kept().is_empty(),
             End::PutBack => {
                 // On another machine the journal is all that can be looked at from here.
-                let is_seen = !is_moving && Place::current()?.shares_paths();
+                let is_seen = !is_moving && Location::current()?.shares_paths();
                 let is_kept =
                     |one: &Directory| !is_seen || stack.data_dir().join(&one.before).exists();
                 journal.phase == Phase::Done && journal.directories.iter().any(is_kept)

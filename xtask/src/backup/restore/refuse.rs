@@ -10,7 +10,7 @@ use crate::backup::free_space::Need;
 use crate::backup::unpack::content_bytes;
 use crate::backup::verify::{self, Depth};
 use crate::context::Context;
-use crate::docker::place::Place;
+use crate::docker::location::Location;
 use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::{Problem, Severity};
 use crate::stack::Stack;
@@ -106,7 +106,7 @@ impl Request<'_> {
 
     fn refuse_full_disk(&self, items: &[Item]) -> Result<()> {
         // Where the directory is another machine's, its disk cannot be asked.
-        if !Place::current()?.shares_paths() {
+        if !Location::current()?.shares_paths() {
             return Ok(());
         }
         let contents: u64 = items.iter().map(|item| content_bytes(&item.objects)).sum();
