@@ -7,6 +7,8 @@
 pub mod journal;
 pub mod kept;
 mod refuse;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 

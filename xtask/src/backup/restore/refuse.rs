@@ -83,7 +83,7 @@ impl Request<'_> {
         Ok(())
     }
 
-    fn refuse_other_kind(&self, item: &Item) -> Result<()> {
+    pub(super) fn refuse_other_kind(&self, item: &Item) -> Result<()> {
         let was_offline = item.service.is_offline_image(&item.record.image);
         if was_offline == self.stack.is_offline(item.service) {
             return Ok(());
