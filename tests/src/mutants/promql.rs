@@ -2,45 +2,25 @@
 
 use std::ops::Range;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Number,
-    /// A name, a keyword, or a duration.
-    Word,
-    /// `{…}`.
-    Selector,
-    /// `[…]`, or a string.
-    Other,
-    Comparison,
-    Sign,
-    Open,
-    Close,
-}
-
-#[derive(Debug, Clone)]
-struct Token {
-    kind: Kind,
-    range: Range<usize>,
-}
+use xtask::check::promql::{Kind, Token, tokens};
 
 /// Whether the series called `name` stands in `expr`.
 pub(super) fn mentions(expr: &str, name: &str) -> bool {
-    tokens(expr).iter().any(|token| token.kind == Kind::Word && &expr[token.range.clone()] == name)
+    tokens(expr).iter().any(|token| token.is_word(name))
 }
 
 /// `expr` with one mistake at a time, and what the mistake is.
 pub(super) fn mistakes(expr: &str) -> Vec<(String, String)> {
     let tokens = tokens(expr);
-    let text = |token: &Token| &expr[token.range.clone()];
     let mut edits: Vec<(String, Range<usize>, String)> = Vec::new();
     for (index, token) in tokens.iter().enumerate() {
-        let word = text(token);
+        let word = token.text;
         let mut replace = |what: &str, by: &str| {
-            edits.push((format!("{what} `{word}` to `{by}`"), token.range.clone(), by.to_owned()));
+            edits.push((format!("{what} `{word}` to `{by}`"), token.range(), by.to_owned()));
         };
         match token.kind {
             // Which number `vector` gives to an alert that always fires does not matter.
-            Kind::Number if index >= 2 && text(&tokens[index - 2]) == "vector" => {}
+            Kind::Number if index >= 2 && tokens[index - 2].text == "vector" => {}
             Kind::Number => moved(word).iter().for_each(|by| replace("number", by)),
             Kind::Comparison => {
                 let turned = match word {
@@ -49,23 +29,23 @@ pub(super) fn mistakes(expr: &str) -> Vec<(String, String)> {
                     _ => ">",
                 };
                 replace("comparison", turned);
-                if word.len() == 1 && !is_compared_with_fractions(expr, &tokens[index + 1..]) {
+                if word.len() == 1 && !is_compared_with_fractions(&tokens[index + 1..]) {
                     replace("comparison", &format!("{word}="));
                 }
             }
             Kind::Word => {
                 let aggregates = tokens.get(index + 1).is_some_and(|next| {
-                    next.kind == Kind::Open || ["by", "without"].contains(&text(next))
+                    next.kind == Kind::Open || ["by", "without"].contains(&next.text)
                 });
                 match word {
                     "max" if aggregates => replace("aggregation", "min"),
                     "min" | "sum" | "avg" if aggregates => replace("aggregation", "max"),
-                    "by" | "on" => edits.extend(without_labels(expr, &tokens[index + 1..])),
-                    "and" | "or" | "unless" => edits.extend(without_sides(expr, &tokens, index)),
+                    "by" | "on" => edits.extend(without_labels(&tokens[index + 1..])),
+                    "and" | "or" | "unless" => edits.extend(without_sides(&tokens, index)),
                     _ => {}
                 }
             }
-            Kind::Selector => edits.extend(without_matchers(word, token.range.start)),
+            Kind::Selector => edits.extend(without_matchers(word, token.start)),
             _ => {}
         }
     }
@@ -91,11 +71,10 @@ fn moved(number: &str) -> Vec<String> {
 
 /// Whether the right side is computed from fractions, which nothing measured ever equals: `>=`
 /// would then be the same as `>`.
-fn is_compared_with_fractions(expr: &str, right: &[Token]) -> bool {
-    let words = right.iter().take_while(|token| !is_set_operator(&expr[token.range.clone()]));
-    let words: Vec<_> = words.map(|token| &expr[token.range.clone()]).collect();
-    words.contains(&"*")
-        && words.iter().any(|word| word.parse::<f64>().is_ok_and(|n| n.fract() != 0.0))
+fn is_compared_with_fractions(right: &[Token<'_>]) -> bool {
+    let side: Vec<_> = right.iter().take_while(|token| !is_set_operator(token.text)).collect();
+    side.iter().any(|token| token.text == "*")
+        && side.iter().any(|token| token.number().is_some_and(|n| n.fract() != 0.0))
 }
 
 fn is_set_operator(word: &str) -> bool {
@@ -103,10 +82,11 @@ fn is_set_operator(word: &str) -> bool {
 }
 
 /// Each label of the list at the start of `tokens` left out.
-fn without_labels(expr: &str, tokens: &[Token]) -> Vec<(String, Range<usize>, String)> {
+fn without_labels(tokens: &[Token<'_>]) -> Vec<(String, Range<usize>, String)> {
     let end = tokens.iter().position(|token| token.kind == Kind::Close).expect("a closed list");
-    let list = tokens[0].range.start..tokens[end].range.end;
-    let labels: Vec<_> = tokens[1..end].iter().map(|token| &expr[token.range.clone()]).collect();
+    let list = tokens[0].start..tokens[end].range().end;
+    let labels: Vec<_> =
+        tokens[1..end].iter().map(|token| token.text).filter(|text| *text != ",").collect();
     let without = |left_out: &str| {
         labels.iter().filter(|label| **label != left_out).copied().collect::<Vec<_>>().join(", ")
     };
@@ -139,13 +119,9 @@ fn without_matchers(selector: &str, start: usize) -> Vec<(String, Range<usize>, 
 }
 
 /// The operator at `index` with its left and with its right side left out.
-fn without_sides(
-    expr: &str,
-    tokens: &[Token],
-    index: usize,
-) -> Vec<(String, Range<usize>, String)> {
-    let word = &expr[tokens[index].range.clone()];
-    let ends = |tokens: &mut dyn Iterator<Item = &Token>, inner: Kind, outer: Kind| {
+fn without_sides(tokens: &[Token<'_>], index: usize) -> Vec<(String, Range<usize>, String)> {
+    let word = tokens[index].text;
+    let ends = |tokens: &mut dyn Iterator<Item = &Token<'_>>, inner: Kind, outer: Kind| {
         let mut depth = 0;
         let mut last = None;
         for token in tokens {
@@ -154,58 +130,24 @@ fn without_sides(
             } else if token.kind == outer {
                 depth -= 1;
             }
-            if depth < 0 || (depth == 0 && is_set_operator(&expr[token.range.clone()])) {
+            if depth < 0 || (depth == 0 && is_set_operator(token.text)) {
                 break;
             }
-            last = Some(token.range.clone());
+            last = Some(token.range());
         }
         last.expect("an operator has two sides")
     };
     let right = ends(&mut tokens[index + 1..].iter(), Kind::Open, Kind::Close).end;
     let left = ends(&mut tokens[..index].iter().rev(), Kind::Close, Kind::Open).start;
     // `on (a, b)` belongs to the operator.
-    let modifier = tokens.get(index + 1).filter(|token| &expr[token.range.clone()] == "on");
+    let modifier = tokens.get(index + 1).filter(|token| token.text == "on");
     let own = match modifier {
         Some(_) => tokens[index..].iter().find(|token| token.kind == Kind::Close),
         None => tokens.get(index),
     };
-    let operator = tokens[index].range.start..own.expect("an operator").range.end;
+    let operator = tokens[index].start..own.expect("an operator").range().end;
     vec![
         (format!("left side of `{word}` dropped"), left..operator.end, String::new()),
         (format!("right side of `{word}` dropped"), operator.start..right, String::new()),
     ]
-}
-
-fn tokens(expr: &str) -> Vec<Token> {
-    let mut tokens = Vec::new();
-    let mut at = 0;
-    while let Some(first) = expr[at..].chars().next() {
-        let rest = &expr[at..];
-        let up_to = |end: char| rest[1..].find(end).map_or(rest.len(), |found| found + 2);
-        let while_ =
-            |is_part: &dyn Fn(char) -> bool| rest.find(|c: char| !is_part(c)).unwrap_or(rest.len());
-        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
-        let (kind, length) = match first {
-            '"' => (Kind::Other, up_to('"')),
-            '[' => (Kind::Other, up_to(']')),
-            '{' => (Kind::Selector, up_to('}')),
-            '(' => (Kind::Open, 1),
-            ')' => (Kind::Close, 1),
-            '=' | '!' | '<' | '>' => (Kind::Comparison, while_(&|c| "=!<>".contains(c))),
-            '0'..='9' => {
-                let length = while_(&|c| c == '.' || is_word(c));
-                let is_number = rest[..length].parse::<f64>().is_ok();
-                (if is_number { Kind::Number } else { Kind::Word }, length)
-            }
-            c if is_word(c) => (Kind::Word, while_(&is_word)),
-            '+' | '-' | '*' | '/' => (Kind::Sign, 1),
-            _ => {
-                at += first.len_utf8();
-                continue;
-            }
-        };
-        tokens.push(Token { kind, range: at..at + length });
-        at += length;
-    }
-    tokens
 }

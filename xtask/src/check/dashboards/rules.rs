@@ -67,8 +67,9 @@ impl<'a> Alert<'a> {
 
     /// The level that the alert is about: the first number that it calls too much or too little.
     /// None where it is about something that is there or not, which it compares with 0 or by `==`.
-    pub(super) fn level(self) -> Option<Limit> {
-        let is_level = |limit: &Limit| limit.operator.starts_with(['<', '>']) && limit.value != 0.0;
+    pub(super) fn level(self) -> Option<Limit<'a>> {
+        let is_level =
+            |limit: &Limit<'_>| limit.operator.starts_with(['<', '>']) && limit.value != 0.0;
         // What comes after `and` says when the alert counts, such as a floor of traffic.
         let condition = self.0.expr.split(" and ").next().unwrap_or_default();
         promql::limits(condition).into_iter().find(is_level)
