@@ -81,11 +81,14 @@ fn an_outage_is_told_on_every_channel_and_so_is_its_end() {
         let title = format!("[CRITICAL] {}", outage.summary);
         let told = people.mail.wait_for(&[&title, "Dashboard: "]);
         let link = told.split("Dashboard: ").nth(1).and_then(|rest| rest.lines().next());
+        assert!(told.contains(&format!("/docs/runbooks/{}.md", outage.alert)), "{told}");
         leads_to_a_dashboard(&people.monitoring, link.expect("a link").trim());
     }
 
     for told in people.receiver.requests("/bot") {
-        assert!(!told.body.to_string().contains("grafana_url"), "it is for links only: {told:?}");
+        let body = told.body.to_string();
+        let is_label = |name| body.contains(name);
+        assert!(!["grafana_url", "docs_url"].iter().any(is_label), "for links only: {told:?}");
     }
 
     let started = Instant::now();

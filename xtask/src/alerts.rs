@@ -39,10 +39,6 @@ pub const IDS: &[&str] = &[
     "notifications.secret-lines",
 ];
 
-/// What a test alert links to.
-const DOCUMENT: &str =
-    "https://github.com/case-interview-platform/infrastructure/blob/main/docs/notifications.md";
-
 /// What a service is given so that it tells people of alerts.
 #[derive(Debug)]
 pub struct Told {

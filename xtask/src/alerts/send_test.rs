@@ -30,6 +30,8 @@ pub struct Alertmanager {
     pub url: Url,
     /// Its container, for the log.
     pub container: String,
+    /// Where the pages of `docs/` are, for the link in a test alert.
+    pub docs_url: String,
 }
 
 /// What became of one test alert.
@@ -78,7 +80,7 @@ impl Alertmanager {
     pub fn send_test(&self, kind: &'static str, channel: &str, limit: Duration) -> Result<Outcome> {
         let before = self.counts(kind)?;
         let (start, started_at) = (Instant::now(), Timestamp::now());
-        let post = http::post(&self.url, "/api/v2/alerts", &alert(channel, started_at)?);
+        let post = http::post(&self.url, "/api/v2/alerts", &self.alert(channel, started_at)?);
         post.map_err(|why| anyhow::anyhow!("sending an alert to AlertManager: {why}"))?;
         let ended = loop {
             check_interrupted()?;
@@ -108,6 +110,27 @@ impl Alertmanager {
         })
     }
 
+    fn alert(&self, channel: &str, now: Timestamp) -> Result<String> {
+        let ends = now.checked_add(LASTS)?;
+        Ok(json!([{
+            "labels": {
+                "alertname": "TestNotification",
+                "severity": "info",
+                "service": "notifications",
+                TEST_LABEL: channel,
+                "test_run": now.as_nanosecond().to_string(),
+            },
+            "annotations": {
+                "summary": format!("Test of the channel {channel}"),
+                "description": "Nothing is wrong. Somebody ran `alerts send-test`; a second message says that the test is over.",
+                "runbook_url": format!("{}/notifications.md", self.docs_url),
+            },
+            "startsAt": now.to_string(),
+            "endsAt": ends.to_string(),
+        }])
+        .to_string())
+    }
+
     fn counts(&self, kind: &str) -> Result<Counts> {
         let text = http::get(&self.url, "/metrics")
             .map_err(|why| anyhow::anyhow!("asking AlertManager for its metrics: {why}"))?;
@@ -120,27 +143,6 @@ impl Alertmanager {
         let output = docker().args(["logs", "--since", &since, &self.container]).output().ok()?;
         complaint(&format!("{}\n{}", output.stdout, output.stderr), channel)
     }
-}
-
-fn alert(channel: &str, now: Timestamp) -> Result<String> {
-    let ends = now.checked_add(LASTS)?;
-    Ok(json!([{
-        "labels": {
-            "alertname": "TestNotification",
-            "severity": "info",
-            "service": "notifications",
-            TEST_LABEL: channel,
-            "test_run": now.as_nanosecond().to_string(),
-        },
-        "annotations": {
-            "summary": format!("Test of the channel {channel}"),
-            "description": "Nothing is wrong. Somebody ran `alerts send-test`; a second message says that the test is over.",
-            "runbook_url": super::DOCUMENT,
-        },
-        "startsAt": now.to_string(),
-        "endsAt": ends.to_string(),
-    }])
-    .to_string())
 }
 
 impl Counts {

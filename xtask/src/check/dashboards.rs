@@ -1,6 +1,7 @@
 //! The dashboards: whether they look alike, ask for metrics that exist, and say what the alerts say.
 
 mod board;
+mod docs;
 mod form;
 mod layout;
 mod metrics;
@@ -18,6 +19,7 @@ use anyhow::{Context as _, Result};
 pub use self::board::{Board, Query, Variable};
 use self::rules::Rules;
 use super::relative;
+use super::rules::docs_url;
 use crate::context::Context;
 use crate::plan::Plan;
 use crate::report::finding::Finding;
@@ -40,6 +42,8 @@ pub fn agree(cx: &Context) -> Result<Vec<Finding>> {
             Err(finding) => findings.push(*finding),
         }
     }
+    let url = docs_url(&cx.root)?;
+    findings.extend(boards.iter().filter_map(|board| docs::check(board, &url)));
     findings.extend(compare(&boards, &rules, &known));
     if findings.is_empty() {
         let names: Vec<_> = boards.iter().map(|board| board.name.as_str()).collect();
@@ -63,17 +67,19 @@ fn compare(boards: &[Board], rules: &Rules, known: &metrics::Known) -> Vec<Findi
     findings
 }
 
-/// The steps that put every dashboard into the normal form.
+/// The steps that put every dashboard into the normal form, with the present address of `docs/`.
 ///
 /// # Errors
 /// When a file cannot be read.
 pub fn tidy(root: &Path) -> Result<Plan> {
+    let url = docs_url(root)?;
     let mut plan = Plan::new();
     for path in files(root)? {
         let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
         let Ok(board) = Board::load(&path, &name)? else { continue };
-        if !board.is_normal {
-            let text = form::normal(&board.json);
+        let json = docs::with_url(&board.json, &url);
+        if !board.is_normal || json != board.json {
+            let text = form::normal(&json);
             plan.edit(format!("put {name} into the normal form"), path, text, 0o644);
         }
     }

@@ -11,6 +11,7 @@ use std::fs;
 use anyhow::{Context as _, Result};
 
 pub(super) use self::cases::every_alert_has_its_cases;
+pub use self::files::docs_url;
 use self::files::{Rule, rules};
 pub(super) use self::promtool::accepts_rules_and_cases;
 pub(super) use self::stated::thresholds_are_as_stated;
@@ -19,14 +20,13 @@ use crate::context::Context;
 use crate::host::followed;
 use crate::report::finding::Finding;
 
-/// Where the runbooks are read by somebody who got an alert; a page is called as its alert.
-const RUNBOOK_BASE: &str =
-    "https://github.com/case-interview-platform/infrastructure/blob/main/docs/runbooks/";
 const SEVERITIES: [&str; 4] = ["critical", "warning", "info", "none"];
 /// The texts of an alert and how many characters of each a phone shows before it is unlocked.
 const TEXTS: [(&str, usize); 2] = [("summary", 64), ("description", 120)];
 /// What a runbook says after what the alert means.
 const HEADINGS: [&str; 2] = ["## Confirm", "## Do"];
+/// Where the links to dashboards begin.
+const DASHBOARDS: &str = "{{ $externalLabels.grafana_url }}/d/";
 /// What a value or a name that is filled in is taken to need.
 const FILLED_IN: usize = 8;
 
@@ -98,9 +98,13 @@ fn labels_and_texts(rule: &Rule) -> Vec<String> {
             _ => {}
         }
     }
-    let expected = format!("{RUNBOOK_BASE}{}.md", rule.name());
-    if rule.annotations.get("runbook_url") != Some(&expected) {
-        wrong.push(format!("its runbook_url is not {expected}"));
+    let link = |name: &str| rule.annotations.get(name).map_or("", String::as_str);
+    let runbook = format!("{{{{ $externalLabels.docs_url }}}}/runbooks/{}.md", rule.name());
+    if link("runbook_url") != runbook {
+        wrong.push(format!("its runbook_url is not `{runbook}`"));
+    }
+    if !link("dashboard_url").starts_with(DASHBOARDS) {
+        wrong.push(format!("its dashboard_url does not begin with `{DASHBOARDS}`"));
     }
     wrong
 }

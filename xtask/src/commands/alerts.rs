@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::alerts::rules::{self, Rule};
 use crate::alerts::send_test::{Alertmanager, Outcome};
 use crate::alerts::{self, Told};
+use crate::check::rules::docs_url;
 use crate::client::Unanswered;
 use crate::configuration;
 use crate::context::Context;
@@ -230,7 +231,7 @@ fn running(cx: &Context, stack: &Stack, service: &Service) -> Result<Alertmanage
     };
     let container = container.ok_or_else(not_there)?.id.clone();
     let endpoint = service.endpoints.first().context("AlertManager has no endpoint")?;
-    Ok(Alertmanager { url: stack.url(&endpoint.url)?, container })
+    Ok(Alertmanager { url: stack.url(&endpoint.url)?, container, docs_url: docs_url(&cx.root)? })
 }
 
 fn outcome_row(outcome: &Outcome) -> Vec<Cell> {

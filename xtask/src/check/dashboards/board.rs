@@ -119,7 +119,11 @@ impl Board {
     /// Its variables, in the order in which they stand at the top.
     pub fn variables(&self) -> Vec<Variable<'_>> {
         let all = list(&self.json["templating"]["list"]);
-        all.map(|json| Variable { name: text(&json["name"]), query: text(&json["query"]["query"]) })
+        all.filter(|json| !is_constant(json))
+            .map(|json| Variable {
+                name: text(&json["name"]),
+                query: text(&json["query"]["query"]),
+            })
             .collect()
     }
 
@@ -170,6 +174,11 @@ impl<'a> Panel<'a> {
     pub(super) fn unit(self) -> &'a str {
         text(&self.json["fieldConfig"]["defaults"]["unit"])
     }
+}
+
+/// Whether nothing is asked for the variable's value.
+pub(super) fn is_constant(variable: &Value) -> bool {
+    variable["type"] == "constant"
 }
 
 /// The elements of a list; none where it is missing.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::board::{Board, Panel, Variable, list, text};
+use super::board::{Board, Panel, Variable, is_constant, list, text};
 use crate::check::promql;
 use crate::report::finding::Finding;
 
@@ -32,7 +32,9 @@ fn datasources(board: &Board) -> Vec<Finding> {
         ("/templating/list", &board.json["templating"]),
         ("/annotations/list", &board.json["annotations"]),
     ] {
-        let own = list(&json["list"]).enumerate().filter(|(_, json)| json["builtIn"] != 1);
+        let own = list(&json["list"])
+            .enumerate()
+            .filter(|(_, json)| json["builtIn"] != 1 && !is_constant(json));
         asking.extend(own.map(|(i, json)| (format!("{pointer}/{i}"), json)));
     }
     let wrong = |(pointer, json): &(String, &Value)| {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::docs::DOCS;
 use crate::check::promql::{self, Limit};
 use crate::check::rules::files::{self, Rule};
 use crate::report::finding::Finding;
@@ -54,9 +55,9 @@ impl<'a> Alert<'a> {
         self.0.name()
     }
 
-    /// Where its runbook is.
-    pub(super) fn runbook(self) -> &'a str {
-        self.0.annotations.get("runbook_url").map_or("", String::as_str)
+    /// How a panel links to its runbook.
+    pub(super) fn runbook(self) -> String {
+        format!("${{{DOCS}}}/runbooks/{}.md", self.name())
     }
 
     /// The uid of the dashboard that it sends people to.

@@ -161,3 +161,25 @@ fn a_file_that_is_no_dashboard_or_not_in_the_normal_form_is_found() {
     assert_eq!(board.check_form().unwrap().mend, Xtask::CheckFix.into());
     assert_eq!(form::normal(&board.json), text);
 }
+
+#[test]
+fn a_fork_changes_the_address_of_its_docs_in_one_line() {
+    let url = docs_url(root()).unwrap();
+    let prometheus = root().join("infrastructure/docker/monitoring/prometheus");
+    let times = |path: &Path| fs::read_to_string(path).unwrap().matches(&url).count();
+    assert_eq!(times(&prometheus.join("prometheus.yml")), 1);
+    for folder in ["rules", "tests"] {
+        for entry in fs::read_dir(prometheus.join(folder)).unwrap() {
+            assert_eq!(times(&entry.unwrap().path()), 0, "in {folder}");
+        }
+    }
+    for (name, text) in texts() {
+        let board = Board::parse(&name, &name, &text).unwrap();
+        assert!(docs::check(&board, &url).is_none());
+        let other = "https://example.org/docs";
+        assert_eq!(docs::check(&board, other).unwrap().mend, Xtask::CheckFix.into());
+        let fork = form::normal(&docs::with_url(&board.json, other));
+        assert!(!fork.contains(&url), "{name}: all links begin with the constant");
+        assert!(docs::check(&Board::parse(&name, &name, &fork).unwrap(), other).is_none());
+    }
+}

@@ -107,7 +107,7 @@ pub(super) fn check_alerts(boards: &[Board], rules: &Rules) -> Vec<Finding> {
 /// The runbooks that the panel links to.
 fn runbooks(panel: Panel<'_>) -> impl Iterator<Item = &str> {
     let urls = list(&panel.json["links"]).map(|link| text(&link["url"]));
-    urls.filter(|url| url.contains("/docs/runbooks/"))
+    urls.filter(|url| url.contains("/runbooks/"))
 }
 
 /// The numbers at which the colour changes.

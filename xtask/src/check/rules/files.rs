@@ -92,6 +92,33 @@ pub(super) struct Moment {
     pub(super) exp_alerts: Vec<yaml_serde::Value>,
 }
 
+/// `prometheus.yml`, as far as it says where the alerts' links begin.
+#[derive(Debug, Deserialize)]
+struct Configuration {
+    global: Global,
+}
+
+#[derive(Debug, Deserialize)]
+struct Global {
+    external_labels: Links,
+}
+
+#[derive(Debug, Deserialize)]
+struct Links {
+    docs_url: String,
+}
+
+/// Where the pages of `docs/` are read by somebody who got an alert: `docs_url` among the external
+/// labels of `prometheus.yml`, the one line that a fork changes.
+///
+/// # Errors
+/// When the file cannot be read or has no such label.
+pub fn docs_url(root: &Path) -> Result<String> {
+    let path = folder(root).join("prometheus.yml");
+    let configuration: Configuration = parse(&path, &read(&path)?)?;
+    Ok(configuration.global.external_labels.docs_url)
+}
+
 /// Where Prometheus's files lie.
 pub(super) fn folder(root: &Path) -> PathBuf {
     root.join("infrastructure/docker/monitoring/prometheus")
