@@ -60,6 +60,30 @@ fn what_an_alert_lacks_is_named() {
     }
 }
 
+/// Only what a change can have changed is asked of promtool again; what failed is asked each time.
+#[test]
+fn what_passed_is_not_asked_again_until_its_files_change() {
+    let site = Site::new("kept", &[FULL[1]]);
+    let rules = site.monitoring().folder().join("prometheus/rules/api.yml");
+    let text = fs::read_to_string(&rules).unwrap();
+    let check = || site.xtask(&["check", "rules.promtool"]);
+    let as_before = "(as before: nothing that it reads has changed)";
+    let first = check().succeeds();
+    assert!(!first.stderr.contains("as before"), "{}", first.stderr);
+    let again = check().succeeds();
+    assert_eq!(again.stderr.matches(as_before).count(), 3, "{}", again.stderr);
+
+    fs::write(&rules, text.replace("for: 5m", "for: 9m")).unwrap();
+    for _ in 0..2 {
+        let failed = check().ends_with(1);
+        assert!(failed.stderr.contains("tests/api.yml"), "{}", failed.stderr);
+    }
+    fs::write(&rules, format!("{text}# A change of words.\n")).unwrap();
+    let after = check().succeeds();
+    let cases = format!("; 14 of 15 files {as_before}");
+    assert!(after.stderr.contains(&cases), "{}", after.stderr);
+}
+
 /// With `--long` every mistake in every rule, else one in each; with `XTASK_TEST_RULES=api.yml`
 /// every one in that file.
 #[test]

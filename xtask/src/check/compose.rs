@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-use super::relative;
+use super::kept::{Inputs, Kept, as_before};
+use super::{kept_answers, relative, side_by_side};
 use crate::context::Context;
 use crate::docker::compose::{self, Compose};
 use crate::host::followed;
@@ -76,40 +77,59 @@ pub(super) fn valid_for_every_compose(cx: &Context) -> Result<Vec<Finding>> {
                 .mend(Xtask::Doctor),
         ]);
     }
-    let mut findings = Vec::new();
-    for stack in cx.stacks_whatever_env_says(None)? {
-        let filled = filled_example(&stack)?;
-        let mut env =
-            tempfile::Builder::new().prefix("env").tempfile().context("making a temporary .env")?;
-        env.write_all(filled.as_bytes())
-            .with_context(|| format!("writing {}", env.path().display()))?;
+    let mut questions = Vec::new();
+    let stacks = cx.stacks_whatever_env_says(None)?;
+    for stack in &stacks {
         let paths = stack.compose.paths();
         for compose in &found {
             // By hand the base file is read alone.
-            for files in (1..=paths.len()).filter_map(|count| paths.get(..count)) {
-                let project = compose::Project {
-                    files: files.to_vec(),
-                    env_file: env.path().to_owned(),
-                    ..stack.compose_project()
-                };
-                let output = compose
-                    .on(&project)
-                    .args(["config", "--quiet"])
-                    .time_limit(Duration::from_secs(60))
-                    .output()?;
-                let said = output.stderr.trim();
-                let last = files.last().map(|file| relative(cx, file)).unwrap_or_default();
-                let about = format!("{last} by {compose}");
-                findings.push(match (output.success(), said) {
-                    (true, "") => {
-                        Finding::ok("compose.valid", "is read without a warning").about(about)
-                    }
-                    (_, said) => Finding::error("compose.valid", said).about(about).at(last, None),
-                });
-            }
+            let files = (1..=paths.len()).filter_map(|count| paths.get(..count));
+            questions.extend(files.map(|files| (stack, compose, files)));
         }
     }
-    Ok(findings)
+    let kept = kept_answers(cx);
+    let findings =
+        side_by_side(&questions, |(stack, compose, files)| reads(cx, &kept, stack, compose, files));
+    findings.into_iter().collect()
+}
+
+/// Whether `compose` reads `files` without a word.
+fn reads(
+    cx: &Context,
+    kept: &Kept,
+    stack: &Stack,
+    compose: &Compose,
+    files: &[PathBuf],
+) -> Result<Finding> {
+    let last = files.last().map(|file| relative(cx, file)).unwrap_or_default();
+    let about = format!("{last} by {compose}");
+    let success = "is read without a warning";
+    let mut inputs = Inputs::new(&about, success);
+    for file in files.iter().chain([&stack.folder.join(".env.example")]) {
+        inputs.file(&cx.root, file)?;
+    }
+    if kept.has(&about, &inputs) {
+        return Ok(Finding::ok("compose.valid", as_before(success)).about(about));
+    }
+    let filled = filled_example(stack)?;
+    let mut env =
+        tempfile::Builder::new().prefix("env").tempfile().context("making a temporary .env")?;
+    env.write_all(filled.as_bytes())
+        .with_context(|| format!("writing {}", env.path().display()))?;
+    let project = compose::Project {
+        files: files.to_vec(),
+        env_file: env.path().to_owned(),
+        ..stack.compose_project()
+    };
+    let asked = compose.on(&project).args(["config", "--quiet"]);
+    let output = asked.time_limit(Duration::from_secs(60)).output()?;
+    Ok(match (output.success(), output.stderr.trim()) {
+        (true, "") => {
+            kept.keep(&about, &inputs);
+            Finding::ok("compose.valid", success).about(about)
+        }
+        (_, said) => Finding::error("compose.valid", said).about(about).at(last, None),
+    })
 }
 
 /// A command in an overlay takes the place of the base file's, so it must repeat it.

@@ -1,6 +1,7 @@
 //! `cargo xtask check`.
 
 use anyhow::Result;
+use clap::builder::PossibleValuesParser;
 
 use crate::check;
 use crate::context::Context;
@@ -10,6 +11,10 @@ use crate::report::units::count;
 /// Check everything that can be checked without starting a stack (CI)
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Only these checks
+    #[arg(value_name = "ID", value_parser = PossibleValuesParser::new(check::ids()))]
+    only: Vec<String>,
+
     /// First normalise dashboards, such as after an export from Grafana
     #[arg(long)]
     fix: bool,
@@ -27,7 +32,7 @@ impl Args {
                 return Ok(());
             }
         }
-        let findings = check::run(cx);
+        let findings = check::run(cx, &self.only);
         cx.report.findings(&findings);
         let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
         cx.report.document(

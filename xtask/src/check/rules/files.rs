@@ -64,11 +64,22 @@ struct Group {
 /// A file of promtool cases.
 #[derive(Debug, Deserialize)]
 pub(super) struct CaseFile {
+    /// The rules that they are about, seen from the file's folder.
+    rule_files: Vec<PathBuf>,
     /// The cases.
     pub(super) tests: Vec<Case>,
     /// The file.
     #[serde(skip)]
     pub(super) path: PathBuf,
+}
+
+impl CaseFile {
+    /// All that promtool reads for it.
+    pub(super) fn reads(&self) -> Vec<PathBuf> {
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let rules = self.rule_files.iter().map(|rules| folder.join(rules));
+        std::iter::once(self.path.clone()).chain(rules).collect()
+    }
 }
 
 /// What promtool calls a test group.
@@ -156,7 +167,8 @@ pub(super) fn cases(root: &Path) -> Result<Vec<CaseFile>> {
     paths.into_iter().map(load).collect()
 }
 
-fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>> {
+/// The YAML files in `folder`, by name.
+pub(super) fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let listing = || format!("listing {}", folder.display());
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).with_context(listing)? {
