@@ -34,7 +34,8 @@ fn choose_images(part: &Part<'_>) {
     for service in &stack.services {
         let variable = compose.image_variable(&service.name).unwrap();
         if !text.contains(&format!("\n{variable}=")) {
-            text.push_str(&format!("{variable}={}\n", service.offline_image));
+            let image = service.offline_image.as_ref().unwrap();
+            text.push_str(&format!("{variable}={image}\n"));
         }
     }
     fs::write(&example, text).unwrap();

@@ -18,6 +18,7 @@ mod backup_remote;
 mod bad_input;
 mod bare_machine;
 mod by_hand;
+mod check;
 mod command_line;
 mod dashboards;
 mod data_safety;

@@ -17,7 +17,8 @@ fn stock(machine: &Machine) {
     let stack = manifest.stacks.iter().find(|stack| stack.name == "development").unwrap();
     let compose = ComposeFile::load(&root().join("infrastructure/docker/development")).unwrap();
     for service in &stack.services {
-        machine.stock(&service.offline_image, &compose.default_image(&service.name).unwrap());
+        let offline = service.offline_image.as_ref().unwrap();
+        machine.stock(offline, &compose.default_image(&service.name).unwrap());
     }
 }
 

@@ -69,19 +69,19 @@ fn what_passed_is_not_asked_again_until_its_files_change() {
     let check = || site.xtask(&["check", "rules.promtool"]);
     let as_before = "(as before: nothing that it reads has changed)";
     let first = check().succeeds();
-    assert!(!first.stderr.contains("as before"), "{}", first.stderr);
+    assert!(!first.stdout.contains("as before"), "{}", first.stdout);
     let again = check().succeeds();
-    assert_eq!(again.stderr.matches(as_before).count(), 3, "{}", again.stderr);
+    assert_eq!(again.stdout.matches(as_before).count(), 3, "{}", again.stdout);
 
     fs::write(&rules, text.replace("for: 5m", "for: 9m")).unwrap();
     for _ in 0..2 {
         let failed = check().ends_with(1);
-        assert!(failed.stderr.contains("tests/api.yml"), "{}", failed.stderr);
+        assert!(failed.stdout.contains("tests/api.yml"), "{}", failed.stdout);
     }
     fs::write(&rules, format!("{text}# A change of words.\n")).unwrap();
     let after = check().succeeds();
     let cases = format!("; 14 of 15 files {as_before}");
-    assert!(after.stderr.contains(&cases), "{}", after.stderr);
+    assert!(after.stdout.contains(&cases), "{}", after.stdout);
 }
 
 /// With `--long` every mistake in every rule, else one in each; with `XTASK_TEST_RULES=api.yml`

@@ -23,7 +23,7 @@ fn is_usual(image: &str) -> bool {
     let manifest = xtask::stack::manifest::Manifest::load(root()).expect("stacks.toml");
     let services = manifest.stacks.iter().flat_map(|stack| &stack.services);
     services
-        .map(|service| &service.offline_image)
+        .filter_map(|service| service.offline_image.as_ref())
         .any(|usual| usual.ends_with(&format!("/{image}")))
 }
 

@@ -7,7 +7,7 @@ pub mod rules;
 mod secrets;
 pub mod send_test;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -57,6 +57,18 @@ struct Look {
 /// The service of `stack` that tells people of alerts, if it has one.
 pub fn notifier(stack: &Stack) -> Option<&Service> {
     stack.definition.services.iter().find(|service| folder(stack, service).is_some())
+}
+
+/// The folder with the notifications of `stack`.
+pub fn folder_of(stack: &Stack) -> Option<PathBuf> {
+    folder(stack, notifier(stack)?)
+}
+
+/// Whether `path` says who is told, or how: others than its owner need not read it.
+pub fn is_private(stack: &Stack, path: &Path) -> bool {
+    let below =
+        folder_of(stack).and_then(|folder| Some(path.strip_prefix(folder).ok()?.to_owned()));
+    below.and_then(|below| below.to_str().map(secrets::is_private)).unwrap_or_default()
 }
 
 /// The folder with its notifications.

@@ -5,8 +5,10 @@ mod compose;
 pub mod dashboards;
 mod kept;
 mod manifest;
+mod paths;
 pub mod promql;
 pub mod rules;
+mod typed;
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +17,7 @@ use std::thread::ScopedJoinHandle;
 use anyhow::Result;
 
 use self::kept::Kept;
+pub use self::typed::Understands;
 use crate::context::Context;
 use crate::report::finding::Finding;
 
@@ -31,20 +34,23 @@ const CHECKS: &[Check] = &[
     ("rules.stated", rules::thresholds_are_as_stated),
     ("rules.cases", rules::every_alert_has_its_cases),
     ("rules.promtool", rules::accepts_rules_and_cases),
+    ("files.typed", typed::every_file_is_read),
+    ("files.readable", paths::containers_can_read),
+    ("images.offline", paths::offline_images_can_be_built),
     ("secret.committed", committed::no_secrets),
 ];
 
 /// What can be asked for alone: every check's id.
 pub fn ids() -> impl Iterator<Item = &'static str> {
-    CHECKS.iter().map(|(id, _)| *id)
+    CHECKS.iter().map(|(id, _)| *id).chain([typed::JOBS])
 }
 
 /// Runs the checks called `only`, or all where it names none, side by side. One that cannot be made is
-/// a finding itself.
-pub fn run(cx: &Context, only: &[String]) -> Vec<Finding> {
+/// a finding itself. `understands` is the parser of our command line, which is above this module.
+pub fn run(cx: &Context, only: &[String], understands: Understands) -> Vec<Finding> {
     let is_chosen = |id: &str| only.is_empty() || only.iter().any(|chosen| chosen == id);
     let chosen: Vec<_> = CHECKS.iter().filter(|(id, _)| is_chosen(id)).collect();
-    std::thread::scope(|scope| {
+    let mut findings: Vec<_> = std::thread::scope(|scope| {
         let running: Vec<_> =
             chosen.into_iter().map(|(id, check)| (id, scope.spawn(move || check(cx)))).collect();
         running
@@ -57,7 +63,11 @@ pub fn run(cx: &Context, only: &[String]) -> Vec<Finding> {
                 Err(_) => vec![Finding::error(id, "could not be checked: the check panicked")],
             })
             .collect()
-    })
+    });
+    if is_chosen(typed::JOBS) {
+        findings.extend(typed::jobs_are_commands(&cx.manifest.jobs, understands));
+    }
+    findings
 }
 
 /// The answers that were kept of earlier runs.
@@ -107,6 +117,6 @@ mod tests {
     #[test]
     fn every_check_has_its_own_id() {
         let once: std::collections::BTreeSet<_> = ids().collect();
-        assert_eq!(once.len(), CHECKS.len());
+        assert_eq!(once.len(), ids().count());
     }
 }

@@ -126,6 +126,15 @@ pub fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
     }
 }
 
+/// Whether `arguments` are a command of ours; the error says why not.
+///
+/// # Errors
+/// What does not fit, in one line.
+pub fn understands(arguments: &[String]) -> Result<(), String> {
+    let line = std::iter::once("xtask").chain(arguments.iter().map(String::as_str));
+    parse(line.map(OsString::from)).map(drop).map_err(|error| explain(&error).0)
+}
+
 /// `help --help`, which clap takes for a command that there is not.
 fn asks_for_help_on_help(error: &clap::Error) -> bool {
     let word = error.get(ContextKind::InvalidSubcommand);
@@ -173,9 +182,9 @@ mod tests {
     fn every_scheduled_job_is_a_command() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let manifest = crate::stack::manifest::Manifest::load(root).unwrap();
+        assert!(understands(&["bakup".to_owned()]).unwrap_err().contains("bakup"));
         for job in manifest.jobs {
-            let words = [vec!["xtask".to_owned()], job.command].concat();
-            assert!(parse(words.iter().map(OsString::from)).is_ok(), "{words:?}");
+            assert_eq!(understands(&job.command), Ok(()), "{:?}", job.command);
         }
     }
 

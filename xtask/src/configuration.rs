@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::docker::container::{Container, running};
 use crate::host::files;
 use crate::plan::Plan;
+use crate::report::finding::Finding;
 use crate::setup::generated;
 use crate::stack::Stack;
 use crate::stack::manifest::Service;
@@ -69,6 +70,19 @@ pub fn refuse_broken(cx: &Context, stack: &Stack, containers: &[Container]) -> R
         }
     }
     broken::refuse(cx, stack, &unknown)
+}
+
+/// Every file of a configuration that is no YAML or JSON at all.
+///
+/// # Errors
+/// When a folder cannot be listed.
+pub fn malformed_files(cx: &Context, stack: &Stack) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for folder in stack.definition.services.iter().filter_map(|service| folder(stack, service)) {
+        findings
+            .extend(files::below(&folder)?.iter().filter_map(|path| broken::malformed(cx, path)));
+    }
+    Ok(findings)
 }
 
 /// The folder of its configuration.

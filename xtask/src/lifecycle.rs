@@ -38,6 +38,9 @@ impl Start {
     /// not answer in time.
     pub fn run(&self, cx: &Context, stack: &Stack) -> Result<()> {
         let (setup, stack) = prepare(cx.reload(stack)?, self.offline)?;
+        if self.offline {
+            warn_of_pinned(cx, &stack);
+        }
         doctor::refuse_unfit(cx, &stack, Intent::Up)?;
         let containers = cx.containers(&stack)?;
         let compose = Compose::to_use(&containers, &cx.manifest.requirements.compose)?;
@@ -80,6 +83,21 @@ impl Start {
         until_ready(cx, stack, &accounts, self.limit)?;
         accounts::plan(stack, &cx.containers(stack)?)?.carry_out(&cx.report)?;
         until_ready(cx, stack, &[rest, inside].concat(), self.limit)
+    }
+}
+
+/// Which services `--offline` does not change.
+fn warn_of_pinned(cx: &Context, stack: &Stack) {
+    let active = stack.active().into_iter();
+    let pinned: Vec<_> = active
+        .filter(|service| service.offline_image.is_none())
+        .map(|service| service.name.as_str())
+        .collect();
+    if !pinned.is_empty() {
+        let names = pinned.join(", ");
+        cx.report.warning(format!(
+            "stacks.toml names no offline image for {names}; the pinned one is used"
+        ));
     }
 }
 

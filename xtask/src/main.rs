@@ -73,7 +73,7 @@ fn execute(command: Command, cx: &Context) -> anyhow::Result<()> {
         Command::Env(args) => args.run(cx),
         Command::Backup(args) => args.run(cx),
         Command::Images(args) => args.run(cx),
-        Command::Check(args) => args.run(cx),
+        Command::Check(args) => args.run(cx, cli::understands),
         Command::Test(args) => args.run(cx),
         Command::Completions(args) => args.run(cx, cli::command()),
     }

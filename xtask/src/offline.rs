@@ -34,8 +34,13 @@ pub fn base(release: &str) -> String {
 }
 
 /// The folder with the sources of the image called `name`.
-fn folder(root: &Path, name: &str) -> PathBuf {
+pub fn folder(root: &Path, name: &str) -> PathBuf {
     root.join("tests/images").join(name)
+}
+
+/// The program that makes root file systems.
+pub fn builder(root: &Path) -> PathBuf {
+    folder(root, "base").join("build.sh")
 }
 
 /// The script that fetches and unpacks packages.
@@ -126,7 +131,7 @@ fn build_base(cx: &Context, release: &str) -> Result<Plan> {
     let shown = below.display();
     plan.run(format!("clear {shown}"), Cmd::new("rm").arg("-rf").arg(&below));
     plan.run(format!("make {shown}"), Cmd::new("mkdir").arg(&below));
-    let build = Cmd::new(folder(&cx.root, "base").join("build.sh"))
+    let build = Cmd::new(builder(&cx.root))
         .args([release, &base])
         .arg(&below)
         .env("HELPER_LABEL", format!("{HELPER}={}", project(cx)))

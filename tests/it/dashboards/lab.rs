@@ -204,7 +204,7 @@ fn image(service: &str) -> String {
     let mut found = services.filter(|(_, found)| found.name == service);
     let (stack, found) = found.next().expect("the service in stacks.toml");
     if Site::is_offline() {
-        return found.offline_image.clone();
+        return found.offline_image.clone().expect("an offline image");
     }
     let folder = root().join("infrastructure/docker").join(stack);
     ComposeFile::load(&folder).unwrap().default_image(service).unwrap()

@@ -12,6 +12,12 @@ use crate::secret::Secret;
 /// The folder of the secrets, beside notifications.toml.
 const FOLDER: &str = "secrets/";
 
+/// Whether what is called `name`, beside notifications.toml, is for its owner alone.
+pub(super) fn is_private(name: &str) -> bool {
+    let is_settings = name.starts_with("notifications") && name.ends_with(".toml");
+    is_settings || name == FOLDER.trim_end_matches('/')
+}
+
 /// The name below [`FOLDER`] of a file called `path`, if that is where it lies.
 pub(super) fn name(path: &str) -> Option<&str> {
     let name = path.strip_prefix(FOLDER)?;

@@ -5,7 +5,37 @@ use anyhow::Result;
 use super::relative;
 use crate::context::Context;
 use crate::report::finding::Finding;
-use crate::stack::template;
+use crate::stack::manifest::Load;
+use crate::stack::{Stack, template};
+
+/// What stacks.toml names that there is not: a command would come upon it only when it needs it.
+fn unknown_words(stack: &Stack, is_variable: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let definition = &stack.definition;
+    let mut services = vec![("helper", definition.helper.as_str())];
+    let mut variables = vec![("network", definition.network.as_str())];
+    variables.extend(definition.disk.variable().map(|name| ("disk", name)));
+    for pair in &definition.memory_pairs {
+        variables
+            .extend([("memory_pairs", pair.server.as_str()), ("memory_pairs", &pair.container)]);
+    }
+    variables.extend(definition.allowed.iter().map(|one| ("allowed", one.variable.as_str())));
+    for service in &definition.services {
+        let quota = service.data.iter().filter_map(|data| data.quota.as_ref()?.variable());
+        variables.extend(quota.map(|name| ("quota", name)));
+        if let Some(Load::Script { secret, .. }) =
+            service.configuration.as_ref().map(|configuration| &configuration.load)
+        {
+            variables.push(("load", secret));
+        }
+        let files = service.generated.iter().flat_map(|generated| &generated.files);
+        services.extend(files.filter_map(|file| Some(("about", file.about.as_deref()?))));
+    }
+    let services = services.into_iter().filter(|(_, name)| stack.service(name).is_err());
+    let services = services.map(|(key, name)| format!("`{key}` names a service `{name}`"));
+    let variables = variables.into_iter().filter(|(_, name)| !is_variable(name));
+    let variables = variables.map(|(key, name)| format!("`{key}` names a variable {name}"));
+    services.chain(variables).map(|named| format!("{named}, which there is not")).collect()
+}
 
 pub(super) fn agrees_with_compose_files(cx: &Context) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
@@ -29,6 +59,7 @@ pub(super) fn agrees_with_compose_files(cx: &Context) -> Result<Vec<Finding>> {
                 || stack.compose.variables().iter().any(|variable| variable.name == name)
                 || generated.any(|file| file.secret.as_deref() == Some(name))
         };
+        findings.extend(unknown_words(&stack, &known).into_iter().map(wrong));
         for service in &stack.definition.services {
             if stack.compose.services().all(|name| name != service.name) {
                 findings.push(wrong(format!("`{}` stands here but not in {file}", service.name)));

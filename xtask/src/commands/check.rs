@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 
-use crate::check;
+use crate::check::{self, Understands};
 use crate::context::Context;
 use crate::report::finding::{Problem, Severity};
 use crate::report::units::count;
@@ -21,18 +21,18 @@ pub struct Args {
 }
 
 impl Args {
-    /// Runs every check and fails once.
+    /// Runs the checks and fails once. `understands` tells whether arguments are a command of ours.
     ///
     /// # Errors
     /// When one found an error.
-    pub fn run(self, cx: &Context) -> Result<()> {
+    pub fn run(self, cx: &Context, understands: Understands) -> Result<()> {
         if self.fix {
             cx.execute(check::dashboards::tidy(&cx.root)?)?;
             if cx.dry_run {
                 return Ok(());
             }
         }
-        let findings = check::run(cx, &self.only);
+        let findings = check::run(cx, &self.only, understands);
         cx.report.findings(&findings);
         let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
         cx.report.document(

@@ -79,8 +79,8 @@ impl Versions {
         }
         if images.is_empty() {
             let services = cx.manifest.stacks.iter().flat_map(|stack| &stack.services);
-            let usual = services.map(|service| catalogue.get(&service.offline_image).cloned());
-            return usual.collect();
+            let usual = services.filter_map(|service| service.offline_image.as_deref());
+            return usual.map(|image| catalogue.get(image).cloned()).collect();
         }
         Ok(images)
     }
@@ -135,7 +135,7 @@ fn list(cx: &Context) -> Result<()> {
         let reference = image.reference();
         let for_service = |stack: &Stack| {
             let service = stack.service(&image.name).ok()?;
-            let usual = service.offline_image == reference;
+            let usual = service.offline_image.as_ref() == Some(&reference);
             Some((stack.compose.default_image(&image.name).ok()?, usual))
         };
         // Those for tests alone stand in for nothing.

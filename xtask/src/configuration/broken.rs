@@ -73,7 +73,7 @@ fn complaints(
 }
 
 /// What keeps the file from being read at all.
-fn malformed(cx: &Context, path: &Path) -> Option<Finding> {
+pub(super) fn malformed(cx: &Context, path: &Path) -> Option<Finding> {
     let ending = path.extension()?.to_str()?;
     if !["yml", "yaml", "json"].contains(&ending) {
         return None;

@@ -110,9 +110,11 @@ fn completed(stack: &Stack, offline: bool) -> Result<(String, Added)> {
             }
         }
         // An offline image of another version was chosen on purpose.
-        if offline && !stack.is_offline(service) {
+        if let Some(image) = service.offline_image.as_ref().filter(|_| offline)
+            && !stack.is_offline(service)
+        {
             let variable = stack.compose.image_variable(&service.name)?;
-            added.images += usize::from(set(variable, &service.offline_image)?);
+            added.images += usize::from(set(variable, image)?);
         }
     }
     Ok((text, added))

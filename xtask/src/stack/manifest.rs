@@ -95,6 +95,14 @@ pub enum Disk {
 }
 
 impl Disk {
+    /// The variable that it depends on.
+    pub fn variable(&self) -> Option<&str> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Of { variable, .. } => Some(variable),
+        }
+    }
+
     /// How much that is with the values that `get` knows.
     ///
     /// # Errors

@@ -157,7 +157,9 @@ fn good(questions: &[Question], answers: &[Answer], image: &str) -> Vec<Finding>
 fn prometheus_image(cx: &Context) -> Result<Option<(String, String)>> {
     for stack in cx.stacks_whatever_env_says(None)? {
         let Ok(service) = stack.service("prometheus") else { continue };
-        for reference in [stack.image(service)?, service.offline_image.clone()] {
+        for reference in
+            [Some(stack.image(service)?), service.offline_image.clone()].into_iter().flatten()
+        {
             // No engine is no image.
             if let Ok(Some(image)) = image::get(&reference) {
                 return Ok(Some((reference, image.id)));

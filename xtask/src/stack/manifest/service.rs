@@ -12,8 +12,9 @@ use crate::report::advice::{On, Xtask};
 pub struct Service {
     /// Its name in the compose file.
     pub name: String,
-    /// The image that stands in where no registry can be reached.
-    pub offline_image: String,
+    /// The image to use where no registry can be reached; where there is none, the pinned one.
+    #[serde(default)]
+    pub offline_image: Option<String>,
     /// What `shell` runs inside, through `sh -c`.
     pub shell: String,
     /// Its data directory.
@@ -64,7 +65,8 @@ impl Service {
     /// Whether `reference` is one of its offline images: the usual one or another version of it.
     pub fn is_offline_image(&self, reference: &str) -> bool {
         let repository = |text: &str| text.rsplit_once(':').map(|(name, _)| name.to_owned());
-        repository(reference).is_some_and(|name| Some(name) == repository(&self.offline_image))
+        let offline = self.offline_image.as_deref().and_then(repository);
+        offline.is_some() && offline == repository(reference)
     }
 }
 
