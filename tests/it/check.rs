@@ -28,8 +28,9 @@ fn what_would_fail_later_is_found_by_check() {
     let rules = "infrastructure/docker/monitoring/prometheus/rules/api.yml";
     replace("infrastructure/backup.toml", "daily = 7", "dayly = 7");
     replace(stacks, "offline/mailhog:double", "offline/mailpit:1");
-    replace(stacks, "command = [\"backup\", \"prune\"]", "command = [\"backup\", \"prone\"]");
-    replace(stacks, "helper = \"redis\"", "helper = \"reddis\"");
+    replace(stacks, "command = [\"backup\", \"prune\"]", "command = [\"bakup\", \"prune\"]");
+    replace(stacks, "server = \"REDIS_MAX_MEMORY\"", "server = \"REDIS_MAXMEMORY\"");
+    replace(stacks, "about = \"cadvisor\"", "about = \"cadviser\"");
     replace(
         "infrastructure/docker/monitoring/grafana/provisioning/datasources/prometheus.yml",
         ":",
@@ -43,8 +44,9 @@ fn what_would_fail_later_is_found_by_check() {
         ("files.typed", "datasources/prometheus.yml"),
         ("images.offline", "mailpit"),
         ("images.offline", "not executable"),
-        ("schedule.jobs", "prone"),
-        ("manifest.agrees", "reddis"),
+        ("schedule.jobs", "bakup"),
+        ("manifest.agrees", "REDIS_MAXMEMORY"),
+        ("manifest.agrees", "cadviser"),
         ("files.readable", rules),
     ] {
         let mut findings = found["findings"].as_array().unwrap().iter();

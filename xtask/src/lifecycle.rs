@@ -12,6 +12,7 @@ use crate::docker::container::Container;
 use crate::doctor::{self, Intent};
 use crate::images;
 use crate::logs::removal::removal;
+use crate::metrics::wanted;
 use crate::plan::Plan;
 use crate::ready::wait::until_ready;
 use crate::report::advice::Xtask;
@@ -47,6 +48,7 @@ impl Start {
         images::provide(cx, &stack, &self.again)?;
         let mut plan = setup;
         plan.append(origin::plan(&stack, &containers)?);
+        plan.append(wanted::plan(&stack, true)?);
         if cx.dry_run {
             // Without .env, Compose cannot say what is outdated.
             let unwanted = match stack.env.path().exists() {

@@ -1,6 +1,7 @@
 //! What the infrastructure says of itself, for node-exporter's textfile collector.
 
 pub mod infrastructure;
+pub mod wanted;
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};

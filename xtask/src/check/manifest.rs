@@ -11,7 +11,7 @@ use crate::stack::{Stack, template};
 /// What stacks.toml names that there is not: a command would come upon it only when it needs it.
 fn unknown_words(stack: &Stack, is_variable: &dyn Fn(&str) -> bool) -> Vec<String> {
     let definition = &stack.definition;
-    let mut services = vec![("helper", definition.helper.as_str())];
+    let mut services = Vec::new();
     let mut variables = vec![("network", definition.network.as_str())];
     variables.extend(definition.disk.variable().map(|name| ("disk", name)));
     for pair in &definition.memory_pairs {

@@ -14,6 +14,7 @@ use crate::docker::{self, docker};
 use crate::doctor::{self, Intent};
 use crate::host::user;
 use crate::logs::removal::removal;
+use crate::metrics::wanted;
 use crate::plan::Plan;
 use crate::process::Cmd;
 use crate::report::advice::Xtask;
@@ -65,7 +66,8 @@ impl Args {
                 backup::settle(cx, stack)?;
             }
             let _network = network::lock(cx, stack, "down")?;
-            let mut plan = take_down(cx, stack)?;
+            let mut plan = meant_to_be_down(cx, stack)?;
+            plan.append(take_down(cx, stack)?);
             if self.purge {
                 plan.append(purge(stack)?);
             }
@@ -78,6 +80,21 @@ impl Args {
         }
         Ok(())
     }
+}
+
+/// The word that alerts about the stack end by. `down` works without it, such as for somebody who may use
+/// the engine and not write there.
+fn meant_to_be_down(cx: &Context, stack: &Stack) -> Result<Plan> {
+    let folder = stack.data_dir().join("metrics");
+    if !stack.unclear().is_empty() || !folder.is_dir() {
+        return Ok(Plan::new());
+    }
+    if rustix::fs::access(&folder, rustix::fs::Access::WRITE_OK).is_err() {
+        let folder = folder.display();
+        cx.report.warning(format!("alerts about {} stay: {folder} is not writable", stack.name()));
+        return Ok(Plan::new());
+    }
+    wanted::plan(stack, false)
 }
 
 /// By label and not through Compose, which refuses to work when a variable is missing.

@@ -98,9 +98,11 @@ impl Catalogue {
         found.ok_or_else(|| {
             let known: Vec<_> = of_name.iter().map(|image| image.version.as_str()).collect();
             let what = format!("there is no offline image of {name} {version}");
-            Problem::usage("images.version", what)
-                .mend(format!("one of: {}", known.join(", ")))
-                .into()
+            let mend = match known.as_slice() {
+                [] => "tests/images/README.md says how to make one".to_owned(),
+                known => format!("one of: {}", known.join(", ")),
+            };
+            Problem::usage("images.version", what).mend(mend).into()
         })
     }
 

@@ -18,12 +18,18 @@ const KINDS: [Kind; 3] = [
     (": stays quiet just under", stays_quiet),
     (": stays quiet without ", stays_quiet),
 ];
+/// What one must have that stays while nobody sees whether it is over.
+const HELD: [Kind; 1] = [(": stays until ", ends_with_fewer)];
 /// What one that always fires must have.
 const ALWAYS: [Kind; 1] = [(": fires always", |fire| !fire.is_empty() && !fire.contains(&0))];
 
 fn fires_and_resolves(fire: &[usize]) -> bool {
     let last = fire.iter().rposition(|count| *count > 0);
     fire.first() == Some(&0) && last.is_some_and(|last| fire[last + 1..].contains(&0))
+}
+
+fn ends_with_fewer(fire: &[usize]) -> bool {
+    fire.last() < fire.iter().max()
 }
 
 fn stays_quiet(fire: &[usize]) -> bool {
@@ -51,7 +57,9 @@ pub(in crate::check) fn every_alert_has_its_cases(cx: &Context) -> Result<Vec<Fi
         let first = alerts.iter().find(|rule| rule.name() == *name);
         let always = first.is_some_and(|rule| rule.severity() == "none");
         let kinds: &[Kind] = if always { &ALWAYS } else { &KINDS };
-        for (words, shows) in kinds {
+        let is_held = first.is_some_and(|rule| rule.expr.contains("ALERTS{"));
+        let held: &[Kind] = if is_held { &HELD } else { &[] };
+        for (words, shows) in kinds.iter().chain(held) {
             if !all.iter().any(|case| is_case(case, name, words, *shows)) {
                 findings.push(
                     Finding::error("rules.cases", "no case shows that it does so")
