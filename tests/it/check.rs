@@ -70,5 +70,5 @@ fn up_offline_names_the_services_without_an_offline_image() {
     assert_ne!(text, without);
     fs::write(&stacks, without).unwrap();
     let said = site.xtask(&["up", "dev", "--offline", "--dry-run"]).succeeds().stderr;
-    assert!(said.contains("no offline image for mailhog: with the pinned one"), "{said}");
+    assert!(said.contains("no offline image for mailhog; the pinned one is used"), "{said}");
 }
