@@ -1,9 +1,11 @@
 //! The images that a stack needs: pulled, or built where the offline ones were chosen.
 
+mod pulling;
 pub mod unpulled;
 
 use anyhow::Result;
 
+use self::pulling::Pulling;
 use self::unpulled::Unpulled;
 use crate::context::Context;
 use crate::docker::image;
@@ -35,7 +37,8 @@ pub fn provide(cx: &Context, stack: &Stack, again: &Xtask) -> Result<()> {
         cx.report.progress(what);
         let mut plan = Plan::new();
         for reference in &missing {
-            plan.run(format!("pull {reference}"), image::pull(reference));
+            let progress = Box::new(Pulling::default());
+            plan.run_with(format!("pull {reference}"), image::pull(reference), progress);
         }
         cx.execute(plan).map_err(|error| match Unpulled::of(&error) {
             Some(found) => found.problem(stack, again).into(),

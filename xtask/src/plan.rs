@@ -28,6 +28,7 @@ struct Step {
 #[derive(Debug)]
 enum Action {
     Run(Cmd),
+    RunWith(Cmd, Box<dyn Progress>),
     Try(Cmd),
     Call { like: String, call: Call },
     Write { path: PathBuf, contents: Vec<u8>, mode: u32, owner: Option<Owner> },
@@ -46,6 +47,12 @@ impl std::fmt::Debug for Call {
     }
 }
 
+/// What a program says of how far it is, in a few words.
+pub trait Progress: std::fmt::Debug {
+    /// What to show once it has written `line` to its terminal.
+    fn after(&mut self, line: &str) -> String;
+}
+
 impl Plan {
     /// A plan that changes nothing.
     pub fn new() -> Self {
@@ -60,6 +67,12 @@ impl Plan {
     /// Runs a program.
     pub fn run(&mut self, what: impl Into<String>, cmd: Cmd) {
         self.0.push(Step { what: what.into(), action: Action::Run(cmd), is_open: false });
+    }
+
+    /// Runs a program that has more to say on a terminal, of which `progress` is shown there.
+    pub fn run_with(&mut self, what: impl Into<String>, cmd: Cmd, progress: Box<dyn Progress>) {
+        let action = Action::RunWith(cmd, progress);
+        self.0.push(Step { what: what.into(), action, is_open: false });
     }
 
     /// Runs a program whose failure is a warning and keeps nothing from being done.
@@ -235,7 +248,12 @@ impl Action {
                 forgive(outcome, report, what, live)
             }
             Self::Call { call, .. } => forgive((call.0)(report), report, what, live),
-            Self::Run(cmd) => cmd.each_line(|line| {
+            Self::RunWith(cmd, mut progress) if live.is_shown() => {
+                cmd.each_line_of_terminal(|line| {
+                    live.show(&format!("{what}: {}", progress.after(line)));
+                })
+            }
+            Self::Run(cmd) | Self::RunWith(cmd, _) => cmd.each_line(|line| {
                 if report.is_verbose() {
                     report.progress(format!("  {line}"));
                 } else {
@@ -266,8 +284,8 @@ fn forgive(outcome: Result<()>, report: &Report, what: &str, live: &mut Live) ->
 impl std::fmt::Display for Action {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Run(cmd) | Self::Try(cmd) => write!(f, "{cmd}"),
             Self::Call { like, .. } => f.write_str(like),
+            Self::Run(cmd) | Self::RunWith(cmd, _) | Self::Try(cmd) => write!(f, "{cmd}"),
             Self::Write { path, contents, mode, owner } => {
                 write_installed(f, path, contents, *mode, *owner)
             }

@@ -11,6 +11,7 @@ mod line;
 mod outcome;
 mod pipe;
 mod run;
+mod terminal;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
