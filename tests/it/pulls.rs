@@ -2,12 +2,11 @@
 //! The registry is a real one, on a machine where it goes by Docker Hub's name, and has stand-ins
 //! under the pinned references.
 
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use tests::composes::FULL;
 use tests::machine::Machine;
-use tests::{Site, root};
+use tests::{Site, net, root, xtask};
 use xtask::stack::compose_file::ComposeFile;
 use xtask::stack::manifest::Manifest;
 
@@ -49,19 +48,33 @@ fn two_copies_pull_the_pinned_images_at_once_from_a_slow_registry_and_come_up() 
     stock(&machine);
     machine.registry_behaves("limit_rate 20m;");
     let sites = ["pull-one", "pull-two"].map(|name| site_on(&machine, name));
-    let runs = sites.each_ref().map(|site| {
-        let mut command = site.command(&["up", "dev"]);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    });
+    let commands = [sites[0].command(&["up", "dev"]), up_on_a_terminal(&sites[1])];
+    let runs = commands
+        .map(|mut command| command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     for (run, site) in runs.into_iter().zip(&sites) {
+        let is_on_terminal = site.project() == sites[1].project();
         let output = run.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
+        let said = [output.stderr, output.stdout].concat();
+        let said = String::from_utf8_lossy(&said);
         assert!(output.status.success(), "{said}");
+        let progress = said.contains(" MB of ") && said.contains(" layers");
+        assert_eq!(progress, is_on_terminal, "{said}");
         assert!(said.contains("pulling 5 images: supabase/postgres:14.1.0, "), "{said}");
         assert!(said.contains("postgres: database answers"), "{said}");
         assert!(!said.contains("on offline images"), "{said}");
         site.xtask(&["down", "dev"]).succeeds();
     }
+}
+
+/// `up dev` with a terminal for all that it writes, which comes out as stdout.
+fn up_on_a_terminal(site: &Site) -> Command {
+    let script =
+        "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let mut command = Command::new("python3");
+    command.args(["-c", script]).arg(xtask()).args(["up", "dev"]).current_dir(site.root());
+    site.environment(&mut command);
+    command.env("TERM", "xterm");
+    command
 }
 
 /// What a registry may do when it is asked for PostgreSQL, and what the user is told.
@@ -138,10 +151,6 @@ fn each_failure_of_a_pull_is_named_with_a_way_out_and_leaves_nothing_in_the_way(
 
 /// Until the engine has a part of one.
 fn wait_for_half_a_layer(machine: &Machine) {
-    let deadline = Instant::now() + Duration::from_secs(60);
     let part = ["find", "/var/lib/docker/tmp", "-name", "GetImageBlob*", "-size", "+1M"];
-    while machine.run(&part, 0).is_empty() {
-        assert!(Instant::now() < deadline, "no layer was begun");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    net::eventually("a layer has begun to come", || !machine.run(&part, 0).is_empty());
 }
