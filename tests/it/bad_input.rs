@@ -1,6 +1,7 @@
 //! Bad input: its own sentence, its own exit status, and nothing changed.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -159,16 +160,19 @@ fn a_stand_in_never_starts_on_the_data_of_another_kind() {
 fn of_two_at_the_same_moment_one_is_told_who_is_at_work() {
     let site = Site::new("twice", &[FULL[1]]);
     let args = [&["up", "dev"], Site::images()].concat();
-    let spawn =
-        || site.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let outputs = [spawn(), spawn()].map(|child| child.wait_with_output().unwrap());
-    let (good, bad): (Vec<_>, Vec<_>) = outputs.iter().partition(|output| output.status.success());
-    assert_eq!((good.len(), bad.len()), (1, 1));
-    let said = String::from_utf8_lossy(&bad[0].stderr);
-    assert!(
-        said.contains("`cargo xtask up dev` (process ") && said.contains("is at work"),
-        "{said}"
-    );
+    let mut first = site.command(&args);
+    let mut first = first.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    let mut lines = BufReader::new(first.stderr.take().unwrap());
+    while !said.contains('✓') && lines.read_line(&mut said).unwrap() > 0 {}
+    // At work until the other has ended, however fast the machine is.
+    let pid = rustix::process::Pid::from_child(&first);
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    let second = site.xtask(&args);
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    lines.read_to_string(&mut said).unwrap();
+    assert!(first.wait().unwrap().success(), "{said}");
+    second.ends_with(1).says("`cargo xtask up dev` (process ").says("is at work");
 }
 
 /// A small disk of its own at a path, there until dropped.
