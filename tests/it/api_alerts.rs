@@ -1,7 +1,7 @@
 //! The API's alerts from end to end: a real Prometheus with the real rules, and an API that
 //! misbehaves on demand.
 //!
-//! So that nobody waits for minutes, the rules are read with every `5m` as ten seconds and every
+//! So that nobody waits for minutes, the rules are read with every `5m` as five seconds and every
 //! `for` as two; the thresholds are as shipped.
 
 use std::fs;
@@ -55,7 +55,7 @@ fn configure(folder: &Path, target: &str) {
     let shipped = root().join("infrastructure/docker/monitoring/prometheus/rules/api.yml");
     let rules = fs::read_to_string(shipped).unwrap();
     assert!(rules.contains("[5m]") && rules.contains("for: 5m"), "nothing would be shortened");
-    let rules = rules.replace("[5m]", "[10s]").replace("for: 5m", "for: 2s");
+    let rules = rules.replace("[5m]", "[5s]").replace("for: 5m", "for: 2s");
     fs::write(folder.join("api.yml"), rules).unwrap();
     let config = format!(
         "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use tests::composes::FULL;
-use tests::{Random, Site, on_each_postgres, seed};
+use tests::{Random, Site, is_long, on_each_postgres, seed};
 use xtask::postgres::name::Name;
 
 on_each_postgres!(
@@ -170,7 +170,8 @@ fn names(count: u64) -> Vec<Vec<u8>> {
 fn a_database_of_any_name_is_backed_up_and_dumped(on: &'static str) {
     let site = Site::new("names", &[FULL[1]]).on(on);
     site.up();
-    let names = names(14);
+    // One of each length; more of them with --long.
+    let names = names(if is_long() { 28 } else { 7 });
     // Its text is in no encoding, so every byte but NUL is taken.
     let plain = "template template0 encoding sql_ascii lc_collate 'C' lc_ctype 'C'";
     let mut sql =
