@@ -4,7 +4,7 @@
 use anyhow::Result;
 
 use super::Page;
-use crate::docker::place::Place;
+use crate::docker::location::Location;
 use crate::host::files;
 use crate::plan::Plan;
 use crate::stack::Stack;
@@ -16,7 +16,7 @@ use crate::stack::Stack;
 /// When it is unknown where the engine's files are.
 pub fn plan(stack: &Stack, is_wanted: bool) -> Result<Plan> {
     let mut plan = Plan::new();
-    if !Place::current()?.shares_paths() {
+    if !Location::current()?.shares_paths() {
         return Ok(plan);
     }
     let path = stack.data_dir().join(format!("metrics/stack-{}.prom", stack.name()));

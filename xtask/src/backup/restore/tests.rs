@@ -56,7 +56,8 @@ fn data_of_an_offline_image_is_not_opened_by_the_upstream_one() {
     let mut set = example::development();
     refused(&set).unwrap();
     let place = tempfile::tempdir().unwrap();
-    let offline = development(place.path()).service("redis").unwrap().offline_image.clone();
+    let offline =
+        development(place.path()).service("redis").unwrap().offline_image.clone().unwrap();
     set.manifest.services[0].image = offline.as_str().try_into().unwrap();
     let error = refused(&set).unwrap_err().to_string();
     assert!(error.contains("must not be opened by"), "{error}");
