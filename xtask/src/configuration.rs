@@ -33,7 +33,7 @@ pub fn load(cx: &Context, stack: &Stack) -> Result<()> {
     changes.iter().try_for_each(|change| change.prove(cx, stack))
 }
 
-/// The steps of [`load`] as things are now.
+/// The steps of [`load()`] as things are now.
 ///
 /// # Errors
 /// When a service does not say what it has loaded.

@@ -145,7 +145,7 @@ fn lock(stack: &Stack, report: &Report) -> Result<Lock> {
 /// none of the others from being archived.
 ///
 /// # Errors
-/// As [`lock`]; when the user interrupts.
+/// `logs.no-directory` before `setup`; `logs.permission`; when the user interrupts.
 pub fn archive(
     stack: &Stack,
     tasks: &[Task],

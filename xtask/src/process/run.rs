@@ -28,7 +28,7 @@ impl Cmd {
     /// Runs to the end and returns stdout without the final line break.
     ///
     /// # Errors
-    /// As [`Cmd::output`], and a [`ProcessError`] when the status is not 0.
+    /// As [`Cmd::output`], and a [`super::ProcessError`] when the status is not 0.
     pub fn read(&self) -> Result<String> {
         let mut output = self.checked(self.output()?)?;
         output.stdout.truncate(output.stdout.trim_end_matches(['\r', '\n']).len());

@@ -61,7 +61,7 @@ pub(super) fn write(file: &File, what: &str) {
     let _ = file.set_len(0).and_then(|()| file.write_all_at(text.as_bytes(), 0));
 }
 
-/// As [`write`].
+/// As [`write()`].
 pub(super) fn write_end(file: &File) {
     let end = file.metadata().map_or(0, |facts| facts.len());
     let _ = file.write_all_at(format!("{ENDED}\n").as_bytes(), end);
