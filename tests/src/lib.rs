@@ -84,8 +84,8 @@ impl Random {
     }
 }
 
-/// Stacks that may run at once: fewer leave two cores idle while servers start, more starve them.
-const AT_ONCE: usize = 4;
+/// Stacks that may run at once: more would starve two cores.
+const AT_ONCE: usize = 3;
 
 /// The right to run a stack; given back when dropped.
 #[derive(Debug)]

@@ -137,7 +137,7 @@ impl Args {
         if let Some(kind) = images {
             // They wait for servers more than they compute.
             cmd = cmd.env("XTASK_TEST_IMAGES", kind.word()).env("XTASK_TEST_RAN_ON", record(cx));
-            cmd = cmd.args(["--", "--test-threads=4"]);
+            cmd = cmd.args(["--", "--test-threads=3"]);
             if self.long {
                 cmd = cmd.env("XTASK_TEST_LONG", "1").arg("--include-ignored");
             }
