@@ -143,7 +143,7 @@ fn archive_and_engine_are_read_as_one() {
     site.xtask(&["logs", "dev", "--since", "soon"])
         .ends_with(2)
         .says("`soon` is not a time; write 90s");
-    site.xtask(&["logs", "dev", "--grep", "("]).ends_with(2).says("no expression");
+    site.xtask(&["logs", "dev", "--grep", "("]).ends_with(2).says("is not a regular expression");
 }
 
 #[test]

@@ -97,6 +97,8 @@ fn old_archives_go_first_and_a_dry_run_changes_nothing() {
         assert!(Instant::now() < deadline, "nothing was removed");
     };
     docker(&["kill", &writer]);
+    // What is left to archive could make more archives too much.
+    site.xtask(&["rotate-logs", "dev"]).succeeds();
     bound("100KB");
     let dry = site.xtask(&["rotate-logs", "dev", "--dry-run"]).succeeds();
     let now = site.xtask(&["rotate-logs", "dev", "--json"]).succeeds();

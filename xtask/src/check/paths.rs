@@ -40,7 +40,7 @@ enum Volume {
 pub(super) fn containers_can_read(cx: &Context) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let mut count = 0;
-    for stack in cx.stacks(None)? {
+    for stack in cx.stacks_whatever_env_says(None)? {
         let mut folders = BTreeSet::new();
         for file in stack.compose.paths() {
             folders.extend(mounted(file)?);
@@ -86,7 +86,7 @@ fn mounted(path: &Path) -> Result<BTreeSet<String>> {
         Volume::Short(text) => text.split(':').next().unwrap_or_default().to_owned(),
         Volume::Long { source } => source,
     });
-    Ok(sources.filter(|source| source.starts_with("./")).collect())
+    Ok(sources.filter_map(|source| source.strip_prefix("./").map(str::to_owned)).collect())
 }
 
 /// What below `path`, itself included, others than its owner and group cannot read.

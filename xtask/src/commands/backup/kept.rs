@@ -4,6 +4,8 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::which::Which;
+use crate::backup::config::Config;
+use crate::backup::folder::Folder;
 use crate::backup::restore::kept::{End, Kept};
 use crate::backup::settle;
 use crate::context::Context;
@@ -13,7 +15,7 @@ use crate::stack::Stack;
 
 /// Puts back or removes what restores have kept: of the stacks that were named, else of the only
 /// one that has something.
-pub(super) fn run(cx: &Context, which: &Which, end: End) -> Result<()> {
+pub(super) fn run(cx: &Context, config: &Config, which: &Which, end: End) -> Result<()> {
     if let Some(word) = which.set(cx) {
         // Says which stacks there are.
         cx.manifest.select(word)?;
@@ -24,7 +26,7 @@ pub(super) fn run(cx: &Context, which: &Which, end: End) -> Result<()> {
     };
     let mut done = false;
     for stack in &stacks {
-        done |= of_stack(cx, stack, end)?;
+        done |= of_stack(cx, config, stack, end)?;
     }
     match (done, end) {
         (true, _) => Ok(()),
@@ -80,7 +82,9 @@ fn only(cx: &Context, end: End) -> Result<Stack> {
 }
 
 /// Whether there was something to do.
-fn of_stack(cx: &Context, stack: &Stack, end: End) -> Result<bool> {
+fn of_stack(cx: &Context, config: &Config, stack: &Stack, end: End) -> Result<bool> {
+    let folder = Folder::of(cx, config, stack);
+    let _folder_lock = super::lock(cx, &folder, [stack], "backup restore")?;
     let _lock = cx.lock(stack, "backup restore")?;
     cx.remove_leftovers(&stack.project())?;
     let is_finished = end == End::PutBack && Kept::is_being_put_back(stack)?;

@@ -61,7 +61,7 @@ impl Args {
         Engine::ask()?;
         if self.undo || self.drop {
             let end = if self.undo { End::PutBack } else { End::Remove };
-            return kept::run(cx, &self.which, end);
+            return kept::run(cx, config, &self.which, end);
         }
         let retype = if self.to.is_some() { Xtask::BackupRestoreTo } else { Xtask::BackupRestore };
         let Found { folder, set, stack } = self.which.find(cx, config, retype)?;
