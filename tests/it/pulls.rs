@@ -68,10 +68,9 @@ fn two_copies_pull_the_pinned_images_at_once_from_a_slow_registry_and_come_up() 
 
 /// `up dev` with a terminal for all that it writes, which comes out as stdout.
 fn up_on_a_terminal(site: &Site) -> Command {
-    let script =
-        "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
-    let mut command = Command::new("python3");
-    command.args(["-c", script]).arg(xtask()).args(["up", "dev"]).current_dir(site.root());
+    let mut command = Command::new("/usr/bin/script");
+    let line = format!("{} up dev", xtask().display());
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(site.root());
     site.environment(&mut command);
     command.env("TERM", "xterm");
     command

@@ -10,7 +10,13 @@ use tests::{Site, root};
 pub(super) fn report(site: &Site) {
     site.xtask(&["rotate-logs", "dev"]).succeeds();
     site.xtask(&["schedule", "run", "metrics"]).succeeds();
-    fs::write(site.data().join("metrics/backup.prom"), backups()).unwrap();
+    let write = |name: &str, page: String| {
+        fs::write(site.data().join("metrics").join(name), page).unwrap();
+    };
+    write("backup.prom", backups());
+    // As `up` leaves it.
+    let wanted = "case_interview_stack_wanted{stack=\"development\"} 1\n";
+    write("stack-development.prom", wanted.to_owned());
 }
 
 /// Every metric of backups that docs/infrastructure-metrics.md lists, as if one was made an hour

@@ -61,8 +61,7 @@ const KINDS: [Kind; 10] = [
         words: &[
             "pull access denied",
             "no basic auth credentials",
-            "unauthorized: ",
-            "401 unauthorized",
+            "unauthorized",
             "access to the resource is denied",
             "denied: permission",
             "denied: denied",
@@ -284,6 +283,7 @@ mod tests {
                 "Error response from daemon: Head \"https://ghcr.io/v2/a/b/manifests/1\": unauthorized: authentication required",
                 "images.login",
             ),
+            ("Error response from daemon: unauthorized", "images.login"),
             ("unexpected EOF", "images.cut-off"),
             ("received unexpected HTTP status: 502 Bad Gateway", "images.cut-off"),
         ];
