@@ -21,6 +21,7 @@ use crate::backup::drill::name as drill_name;
 use crate::backup::folder::Folder;
 use crate::backup::set::Set;
 use crate::context::Context;
+use crate::data::Absence;
 use crate::host::lock::Lock;
 use crate::lifecycle::Start;
 use crate::report::advice::Xtask;
@@ -114,7 +115,7 @@ fn is_of(set: &Set, stacks: &[Stack]) -> bool {
 /// Starts the stack on the data that is in place now; `otherwise` says what has happened where
 /// that fails.
 fn start(cx: &Context, stack: &Stack, otherwise: &'static str) -> Result<()> {
-    let start = Start { offline: false, limit: LIMIT, again: Xtask::Up(stack.on()) };
+    let start = Start { offline: false, absence: Absence::Refused, limit: LIMIT, again: Xtask::Up(stack.on()) };
     start.run(cx, stack).map_err(|error| error.context(otherwise))
 }
 
