@@ -114,3 +114,62 @@ fn nor_is_it_for_a_user_who_may_not_look_into_it() {
     site.run_as(4324, socket.gid());
     one_disk_of_a_service(&site);
 }
+
+#[test]
+fn a_backup_disk_that_is_not_mounted_is_no_empty_folder() {
+    let site = Site::new("no-backups", &[FULL[1]]);
+    let disk = SmallDisk::mount(&site.root().join("mounted"), 64 << 20);
+    let config = site.root().join("infrastructure/backup.toml");
+    let shipped = fs::read_to_string(&config).unwrap();
+    fs::write(&config, shipped.replace("folder = \"\"", &format!("folder = {:?}", disk.path())))
+        .unwrap();
+    site.up();
+    // Nothing is not well.
+    site.xtask(&["backup", "list"]).succeeds().says("no sets yet");
+    site.xtask(&["backup", "verify"]).ends_with(1).says("there is no set to verify");
+    let id = site.backup(&["--only", "redis"]);
+    site.xtask(&["backup", "verify"]).succeeds();
+
+    disk.take_away();
+    for args in [
+        &["backup", "list"][..],
+        &["backup", "verify"],
+        &["backup", "verify", "--quick"],
+        &["backup", "prune"],
+        &["backup", "drill"],
+        &["backup", "dev"],
+        &["backup", "show", &id],
+        &["backup", "restore", &id, "--yes"],
+    ] {
+        let run = site.xtask(args).ends_with(1).says("the backups are not in");
+        run.says("disk is not mounted").says("cargo xtask backup --fresh");
+        assert!(fs::read_dir(disk.path()).unwrap().next().is_none(), "{args:?}");
+    }
+    // It is not needed to have the data from before a restore back.
+    site.xtask(&["backup", "restore", "dev", "--undo", "--yes"]).ends_with(1).says("no restore");
+
+    disk.bring_back();
+    site.xtask(&["backup", "list"]).succeeds().says(&id);
+    // Whoever carries a folder elsewhere may leave its state behind: its sets name it.
+    fs::remove_dir_all(disk.path().join("state")).unwrap();
+    site.xtask(&["backup", "list"]).succeeds().says(&id);
+    site.xtask(&["backup", "verify"]).succeeds();
+    assert!(disk.path().join("state/folder.json").exists());
+
+    disk.take_away();
+    site.xtask(&["backup", "dev", "--only", "redis", "--fresh"]).succeeds();
+    site.xtask(&["backup", "verify"]).succeeds();
+}
+
+#[test]
+fn a_set_without_objects_is_no_set() {
+    let site = Site::new("hollow", &[FULL[1]]);
+    site.up();
+    let id = site.backup(&["--only", "redis"]);
+    let forged = site.forge(&id, |manifest| {
+        manifest["objects"] = serde_json::json!([]);
+        manifest["services"] = serde_json::json!([]);
+    });
+    site.xtask(&["backup", "verify"]).ends_with(1).says("it names no object");
+    site.xtask(&["backup", "show", &forged]).ends_with(1).says("it names no object");
+}

@@ -74,8 +74,8 @@ impl Args {
     }
 }
 
-/// Waits until nobody else changes `folder`, and removes what killed drills have left; none of it
-/// where nothing is to be changed.
+/// Waits until nobody else changes `folder`, removes what killed drills have left, and has the
+/// repository remember a folder that has sets; none of it where nothing is to be changed.
 fn lock<'a>(
     cx: &Context,
     folder: &Folder,
@@ -86,6 +86,9 @@ fn lock<'a>(
         return Ok(None);
     }
     let lock = folder.lock(&cx.report, what)?;
+    if !folder.is_empty()? {
+        folder.remember(cx)?;
+    }
     for stack in stacks {
         cx.remove_leftovers(&drill_name(&stack.project()))?;
     }
@@ -100,7 +103,7 @@ fn folders(
 ) -> Result<BTreeMap<Folder, Vec<Stack>>> {
     let mut folders = BTreeMap::<_, Vec<_>>::new();
     for stack in cx.stacks_by_place(word)? {
-        folders.entry(Folder::of(cx, config, &stack)).or_default().push(stack);
+        folders.entry(Folder::of(cx, config, &stack)?).or_default().push(stack);
     }
     Ok(folders)
 }

@@ -44,6 +44,8 @@ pub enum Xtask {
     AlertsRender,
     /// A set of everything that is up.
     Backup,
+    /// Into a backup folder that begins anew.
+    BackupFresh,
     /// Of the stack, leaving a service out: the person fills in which to take.
     BackupOnly(On),
     BackupDrill,
@@ -106,6 +108,7 @@ impl Xtask {
             X::BackupDrill => ("backup drill", None, vec![]),
             X::BackupDrillSet(on, set) => ("backup drill", Some(on), vec![set]),
             X::BackupDrop(on) => ("backup restore", Some(on), vec!["--drop"]),
+            X::BackupFresh => ("backup", None, vec!["--fresh"]),
             X::BackupList => ("backup list", None, vec![]),
             X::BackupOnly(on) => ("backup", Some(on), vec!["--only", "SERVICE"]),
             X::BackupPrune => ("backup prune", None, vec![]),
@@ -235,6 +238,7 @@ mod tests {
             X::BackupDrill,
             X::BackupDrillSet(on(), word()),
             X::BackupDrop(on()),
+            X::BackupFresh,
             X::BackupList,
             X::BackupOnly(on()),
             X::BackupPrune,
