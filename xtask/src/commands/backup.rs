@@ -118,7 +118,12 @@ fn is_of(set: &Set, stacks: &[Stack]) -> bool {
 /// Starts the stack on the data that is in place now; `otherwise` says what has happened where
 /// that fails.
 fn start(cx: &Context, stack: &Stack, otherwise: &'static str) -> Result<()> {
-    let start = Start { offline: false, absence: Absence::Refused, limit: LIMIT, again: Xtask::Up(stack.on()) };
+    let start = Start {
+        offline: false,
+        absence: Absence::Refused,
+        limit: LIMIT,
+        again: Xtask::Up(stack.on()),
+    };
     start.run(cx, stack).map_err(|error| error.context(otherwise))
 }
 
