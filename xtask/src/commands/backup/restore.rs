@@ -17,7 +17,6 @@ use crate::backup::settle;
 use crate::backup::unpack::Target;
 use crate::backup::verify::{self, Depth};
 use crate::context::Context;
-use crate::data::Absence;
 use crate::docker::engine::Engine;
 use crate::host::files::{create_new, make_folder};
 use crate::host::user;
@@ -80,9 +79,8 @@ impl Args {
 
     fn restore(&self, cx: &Context, stack: Stack, folder: &Folder, set: &Set) -> Result<()> {
         let begun = Instant::now();
-        let (mut plan, stack, claim) = prepare(stack, false, Absence::Refused)?;
+        let (plan, stack) = prepare(stack, false)?;
         images::provide(cx, &stack, &Xtask::BackupRestore(stack.on(), set.id.to_string()))?;
-        let claim = claim.completed(&stack, &mut plan)?;
         if cx.dry_run && !plan.is_empty() {
             return cx.execute(plan);
         }
@@ -91,7 +89,7 @@ impl Args {
         let request = Request { stack: &stack, folder, set, only: &self.only, keys };
         request.refuse(cx)?;
         if cx.dry_run {
-            return cx.execute(request.plan(cx, &claim)?);
+            return cx.execute(request.plan(cx)?);
         }
         for step in request.steps()? {
             cx.report.progress(step);
@@ -101,7 +99,7 @@ impl Args {
                 .warning(format!("the set was made by another project, {}", set.manifest.project));
         }
         super::confirm(cx, &stack)?;
-        if let Err(error) = request.carry_out(cx, &claim) {
+        if let Err(error) = request.carry_out(cx) {
             let _ = cx.remove_leftovers(&stack.project());
             return Err(error);
         }
