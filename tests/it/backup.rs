@@ -40,7 +40,7 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        let _ = Command::new("docker").args(["rm", "--force", &self.name]).output();
+        let _ = Command::new("docker").args(["rm", "--force", "--volumes", &self.name]).output();
         let _ = self.child.wait();
     }
 }

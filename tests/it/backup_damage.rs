@@ -17,7 +17,8 @@ fn is_found(folder: &Folder, depth: Depth) -> bool {
     let report = Report::new(Verbosity::Quiet, false);
     let (sets, damaged) = folder.sets().unwrap();
     let mut findings = verify::strays(folder, &sets, &damaged).unwrap();
-    findings.extend(verify::objects(&report, folder, &sets, depth, &Keys::default()).unwrap());
+    findings
+        .extend(verify::objects(&report, folder, &sets, depth, &Keys::default(), true).unwrap());
     findings.iter().any(|finding| finding.severity == Severity::Error)
 }
 

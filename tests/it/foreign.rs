@@ -207,7 +207,7 @@ fn a_foreign_journal_or_record_moves_and_removes_nothing() {
         site.xtask(&["up", "dev"]).ends_with(status);
     }
     let paused = docker(&["inspect", "--format", "{{.State.Paused}}", &other]);
-    docker(&["rm", "--force", &other]);
+    docker(&["rm", "--force", "--volumes", &other]);
     assert_eq!(paused, "true");
     fs::remove_file(&unfinished).unwrap();
 

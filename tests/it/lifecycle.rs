@@ -48,11 +48,18 @@ fn whole_life(compose: Compose, on: [&str; 2]) {
         assert_eq!(service["state"], "running", "{service}");
         assert_eq!(service["offline"], Site::is_offline(), "{service}");
         assert!(service["memory_limit_bytes"].as_u64().unwrap() > 0, "{service}");
+        assert!(service["memory_bytes"].as_u64().unwrap() > 0, "{service}");
+        assert!(service["cpu_percent"].as_f64().unwrap() >= 0.0, "{service}");
     }
+    // Alerts about a stack end by the word of who takes it down.
+    let wanted = || fs::read_to_string(site.data().join("metrics/stack-development.prom")).unwrap();
+    let series = "case_interview_stack_wanted{stack=\"development\"}";
+    assert!(wanted().contains(&format!("{series} 1\n")), "{}", wanted());
 
     site.xtask(&["restart", "dev", "redis"]).succeeds();
     site.xtask(&["down", "dev"]).succeeds();
     assert!(site.containers().is_empty());
+    assert!(wanted().contains(&format!("{series} 0\n")), "{}", wanted());
     site.xtask(&["down", "dev"]).succeeds().says("is down");
     site.up();
     assert_eq!(words(&site), ("kept".to_owned(), "kept".to_owned()), "data survives down and up");

@@ -32,7 +32,7 @@ fn archives_outlive_their_containers() {
         expected
     );
     assert!(archived(&site, "writer")[1].contains(" stderr F two"));
-    docker(&["rm", "--force", &second]);
+    docker(&["rm", "--force", "--volumes", &second]);
     rotate().says("was removed: what it logged after");
     let shown = logs(&site, &["writer"]);
     assert_eq!(shown[..4], expected);
@@ -102,7 +102,9 @@ fn old_archives_go_first_and_a_dry_run_changes_nothing() {
     bound("100KB");
     let dry = site.xtask(&["rotate-logs", "dev", "--dry-run"]).succeeds();
     let now = site.xtask(&["rotate-logs", "dev", "--json"]).succeeds();
-    for file in now.json()["services"][0]["removed"].as_array().unwrap() {
+    let too_much = now.json()["services"][0]["removed"].as_array().unwrap().clone();
+    assert!(!too_much.is_empty());
+    for file in too_much {
         assert!(dry.stdout.contains(file.as_str().unwrap()), "{file}: {}", dry.stdout);
     }
     let first = removed[0].as_str().unwrap();

@@ -33,7 +33,7 @@ impl Site {
         assert!(damaged.is_empty(), "{damaged:?}");
         let report = Report::new(Verbosity::Quiet, false);
         let found =
-            verify::objects(&report, &folder, &sets, Depth::Deep, &Keys::default()).unwrap();
+            verify::objects(&report, &folder, &sets, Depth::Deep, &Keys::default(), true).unwrap();
         let wrong: Vec<_> = found.iter().filter(|one| one.severity == Severity::Error).collect();
         assert!(wrong.is_empty(), "{wrong:?}");
         sets.into_iter().map(|set| set.id.to_string()).collect()

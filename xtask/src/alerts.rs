@@ -64,7 +64,7 @@ pub fn folder_of(stack: &Stack) -> Option<PathBuf> {
     folder(stack, notifier(stack)?)
 }
 
-/// Whether `path` says who is told, or how: others than its owner need not read it.
+/// Whether only its owner has to read `path`: it says where notifications go, or holds a secret.
 pub fn is_private(stack: &Stack, path: &Path) -> bool {
     let below =
         folder_of(stack).and_then(|folder| Some(path.strip_prefix(folder).ok()?.to_owned()));

@@ -93,7 +93,8 @@ impl Drill<'_> {
         self.keys.fit(&self.set.manifest.objects)?;
         let at = Timestamp::now();
         let sets = std::slice::from_ref(self.set);
-        let mut findings = verify::objects(&cx.report, self.folder, sets, Depth::Full, &self.keys)?;
+        let mut findings =
+            verify::objects(&cx.report, self.folder, sets, Depth::Full, &self.keys, true)?;
         let mut services = BTreeMap::new();
         findings.extend(self.configuration());
         if findings.iter().all(|finding| finding.severity < Severity::Error) {

@@ -94,7 +94,7 @@ impl DataRecord {
     pub fn new(method: &str, version: String, details: &impl Serialize) -> Result<Self> {
         match serde_json::to_value(details).context("writing what the server said")? {
             Value::Object(details) => Ok(Self { method: method.to_owned(), version, details }),
-            other => bail!("what {method} noted is no struct: {other}"),
+            other => bail!("{method} recorded something other than a struct: {other}"),
         }
     }
 

@@ -82,8 +82,8 @@ pub fn is_known_bad(set: &Set, record: &Record) -> bool {
         .any(|object| record.get(&object.path).is_some_and(|last| last.wrong.is_some()))
 }
 
-/// Looks at the objects of `sets` and records the outcome. An object that several sets name is
-/// looked at once.
+/// Looks at the objects of `sets`; `is_recorded` says whether the outcome is recorded, which a dry
+/// run leaves out. An object that several sets name is looked at once.
 ///
 /// # Errors
 /// When the record cannot be written or the user interrupts; what is wrong with an object is a
@@ -94,44 +94,19 @@ pub fn objects(
     sets: &[Set],
     depth: Depth,
     keys: &Keys,
+    is_recorded: bool,
 ) -> Result<Vec<Finding>> {
-    let all = distinct(sets);
-    Ok(of_sets(sets, &all, each(report, folder, &all, depth, keys)?, depth))
-}
-
-/// As [`objects`], for a dry run: nothing is recorded.
-///
-/// # Errors
-/// When the user interrupts.
-pub fn unrecorded(
-    report: &Report,
-    folder: &Folder,
-    sets: &[Set],
-    depth: Depth,
-    keys: &Keys,
-) -> Result<Vec<Finding>> {
-    let all = distinct(sets);
-    Ok(of_sets(sets, &all, look_at(report, folder, &all, depth, keys)?, depth))
-}
-
-fn distinct(sets: &[Set]) -> Vec<&ObjectRecord> {
     let all = sets.iter().flat_map(|set| &set.manifest.objects);
     let all: BTreeMap<_, _> = all.map(|object| ((&object.path, &object.sha256), object)).collect();
-    all.into_values().collect()
-}
-
-fn of_sets(
-    sets: &[Set],
-    all: &[&ObjectRecord],
-    looks: Vec<Option<Finding>>,
-    depth: Depth,
-) -> Vec<Finding> {
+    let all: Vec<_> = all.into_values().collect();
+    let look = if is_recorded { each } else { look_at };
+    let looks = look(report, folder, &all, depth, keys)?;
     let wrong: BTreeMap<_, _> = all
         .iter()
         .zip(looks)
         .filter_map(|(object, finding)| Some((&*object.path, finding?)))
         .collect();
-    sets.iter().flat_map(|set| findings(set, &wrong, depth)).collect()
+    Ok(sets.iter().flat_map(|set| findings(set, &wrong, depth)).collect())
 }
 
 /// Looks at these objects and records the outcome. What is wrong with each, in their order.

@@ -1,5 +1,7 @@
 //! `cargo xtask images`.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use clap::Subcommand;
 use serde::Serialize;
@@ -173,20 +175,25 @@ fn remove(cx: &Context) -> Result<()> {
     let bases: Vec<_> = catalogue.releases().into_iter().map(offline::base).collect();
     let references = catalogue.all().iter().map(Image::reference).chain(bases.clone());
     let mut plan = Plan::new();
+    let (mut used, mut ways) = (Vec::new(), BTreeSet::new());
     for reference in references {
         let Some(image) = image::get(&reference)? else { continue };
         let users = container::on_image(&image.id)?;
         if !users.is_empty() && !bases.contains(&reference) {
             let names: Vec<_> = users.iter().map(Container::name).collect();
-            let found = format!("{reference} is used by {}", names.join(", "));
-            let mut ways: Vec<_> = users.iter().map(|user| way_down(cx, user)).collect();
-            ways.dedup();
-            return Err(Problem::failed("images.in-use", found).mend(ways.join("; ")).into());
+            used.push(format!("{reference} is used by {}", names.join(", ")));
+            ways.extend(users.iter().map(|user| way_down(cx, user)));
+            continue;
         }
         plan.run(
             format!("remove {reference}"),
             Cmd::new("docker").args(["image", "rm", &reference]),
         );
+    }
+    if !used.is_empty() {
+        let ways: Vec<_> = ways.into_iter().collect();
+        let problem = Problem::failed("images.in-use", used.join("\n"));
+        return Err(problem.mend(ways.join("; ")).into());
     }
     cx.execute(plan)
 }

@@ -161,7 +161,14 @@ fn data_size(stack: &Stack, service: &Service, running: &[&Container]) -> Option
         .iter()
         .find(|mount| path.ends_with(mount.source.trim_start_matches('/')))?;
     let size = exec::read(&container.id, &["du", "-sk", &mount.destination]).ok()?;
-    size.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+    // Complaints of files that went meanwhile come before the sum.
+    size.lines()
+        .last()?
+        .split_whitespace()
+        .next()?
+        .parse::<u64>()
+        .ok()
+        .map(|kilobytes| kilobytes * 1024)
 }
 
 fn row(line: &Line) -> Vec<Cell> {

@@ -58,7 +58,7 @@ impl Kept {
 
     /// What will be done, to what, and what stays, for people.
     pub fn steps(&self, stack: &Stack) -> Vec<String> {
-        let path = |name: &str| stack.data_dir().join(name).display().to_string();
+        let path = |name: &str| shown(stack, name);
         let Journal { set, directories, .. } = &self.journal;
         match self.end {
             End::PutBack => {
@@ -88,7 +88,7 @@ impl Kept {
 
     /// The directories that come back, or are removed.
     pub fn paths(&self, stack: &Stack) -> Vec<String> {
-        let path = |name: &str| stack.data_dir().join(name).display().to_string();
+        let path = |name: &str| shown(stack, name);
         match self.end {
             End::PutBack => self.journal.directories.iter().map(|one| path(&one.before)).collect(),
             End::Remove => self.journal.kept().iter().map(|name| path(name)).collect(),
@@ -140,4 +140,9 @@ impl Kept {
             }
         }
     }
+}
+
+/// A directory below the data directory, for people.
+fn shown(stack: &Stack, name: &str) -> String {
+    stack.data_dir().join(name).display().to_string()
 }

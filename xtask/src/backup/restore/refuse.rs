@@ -61,14 +61,9 @@ impl Request<'_> {
             refuse_mount_point(self.stack, item.data)?;
         }
         self.refuse_full_disk(&items)?;
-        let verify = if cx.dry_run { verify::unrecorded } else { verify::objects };
-        let findings = verify(
-            &cx.report,
-            self.folder,
-            std::slice::from_ref(self.set),
-            Depth::Full,
-            &self.keys,
-        )?;
+        let sets = std::slice::from_ref(self.set);
+        let findings =
+            verify::objects(&cx.report, self.folder, sets, Depth::Full, &self.keys, !cx.dry_run)?;
         for finding in &findings {
             cx.report.finding(finding);
         }

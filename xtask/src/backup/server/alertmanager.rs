@@ -31,7 +31,7 @@ const PLACE: &str = "/alertmanager";
 const PATIENCE: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(500);
 
-/// Nobody is told anything.
+/// With a configuration that notifies nobody.
 const SERVE: &str = r#"
 printf 'route: { receiver: nobody }\nreceivers: [{ name: nobody }]\n' >/tmp/alertmanager.yml
 exec alertmanager --config.file=/tmp/alertmanager.yml --storage.path=/data \

@@ -136,7 +136,7 @@ impl Server for Cluster {
     }
 }
 
-/// What `script` writes for the superuser, as whoever runs us, beside the server.
+/// What `script` writes for the superuser, run beside the server by our own user.
 fn stream(
     subject: &Subject<'_>,
     state: &State,

@@ -127,7 +127,7 @@ pub struct Part {
     /// Says what it is a copy of, where that never changes: an object that an earlier set has of
     /// it does as well.
     pub key: Option<String>,
-    /// What the script is told of it.
+    /// The script's arguments for it.
     pub args: Vec<String>,
 }
 

@@ -86,7 +86,7 @@ fn questions(root: &Path) -> Result<Vec<Question>> {
     Ok(questions)
 }
 
-/// What stands in for the passwords, which no check needs.
+/// Placeholders for the passwords, which no check needs.
 fn without_setup(root: &Path) -> PathBuf {
     files::folder(root).with_file_name("without-setup")
 }

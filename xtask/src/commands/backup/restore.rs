@@ -140,8 +140,7 @@ impl Args {
         let keys = Keys { identity: self.identity.clone() };
         keys.fit(&set.manifest.objects)?;
         let sets = std::slice::from_ref(set);
-        let verify = if cx.dry_run { verify::unrecorded } else { verify::objects };
-        let findings = verify(&cx.report, folder, sets, Depth::Full, &keys)?;
+        let findings = verify::objects(&cx.report, folder, sets, Depth::Full, &keys, !cx.dry_run)?;
         if let Some(wrong) = findings.iter().find(|finding| finding.severity == Severity::Error) {
             return Err(Problem::from(wrong).into());
         }

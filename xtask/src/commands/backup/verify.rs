@@ -6,8 +6,10 @@ use anyhow::Result;
 
 use super::which::{Found, Which};
 use crate::backup::config::Config;
+use crate::backup::folder::Folder;
 use crate::backup::metrics;
 use crate::backup::object::Keys;
+use crate::backup::set::Set;
 use crate::backup::verify::{self, Depth};
 use crate::context::Context;
 use crate::report::advice::Xtask;
@@ -40,13 +42,15 @@ impl Args {
             _ => Depth::Full,
         };
         let keys = Keys { identity: self.identity };
-        let verify = if cx.dry_run { verify::unrecorded } else { verify::objects };
+        let look = |folder: &Folder, sets: &[Set]| {
+            verify::objects(&cx.report, folder, sets, depth, &keys, !cx.dry_run)
+        };
         let mut findings = Vec::new();
         if self.which.set(cx).is_some() {
             let Found { folder, set, stack } =
                 self.which.find(cx, config, Xtask::BackupVerifySet)?;
             let _lock = super::lock(cx, &folder, [&stack], "backup verify")?;
-            findings.extend(verify(&cx.report, &folder, &[set], depth, &keys)?);
+            findings.extend(look(&folder, &[set])?);
         } else {
             for (folder, stacks) in super::folders(cx, config, self.which.stack(cx))? {
                 if !folder.path().is_dir() {
@@ -58,7 +62,7 @@ impl Args {
                 if self.which.stack(cx).is_some() {
                     sets.retain(|set| super::is_of(set, &stacks));
                 }
-                findings.extend(verify(&cx.report, &folder, &sets, depth, &keys)?);
+                findings.extend(look(&folder, &sets)?);
             }
         }
         if !cx.dry_run {
