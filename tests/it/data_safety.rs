@@ -80,7 +80,7 @@ fn data_lies_where_it_was_meant_to() {
     up(&site).succeeds();
     let moved = site.data().with_file_name("moved");
     site.set_env("DATA_DIR", moved.to_str().unwrap());
-    up(&site).ends_with(3).says("its data is in").says("put the old DATA_DIR back");
+    up(&site).ends_with(3).says("the data of").says("is in").says("put DATA_DIR=");
     assert!(!moved.exists());
 
     // A path on the command line is the user's, not the stack's folder's.

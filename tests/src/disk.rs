@@ -32,6 +32,16 @@ impl SmallDisk {
         fs::write(path, text.replace(shipped, &format!("disk = {free:?}"))).expect("stacks.toml");
     }
 
+    /// Unmounts it, as if it had not come up at boot; what uses it keeps it.
+    pub fn take_away(&self) {
+        run("umount", &["--lazy", text(&self.0)]);
+    }
+
+    /// Mounts it again.
+    pub fn bring_back(&self) {
+        run("mount", &["-o", "loop", text(&self.0.with_extension("disk")), text(&self.0)]);
+    }
+
     /// Where it is mounted.
     pub fn path(&self) -> &Path {
         &self.0
@@ -74,7 +84,8 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+        // A test may have taken it away already.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).output();
     }
 }
 

@@ -12,6 +12,7 @@ pub mod blocks;
 pub mod compare;
 pub mod composes;
 pub mod disk;
+pub mod engine;
 pub mod machine;
 pub mod mutants;
 pub mod net;

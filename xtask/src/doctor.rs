@@ -29,6 +29,7 @@ use anyhow::{Result, anyhow};
 use self::facts::{Facts, NoEngine};
 use crate::alerts;
 use crate::context::Context;
+use crate::data::Absence;
 use crate::process::check_interrupted;
 use crate::report::finding::{Finding, Problem, Severity};
 use crate::stack::Stack;
@@ -98,7 +99,8 @@ const CHECKS: &[Check] = &[
     stack(&["project.other-clone"], data::other_clone),
     stack(&["env.data-dir"], directories::place),
     stack(&["data.directory", "data.foreign", "data.link", "data.owner"], directories::owners),
-    stack(&["data.in-use"], data::in_use),
+    stack(&["data.in-use", "data.record"], data::in_use),
+    stack(&["data.gone"], data::gone),
     stack(&["data.moved"], data::moved),
     stack(&["data.other-kind"], data::other_kind),
     stack(&["data.version", "data.half-initialised"], postgres::data),
@@ -129,16 +131,19 @@ const BEFORE_CHANGE: &[&str] = &[
     "data.foreign",
     "data.in-use",
     "data.link",
+    "data.record",
     "data.moved",
     "data.owner",
 ];
 
 /// What `setup` does not mend.
-const BEFORE_SETUP: &[&str] = &["disk.full", "disk.read-only", "env.weak-secret", "env.ambiguous"];
+const BEFORE_SETUP: &[&str] =
+    &["data.gone", "disk.full", "disk.read-only", "env.weak-secret", "env.ambiguous"];
 
 /// What keeps a stack from starting, although `setup` does its part and `up` looks for the engine
 /// and Compose itself. Broken notifications do too.
 const BEFORE_UP: &[&str] = &[
+    "data.gone",
     "engine.version",
     "disk.full",
     "disk.read-only",
@@ -210,7 +215,7 @@ pub enum Intent {
     /// Make what it needs.
     Setup,
     /// Start it.
-    Up,
+    Up(Absence),
     /// Remove its data.
     Purge,
 }
@@ -220,11 +225,14 @@ pub enum Intent {
 /// # Errors
 /// A prerequisite problem with the id of the first finding that is an error.
 pub fn refuse_unfit(cx: &Context, stack: &Stack, intent: Intent) -> Result<()> {
-    let ids = match intent {
+    let mut ids = match intent {
         Intent::Setup => [BEFORE_CHANGE, BEFORE_SETUP].concat(),
-        Intent::Up => [BEFORE_CHANGE, BEFORE_UP, alerts::IDS].concat(),
+        Intent::Up(_) => [BEFORE_CHANGE, BEFORE_UP, alerts::IDS].concat(),
         Intent::Purge => BEFORE_CHANGE.to_vec(),
     };
+    if intent == Intent::Up(Absence::Accepted) {
+        ids.retain(|id| *id != "data.gone");
+    }
     let diagnosis = diagnose_only(cx, std::slice::from_ref(stack), &ids)?;
     let errors: Vec<_> = diagnosis.errors().collect();
     match errors.as_slice() {

@@ -4,6 +4,7 @@ pub mod digest;
 pub mod disk;
 pub mod files;
 pub mod followed;
+pub mod identity;
 pub mod kind;
 pub mod lock;
 pub mod memory;

@@ -14,6 +14,7 @@ pub mod client;
 pub mod commands;
 pub mod configuration;
 pub mod context;
+pub mod data;
 pub mod docker;
 pub mod doctor;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::configuration;
 use crate::context::Context;
+use crate::data::Absence;
 use crate::docker::compose::Compose;
 use crate::docker::container::Container;
 use crate::doctor::{self, Intent};
@@ -16,7 +17,7 @@ use crate::metrics::wanted;
 use crate::plan::Plan;
 use crate::ready::wait::until_ready;
 use crate::report::advice::Xtask;
-use crate::setup::{accounts, complete, network, origin, prepare};
+use crate::setup::{absent, accounts, complete, network, origin, prepare};
 use crate::stack::Stack;
 
 /// How a stack is started.
@@ -24,6 +25,8 @@ use crate::stack::Stack;
 pub struct Start {
     /// On offline images, which is then written into `.env`.
     pub offline: bool,
+    /// What is done where data that was there is not.
+    pub absence: Absence,
     /// Longest wait for the services to answer.
     pub limit: Duration,
     /// The command that starts it, to be typed again after a failure.
@@ -38,16 +41,20 @@ impl Start {
     /// When an image cannot be pulled, a prerequisite is missing, a step fails, or a service does
     /// not answer in time.
     pub fn run(&self, cx: &Context, stack: &Stack) -> Result<()> {
-        let (setup, stack) = prepare(cx.reload(stack)?, self.offline)?;
+        let (setup, stack, claim) = prepare(cx.reload(stack)?, self.offline, self.absence)?;
         if self.offline {
             warn_of_pinned(cx, &stack);
         }
-        doctor::refuse_unfit(cx, &stack, Intent::Up)?;
+        doctor::refuse_unfit(cx, &stack, Intent::Up(self.absence))?;
         let containers = cx.containers(&stack)?;
         let compose = Compose::to_use(&containers, &cx.manifest.requirements.compose)?;
         images::provide(cx, &stack, &self.again)?;
         let mut plan = setup;
-        plan.append(origin::plan(&stack, &containers)?);
+        let anew = match self.absence {
+            Absence::Accepted => absent::services(&stack),
+            Absence::Refused => Vec::new(),
+        };
+        plan.append(origin::plan(&stack, &containers, &anew)?);
         plan.append(wanted::plan(&stack, true)?);
         if cx.dry_run {
             // Without .env, Compose cannot say what is outdated.
@@ -65,6 +72,7 @@ impl Start {
             }
             return plan.print(&cx.report);
         }
+        let claim = claim.completed(&stack, &mut plan)?;
         plan.carry_out(&cx.report)?;
         configuration::refuse_broken(cx, &stack, &containers)?;
         let network = network::lock(cx, &stack, "up")?;
@@ -73,7 +81,9 @@ impl Start {
         drop(network);
         configuration::load(cx, &stack)?;
         self.wait(cx, &stack)?;
-        origin::answered(&stack)?.carry_out(&cx.report)
+        let mut records = origin::answered(&stack)?;
+        records.append(claim.remember(&stack)?);
+        records.carry_out(&cx.report)
     }
 
     /// What can be asked from outside comes first: the rest may need accounts in it.

@@ -2,6 +2,7 @@
 //! services, and the network that it shares.
 //! A plan of what is missing; nothing that is right already is touched.
 
+pub mod absent;
 pub mod accounts;
 pub mod directories;
 pub mod env_file;
@@ -14,17 +15,21 @@ pub mod origin;
 use anyhow::Result;
 
 use crate::context::Context;
+use crate::data::{Absence, Claim};
 use crate::plan::Plan;
 use crate::stack::Stack;
 
-/// The plan that makes what everything else needs, and the stack as it will be then.
+/// The plan that makes what everything else needs, the stack as it will be then, and the right to
+/// its data.
 ///
 /// # Errors
-/// When `.env` has a value that may not stand, or the engine is needed and does not answer.
-pub fn prepare(mut stack: Stack, offline: bool) -> Result<(Plan, Stack)> {
+/// When `.env` has a value that may not stand, the engine is needed and does not answer, or the data
+/// is not ours to use (see [`Claim::of`]).
+pub fn prepare(mut stack: Stack, offline: bool, absence: Absence) -> Result<(Plan, Stack, Claim)> {
     let mut plan = env_file::plan(&mut stack, offline)?;
-    plan.append(directories::plan(&stack)?);
-    Ok((plan, stack))
+    let claim = Claim::of(&stack, absence)?;
+    plan.append(directories::plan(&stack, &claim)?);
+    Ok((plan, stack, claim))
 }
 
 /// The plan that makes the rest: what services read, and the network.
@@ -42,7 +47,7 @@ pub fn complete(stack: &Stack) -> Result<Plan> {
 /// # Errors
 /// As [`prepare`].
 pub fn plan(cx: &Context, stack: &Stack) -> Result<Plan> {
-    let (mut plan, stack) = prepare(cx.reload(stack)?, false)?;
+    let (mut plan, stack, _) = prepare(cx.reload(stack)?, false, Absence::Refused)?;
     plan.append(complete(&stack)?);
     Ok(plan)
 }

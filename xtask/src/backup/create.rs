@@ -168,6 +168,7 @@ fn fill(writer: &mut Writer, jobs: Vec<Job>, configuration: &Cmd) -> Result<Set>
         started: writer.started,
         finished: Timestamp::now(),
         recipients: format.recipients.clone(),
+        folder: folder.identity()?,
         services,
         objects: writer.objects.clone(),
     };

@@ -32,6 +32,7 @@ pub(super) fn folder_with_block() -> (Folder, String, TempDir) {
         started,
         finished: started,
         recipients: Vec::new(),
+        folder: None,
         services: Vec::new(),
         objects: vec![written.unwrap().commit(object).unwrap()],
     };

@@ -1,5 +1,7 @@
 //! The backup folder: `objects/`, `sets/`, `state/` and a README.
 
+mod known;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,6 +13,7 @@ use super::set::{PRIVATE, Set};
 use crate::context::Context;
 use crate::docker::transfer;
 use crate::host::files::{self, PARTIAL, make_folder, read_optional, write_atomically};
+use crate::host::identity::Identity;
 use crate::host::lock::{Holder, IfHeld, Lock};
 use crate::report::Report;
 use crate::report::advice::Xtask;
@@ -24,6 +27,9 @@ pub const LATEST: &str = "latest";
 pub const UNKNOWN: &str = "set.unknown";
 /// Several sets are meant.
 pub const AMBIGUOUS: &str = "set.ambiguous";
+
+/// Sets that are asked for the folder's identity.
+const NAMING: usize = 3;
 
 const README: &str = include_str!("folder.md");
 
@@ -41,8 +47,22 @@ pub struct Damaged {
 }
 
 impl Folder {
-    /// Where the backups of `stack` lie.
-    pub fn of(cx: &Context, config: &Config, stack: &Stack) -> Self {
+    /// Where the backups of `stack` lie. Sets that were there and are not are no empty folder.
+    ///
+    /// # Errors
+    /// `backup.folder-gone`; when a record cannot be read.
+    pub fn of(cx: &Context, config: &Config, stack: &Stack) -> Result<Self> {
+        let folder = Self::whatever(cx, config, stack);
+        let Some(known) = known::remembered(cx, &folder.0)? else { return Ok(folder) };
+        if folder.identity()? == Some(known) {
+            Ok(folder)
+        } else {
+            Err(known::gone(&folder.0).into())
+        }
+    }
+
+    /// As [`Folder::of`], whatever lies there now.
+    pub fn whatever(cx: &Context, config: &Config, stack: &Stack) -> Self {
         if config.folder.as_os_str().is_empty() {
             Self(stack.data_dir().join("backups"))
         } else {
@@ -53,6 +73,38 @@ impl Folder {
     /// The one at this path.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
+    }
+
+    /// What it is known by; none where it is new. Whoever carries it elsewhere may leave `state`
+    /// behind: the newest sets name it too.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn identity(&self) -> Result<Option<Identity>> {
+        if let Some(own) = known::own(&self.state())? {
+            return Ok(Some(own));
+        }
+        let newest = files(&self.sets_path())?.into_iter().rev().take(NAMING);
+        Ok(newest.filter_map(|path| Set::load(&path).ok()?.manifest.folder).next())
+    }
+
+    /// Has the repository miss it from now on.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn remember(&self, cx: &Context) -> Result<()> {
+        match self.identity()? {
+            Some(identity) => known::remember(cx, &self.0, &identity),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether there is no set in it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(files(&self.sets_path())?.is_empty())
     }
 
     /// Itself.
@@ -77,6 +129,10 @@ impl Folder {
     fn make(&self) -> Result<()> {
         for folder in [self.0.clone(), self.0.join("objects"), self.sets_path(), self.state()] {
             make_folder(&folder, 0o700).with_context(|| format!("making {}", folder.display()))?;
+        }
+        if known::own(&self.state())?.is_none() {
+            let identity = self.identity()?.map_or_else(Identity::random, Ok)?;
+            known::keep(&self.state(), identity)?;
         }
         let readme = self.0.join("README.md");
         if read_optional(&readme)?.as_deref() != Some(README) {

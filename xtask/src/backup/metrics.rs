@@ -59,7 +59,7 @@ pub fn note(folder: &Folder, project: &str, services: &[&str], ok: bool) -> Resu
 pub fn write(cx: &Context, config: &Config) -> Result<()> {
     let mut files = BTreeMap::<PathBuf, Page>::new();
     for stack in cx.stacks_by_place(None)? {
-        let folder = Folder::of(cx, config, &stack);
+        let folder = Folder::of(cx, config, &stack)?;
         if folder.sets_path().is_dir() {
             let page = files.entry(stack.data_dir()).or_default();
             of_stack(page, &folder, &stack)?;

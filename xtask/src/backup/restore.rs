@@ -22,6 +22,7 @@ use super::set::{ObjectRecord, ServiceRecord, Set, stamp};
 use super::throwaway::Throwaway;
 use super::unpack::{Target, content_bytes};
 use crate::context::Context;
+use crate::data::{Absence, Claim};
 use crate::docker::container::Container;
 use crate::docker::location::Location;
 use crate::host::files::sync_disk;
@@ -104,13 +105,13 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// When the set does not fit the stack.
-    pub fn plan(&self, cx: &Context) -> Result<Plan> {
+    pub fn plan(&self, cx: &Context, claim: &Claim) -> Result<Plan> {
         let items = self.items()?;
         let journal = self.journal(&items)?;
         let mut plan = Plan::new();
-        plan.run("make directories beside those in use", self.staging(&items, &journal)?);
+        plan.run("make directories beside those in use", self.staging(&items, &journal, claim)?);
         plan.append(without_containers(cx, self.stack, &journal)?);
-        plan.run("exchange the directories", journal.swap(self.stack)?);
+        plan.run("exchange the directories", journal.swap(self.stack, claim)?);
         Ok(plan)
     }
 
@@ -119,17 +120,17 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// When anything fails; before the exchange nothing has changed then.
-    pub fn carry_out(&self, cx: &Context) -> Result<()> {
+    pub fn carry_out(&self, cx: &Context, claim: &Claim) -> Result<()> {
         let items = self.items()?;
         let mut journal = self.journal(&items)?;
         journal.begin(self.stack)?;
-        if let Err(error) = self.stage(cx, &items, &journal) {
+        if let Err(error) = self.stage(cx, &items, &journal, claim) {
             settle(cx, self.stack).context("removing what was staged")?;
             return Err(error.context("nothing has changed"));
         }
         journal.enter(self.stack, Phase::Swapping)?;
         let mut plan = without_containers(cx, self.stack, &journal)?;
-        plan.run("exchange the directories", journal.swap(self.stack)?);
+        plan.run("exchange the directories", journal.swap(self.stack, claim)?);
         plan.carry_out(&cx.report)?;
         journal.enter(self.stack, Phase::Done)
     }
@@ -146,17 +147,24 @@ impl<'a> Request<'a> {
         })
     }
 
-    fn staging(&self, items: &[Item], journal: &Journal) -> Result<crate::process::Cmd> {
+    fn staging(
+        &self,
+        items: &[Item],
+        journal: &Journal,
+        claim: &Claim,
+    ) -> Result<crate::process::Cmd> {
         const MAKE: &str = r#"while [ $# -gt 0 ]; do mkdir "/data/$1"; chown "$2" "/data/$1"; chmod "$3" "/data/$1"; shift 3; done"#;
         let args = items.iter().zip(&journal.directories).flat_map(|(item, directory)| {
             let owner = Stack::owner(item.data).to_string();
             [directory.staging.to_string(), owner, format!("{:04o}", item.data.mode)]
         });
-        Ok(helper(self.stack)?.cmd(MAKE, &args.collect::<Vec<_>>()))
+        Ok(helper(self.stack, claim)?.cmd(MAKE, &args.collect::<Vec<_>>()))
     }
 
-    fn stage(&self, cx: &Context, items: &[Item], journal: &Journal) -> Result<()> {
-        self.staging(items, journal)?.run().context("making directories beside those in use")?;
+    fn stage(&self, cx: &Context, items: &[Item], journal: &Journal, claim: &Claim) -> Result<()> {
+        self.staging(items, journal, claim)?
+            .run()
+            .context("making directories beside those in use")?;
         let project = self.stack.project();
         for (item, directory) in items.iter().zip(&journal.directories) {
             let name = &item.service.name;
@@ -230,22 +238,23 @@ fn sync(path: &Path) -> Result<()> {
 /// When that cannot be done.
 pub fn settle(cx: &Context, stack: &Stack) -> Result<()> {
     let Some(mut journal) = Journal::load(stack)? else { return Ok(()) };
+    let claim = || Claim::of(stack, Absence::Refused);
     let (what, cmd, phase) = match journal.phase {
         Phase::Done | Phase::Undone => return Ok(()),
         Phase::Staging => {
             let staged: Vec<_> =
                 journal.directories.iter().map(|directory| directory.staging.clone()).collect();
             let what = "undo an interrupted restore: remove what it had made beside the data, which it had not touched";
-            (what, removal(stack, &staged)?, None)
+            (what, removal(stack, &claim()?, &staged)?, None)
         }
         Phase::Swapping => {
             let what =
                 "finish an interrupted restore: the new data was whole, exchange the directories";
-            (what, journal.swap(stack)?, Some(Phase::Done))
+            (what, journal.swap(stack, &claim()?)?, Some(Phase::Done))
         }
         Phase::Undoing => {
             let what = "finish an interrupted `restore --undo`: put the old data back";
-            (what, journal.swap_back(stack)?, Some(Phase::Undone))
+            (what, journal.swap_back(stack, &claim()?)?, Some(Phase::Undone))
         }
     };
     let mut plan = Plan::new();

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::host::digest::sha256;
 use crate::host::files::{open, write_atomically};
+use crate::host::identity::Identity;
 use crate::names::{
     Digest, ImageReference, ObjectPath, ProjectName, RelativePath, ServiceName, SetId, StackName,
 };
@@ -50,6 +51,9 @@ pub struct Manifest {
     pub finished: Timestamp,
     /// Public keys that its objects are encrypted to; none where they are not.
     pub recipients: Vec<String>,
+    /// The identity of the folder that it was made in; earlier versions did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<Identity>,
     /// The services in it.
     pub services: Vec<ServiceRecord>,
     /// Its objects.
@@ -239,12 +243,13 @@ impl Manifest {
         format!("{}-{}-{}", stamp(self.started), self.project, self.stack).try_into()
     }
 
-    /// No service and no file may be meant twice, and each object lies in its service's folder.
+    /// Nothing is no backup, no service and no file may be meant twice, and each object lies in its service's folder.
     fn refuse_contradictions(&self) -> Result<()> {
         let mut names = BTreeSet::new();
         for service in &self.services {
             ensure!(names.insert(&service.name), "it has {} twice", service.name);
         }
+        ensure!(!self.objects.is_empty(), "it names no object");
         let mut paths = BTreeSet::new();
         for object in &self.objects {
             ensure!(paths.insert(&object.path), "it has {} twice", object.path);

@@ -21,6 +21,7 @@ use crate::backup::drill::name as drill_name;
 use crate::backup::folder::Folder;
 use crate::backup::set::Set;
 use crate::context::Context;
+use crate::data::Absence;
 use crate::host::lock::Lock;
 use crate::lifecycle::Start;
 use crate::report::advice::Xtask;
@@ -73,8 +74,8 @@ impl Args {
     }
 }
 
-/// Waits until nobody else changes `folder`, and removes what killed drills have left; none of it
-/// where nothing is to be changed.
+/// Waits until nobody else changes `folder`, removes what killed drills have left, and has the
+/// repository remember a folder that has sets; none of it where nothing is to be changed.
 fn lock<'a>(
     cx: &Context,
     folder: &Folder,
@@ -85,6 +86,9 @@ fn lock<'a>(
         return Ok(None);
     }
     let lock = folder.lock(&cx.report, what)?;
+    if !folder.is_empty()? {
+        folder.remember(cx)?;
+    }
     for stack in stacks {
         cx.remove_leftovers(&drill_name(&stack.project()))?;
     }
@@ -99,7 +103,7 @@ fn folders(
 ) -> Result<BTreeMap<Folder, Vec<Stack>>> {
     let mut folders = BTreeMap::<_, Vec<_>>::new();
     for stack in cx.stacks_by_place(word)? {
-        folders.entry(Folder::of(cx, config, &stack)).or_default().push(stack);
+        folders.entry(Folder::of(cx, config, &stack)?).or_default().push(stack);
     }
     Ok(folders)
 }
@@ -114,7 +118,12 @@ fn is_of(set: &Set, stacks: &[Stack]) -> bool {
 /// Starts the stack on the data that is in place now; `otherwise` says what has happened where
 /// that fails.
 fn start(cx: &Context, stack: &Stack, otherwise: &'static str) -> Result<()> {
-    let start = Start { offline: false, limit: LIMIT, again: Xtask::Up(stack.on()) };
+    let start = Start {
+        offline: false,
+        absence: Absence::Refused,
+        limit: LIMIT,
+        again: Xtask::Up(stack.on()),
+    };
     start.run(cx, stack).map_err(|error| error.context(otherwise))
 }
 

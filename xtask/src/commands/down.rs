@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::backup;
 use crate::context::Context;
+use crate::data::{self, Absence, Claim};
 use crate::docker::container::PROJECT;
 use crate::docker::engine::Engine;
 use crate::docker::helper::Helper;
@@ -65,11 +66,13 @@ impl Args {
             if self.purge {
                 backup::settle(cx, stack)?;
             }
+            let claim = self.purge.then(|| Claim::of(stack, Absence::Refused)).transpose()?;
             let _network = network::lock(cx, stack, "down")?;
             let mut plan = meant_to_be_down(cx, stack)?;
             plan.append(take_down(cx, stack)?);
-            if self.purge {
-                plan.append(purge(stack)?);
+            plan.append(data::release(stack));
+            if let Some(claim) = &claim {
+                plan.append(purge(stack, claim)?);
             }
             if plan.is_empty() {
                 cx.report.done(format!("{} is down", stack.name()));
@@ -113,7 +116,7 @@ fn take_down(cx: &Context, stack: &Stack) -> Result<Plan> {
 
 fn confirm(cx: &Context, stack: &Stack) -> Result<()> {
     let project = stack.project();
-    let lost: Vec<_> = data(stack).map(|path| path.display().to_string()).collect();
+    let lost: Vec<_> = lost(stack).map(|path| path.display().to_string()).collect();
     cx.report.warning(format!("this loses the data of {project} for good: {}", lost.join(", ")));
     let kept = stack.definition.own_directories.iter().map(|directory| directory.path.as_str());
     let kept: Vec<_> = [stack.env_file()].into_iter().chain(kept.map(str::to_owned)).collect();
@@ -128,14 +131,14 @@ fn confirm(cx: &Context, stack: &Stack) -> Result<()> {
 }
 
 /// What `--purge` removes: the services' data, not backups or logs.
-fn data(stack: &Stack) -> impl Iterator<Item = PathBuf> {
+fn lost(stack: &Stack) -> impl Iterator<Item = PathBuf> {
     wanted_by_services(stack).map(|directory| stack.data_path(directory))
 }
 
 /// Renamed before it is removed, so that half of it is never taken for data.
 const SCRIPT: &str = r#"cd "$1"; for name in $2; do rm -rf "$name.purged"; if [ -d "$name" ]; then mv "$name" "$name.purged"; rm -rf "$name.purged"; fi; done"#;
 
-fn purge(stack: &Stack) -> Result<Plan> {
+fn purge(stack: &Stack, claim: &Claim) -> Result<Plan> {
     let mut plan = Plan::new();
     let is_there = |path: &PathBuf| {
         let purged = path.with_extension("purged");
@@ -144,11 +147,13 @@ fn purge(stack: &Stack) -> Result<Plan> {
             .any(|path| inspect(path).map_or(true, |found| found != Found::Nothing))
     };
     let place = Location::current()?;
-    if place.shares_paths() && !data(stack).any(|path| is_there(&path)) {
+    if place.shares_paths() && !lost(stack).any(|path| is_there(&path)) {
         return Ok(plan);
     }
     let names: Vec<_> =
         wanted_by_services(stack).map(|directory| directory.path.as_str()).collect();
+    plan.append(claim.forget(stack)?);
+    plan.append(origin::going(stack)?);
     let what = format!("remove {} in {}", names.join(", "), stack.data_dir().display());
     if user::is_root() && place.shares_owners() {
         let cmd = Cmd::new("sh").args(["-euc", SCRIPT, "sh"]).arg(stack.data_dir());

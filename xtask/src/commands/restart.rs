@@ -7,11 +7,13 @@ use anyhow::Result;
 use crate::backup;
 use crate::configuration;
 use crate::context::Context;
+use crate::data::{Absence, Claim};
 use crate::docker::container;
 use crate::plan::Plan;
 use crate::ready::wait::until_ready;
 use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
+use crate::setup::absent;
 
 /// Restart a stack or some of its services, and wait until they answer
 ///
@@ -55,6 +57,9 @@ impl Args {
                 .mend(Xtask::Up(stack.on()))
                 .into());
             }
+            // Each start mounts anew what lies there then.
+            Claim::of(&stack, Absence::Refused)?;
+            absent::refuse(&stack)?;
             configuration::refuse_broken(cx, &stack, &containers)?;
             let mut plan = Plan::new();
             let names: Vec<_> = chosen.iter().map(|container| container.name()).collect();

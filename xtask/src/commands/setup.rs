@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::backup;
 use crate::context::Context;
+use crate::data::Absence;
 use crate::docker::engine::Engine;
 use crate::doctor::{self, Intent};
 use crate::images;
@@ -33,7 +34,7 @@ impl Args {
             let _lock = cx.lock(&stack, "setup")?;
             cx.remove_leftovers(&stack.project())?;
             backup::settle(cx, &stack)?;
-            let (mut plan, stack) = prepare(cx.reload(&stack)?, self.offline)?;
+            let (mut plan, stack, _) = prepare(cx.reload(&stack)?, self.offline, Absence::Refused)?;
             doctor::refuse_unfit(cx, &stack, Intent::Setup)?;
             if self.offline {
                 images::provide(cx, &stack, &Xtask::Setup(stack.on()))?;

@@ -8,6 +8,7 @@ use crate::alerts;
 use crate::backup;
 use crate::commands::urls;
 use crate::context::Context;
+use crate::data::Absence;
 use crate::docker::engine::Engine;
 use crate::doctor;
 use crate::images::unpulled::NO_REGISTRY;
@@ -30,6 +31,10 @@ pub struct Args {
     /// First mend what is safe to mend, as `doctor --fix` does
     #[arg(long)]
     fix: bool,
+    /// Begin anew where data was and is not: a disk that was given up, a directory that was moved
+    /// away. Without it, that is an error, since a disk may not be mounted
+    #[arg(long)]
+    fresh: bool,
     /// Longest wait for the services to become ready, in seconds
     #[arg(long, default_value_t = 180, value_name = "SECONDS")]
     timeout: u64,
@@ -58,8 +63,9 @@ impl Args {
         let _lock = cx.lock(&stack, &format!("up {}", self.stack))?;
         cx.remove_leftovers(&stack.project())?;
         backup::settle(cx, &stack)?;
+        let absence = if self.fresh { Absence::Accepted } else { Absence::Refused };
         let limit = Duration::from_secs(self.timeout);
-        let start = Start { offline: self.offline, limit, again: again.clone() };
+        let start = Start { offline: self.offline, absence, limit, again: again.clone() };
         if let Err(error) = start.run(cx, &stack) {
             let question = "No registry can be reached. Build offline images instead (see tests/images/README.md)?";
             let can_help = is_without_registry(&error) && !self.offline;

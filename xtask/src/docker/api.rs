@@ -2,6 +2,8 @@
 //! answers in a tenth of the time that a `docker` program takes to start.
 
 use std::io::{self, ErrorKind, Read};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -44,6 +46,18 @@ impl Answers {
     pub(super) fn brief() -> Result<Self> {
         let answers = Self::open(Patience::within(ANSWER), BUFFER)?;
         Ok(Self { limit: Some(ANSWER), ..answers })
+    }
+
+    /// As [`Answers::brief`], to the engine at this socket of the machine.
+    ///
+    /// # Errors
+    /// When nobody listens there.
+    pub(super) fn brief_at(socket: &Path) -> Result<Self> {
+        let patience = Patience::within(ANSWER);
+        let stream = UnixStream::connect(socket)
+            .with_context(|| format!("connecting to {}", socket.display()))?;
+        let exchange = Exchange::new(Connection::over(stream, patience), BUFFER);
+        Ok(Self { exchange, limit: Some(ANSWER) })
     }
 
     /// Asks for `path`, which is encoded already, once the last answer was read to its end.
@@ -140,7 +154,6 @@ pub(super) fn message(body: impl Read) -> String {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::os::unix::net::UnixStream;
 
     use super::*;
     use crate::report::finding::Problem;

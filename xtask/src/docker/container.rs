@@ -4,6 +4,7 @@ mod health;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, ensure};
@@ -244,6 +245,16 @@ pub fn of_project(project: &str) -> Result<Vec<Container>> {
     list(|summary| summary.has(PROJECT, project))
 }
 
+/// The names of the containers of `project`, running or not, on the engine at this socket.
+///
+/// # Errors
+/// When it does not answer.
+pub fn names_at(socket: &Path, project: &str) -> Result<Vec<String>> {
+    let all = summaries(&mut Answers::brief_at(socket)?)?;
+    let its = all.into_iter().filter(|one| one.has(PROJECT, project));
+    Ok(its.flat_map(|one| one.names).map(|name| name.trim_start_matches('/').to_owned()).collect())
+}
+
 /// Every container on the image with this id.
 ///
 /// # Errors
@@ -338,6 +349,8 @@ struct Summary {
     id: String,
     #[serde(rename = "ImageID")]
     image: String,
+    #[serde(default)]
+    names: Vec<String>,
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
     #[serde(default)]

@@ -1,5 +1,6 @@
 //! The engine itself: is it there, which is it, what does it have?
 
+use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 
 use anyhow::{Context as _, Result};
@@ -16,9 +17,12 @@ use crate::report::finding::Problem;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Engine {
-    /// What tells it from every other.
+    /// Of the key of the machine's engines before version 24, its own since then.
     #[serde(rename = "ID", default)]
     pub id: String,
+    /// The name of the machine that it runs on.
+    #[serde(default)]
+    pub name: String,
     /// The server's version, such as `20.10.24+dfsg1`.
     #[serde(default)]
     pub server_version: String,
@@ -50,6 +54,14 @@ impl Engine {
             Some(engine) => Ok(engine),
             None => Self::ask_anew().map(|engine| ANSWER.get_or_init(|| engine)),
         }
+    }
+
+    /// Asks another engine, at this socket of the machine.
+    ///
+    /// # Errors
+    /// When none answers there.
+    pub fn ask_at(socket: &Path) -> Result<Self> {
+        Answers::brief_at(socket)?.get("/info")?.context("it says nothing of itself")
     }
 
     fn ask_anew() -> Result<Self> {

@@ -7,49 +7,51 @@ use anyhow::{Context as _, Result};
 use super::facts::Facts;
 use super::services::runs_as_configured;
 use crate::client::Unanswered;
+use crate::data::{self, known, mounts};
 use crate::docker::container::Container;
 use crate::docker::endpoint::Endpoint;
 use crate::host::files::partials;
 use crate::host::lock;
 use crate::ready;
 use crate::report::advice::{Advice, Xtask};
-use crate::report::finding::Finding;
+use crate::report::finding::{Finding, Problem};
 use crate::report::units::count;
-use crate::setup::origin;
+use crate::setup::{absent, origin};
 use crate::stack::Stack;
 use crate::stack::manifest::Service;
 
 /// Two servers on one directory destroy it.
 pub(super) fn in_use(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
-    let project = stack.project();
-    let directories = stack.definition.services.iter().filter_map(|service| service.data.as_ref());
-    let paths: Vec<_> = directories.map(|data| real(&stack.data_path(data))).collect();
-    let others = facts.containers()?.iter().filter(|container| {
-        container.project() != Some(&project) && container.helper_of() != Some(&project)
-    });
-    let mut findings = Vec::new();
-    for container in others {
-        let Some(path) = paths.iter().find(|path| mounts(container, path)) else { continue };
-        let name = container.name();
-        let found = match container.project() {
-            Some(of) => format!("the container {name} of the project {of} has {}", path.display()),
-            None => format!("the container {name} has {}", path.display()),
-        };
-        let elsewhere = format!("choose another DATA_DIR in {}", facts.shown(stack.env.path()));
-        let finding = if container.is_running() {
-            Finding::error("data.in-use", format!("{found}, and runs"))
-                .mend(Advice::from(format!("docker stop {name}")).or(elsewhere))
-        } else {
-            Finding::warning("data.in-use", format!("{found}; it is stopped"))
-                .mend(Advice::from(elsewhere).or(format!("docker rm {name}, if it is not needed")))
-        };
-        findings.push(finding.about(stack.name()));
+    let id = "data.in-use";
+    let users = mounts::users(stack, facts.containers()?);
+    let mut findings: Vec<_> = users
+        .into_iter()
+        .map(|(container, path)| mounts::finding(stack, container, &path))
+        .collect();
+    match data::look_for_users(stack) {
+        Err(error) if error.is::<Problem>() => {
+            findings.push(Finding::of_error(id, &error).about(stack.name()));
+        }
+        // The record belongs to the user who ran setup.
+        Err(error) => {
+            let found = format!("who used the data last is unknown: {error:#}");
+            findings.push(Finding::warning(id, found).about(stack.name()));
+        }
+        Ok(()) => {}
     }
     if findings.is_empty() {
-        let found = "no container of another project has the data directories";
-        findings.push(Finding::ok("data.in-use", found).about(stack.name()));
+        let found = "no other engine or project has the data directories";
+        findings.push(Finding::ok(id, found).about(stack.name()));
     }
     Ok(findings)
+}
+
+/// A first start is only what nobody remembers otherwise.
+pub(super) fn gone(_: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
+    if let Err(error) = known::refuse_gone(stack) {
+        return Ok(vec![Finding::of_error("data.gone", &error).about(stack.name())]);
+    }
+    Ok(absent::services(stack).into_iter().map(|service| absent::finding(stack, service)).collect())
 }
 
 /// A running service that has its data in another place than `.env` says would come up empty.
@@ -105,16 +107,6 @@ pub(super) fn other_clone(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Findin
             )
         })
         .collect())
-}
-
-/// Whether `container` may write in `path`, above or below it.
-fn mounts(container: &Container, path: &Path) -> bool {
-    container.mounts.iter().filter(|mount| mount.writable && !mount.source.is_empty()).any(
-        |mount| {
-            let source = real(Path::new(&mount.source));
-            source.starts_with(path) || path.starts_with(&source)
-        },
-    )
 }
 
 /// Without links, as far as it is there.
@@ -257,35 +249,4 @@ pub(super) fn leftovers(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>
 pub(super) fn partial_files(stack: &Stack) -> Result<Vec<PathBuf>> {
     let name = stack.env.path().file_name().unwrap_or_default().to_string_lossy();
     partials(&stack.folder, &name).with_context(|| format!("listing {}", stack.folder.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn container(source: &str, writable: bool) -> Container {
-        serde_json::from_value(serde_json::json!({
-            "Id": "1", "Name": "/x", "Image": "i",
-            "State": { "Status": "running", "StartedAt": "", "ExitCode": 0 },
-            "Config": { "Image": "i" }, "HostConfig": {}, "NetworkSettings": {},
-            "Mounts": [{ "Source": source, "Destination": "/d", "RW": writable }],
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn who_may_write_above_or_below_a_directory_uses_it() {
-        let path = Path::new("/nowhere/data/postgres");
-        for (source, expected) in [
-            ("/nowhere/data/postgres", true),
-            ("/nowhere/data", true),
-            ("/nowhere/data/postgres/base", true),
-            ("/nowhere/data/postgres2", false),
-            ("/nowhere/data/redis", false),
-            ("", false),
-        ] {
-            assert_eq!(mounts(&container(source, true), path), expected, "{source}");
-            assert!(!mounts(&container(source, false), path), "{source}");
-        }
-    }
 }

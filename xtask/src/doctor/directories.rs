@@ -1,8 +1,6 @@
 //! Data directories: where they may lie, their owners and modes. What another program made is
 //! never taken for ours.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
@@ -16,7 +14,7 @@ use crate::report::advice::{Advice, On, Xtask};
 use crate::report::finding::Finding;
 use crate::setup::directories::wanted;
 use crate::setup::generated;
-use crate::setup::inspect::{Found, inspect};
+use crate::setup::inspect::{Found, inspect, is_empty};
 use crate::stack::manifest::DataDirectory;
 use crate::stack::{DATA_BELOW_HOME, Stack};
 
@@ -139,7 +137,9 @@ fn judge(
     }
     let found = format!("{} belongs to {owner} with mode {mode:04o}", path.display());
     let quoted = quote(&path.to_string_lossy());
-    let is_ours = || is_empty(path) || generated::is_on_record(stack, &directory.path);
+    // In doubt it is not empty.
+    let is_ours =
+        || is_empty(path) == Some(true) || generated::is_on_record(stack, &directory.path);
     let finding = if is_right || !is_own && is_ours() {
         Finding::error("data.directory", found).mend(Xtask::Setup(stack.on()))
     } else if is_own {
@@ -157,14 +157,6 @@ fn judge(
         )
     };
     Some(finding.needs(format!("{wanted}, {:04o}", directory.mode)))
-}
-
-/// In doubt it is not.
-fn is_empty(path: &Path) -> bool {
-    match fs::read_dir(path) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) => error.kind() == ErrorKind::NotFound,
-    }
 }
 
 #[cfg(test)]

@@ -72,7 +72,8 @@ pub fn stack_plan(cx: &Context, stack: &Stack, diagnosis: &Diagnosis) -> Result<
             plan.run("remove the helper containers of an interrupted run", cmd);
         }
     }
-    if BY_SETUP.iter().any(|id| has(id)) {
+    // It would make an empty directory where a disk is not mounted.
+    if BY_SETUP.iter().any(|id| has(id)) && !has("data.gone") {
         plan.append(setup::plan(cx, stack)?);
     }
     Ok(plan)

@@ -88,7 +88,7 @@ fn half_initialised(stack: &Stack, path: &Path, why: &str) -> Finding {
     .mend(
         Advice::from(format!(
             "if nothing of value is in it: sudo mv {quoted} {quoted}.broken, then {}",
-            Xtask::Setup(stack.on())
+            Xtask::UpFresh(stack.on())
         ))
         .or(format!("start anew, losing all data of the stack: {}", Xtask::DownPurge(stack.on()))),
     )

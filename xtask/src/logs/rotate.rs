@@ -12,6 +12,7 @@ use super::entry::{Entry, Origin};
 use super::outcome::Outcome;
 use super::stored::{explain, load};
 use super::writer::{Block, Writer, day, short, today};
+use crate::data::known;
 use crate::docker::container::Container;
 use crate::host::files::{list, make_folder};
 use crate::host::lock::{Holder, IfHeld, Lock};
@@ -115,8 +116,10 @@ pub fn due(stack: &Stack, containers: Vec<Container>) -> Result<Vec<Task>> {
 /// project's: a backup that takes an hour must not keep logs from being archived.
 ///
 /// # Errors
-/// `logs.no-directory` before `setup`; `logs.permission`; when the user interrupts.
+/// `logs.no-directory` before `setup`; `data.gone` where its disk is not mounted; `logs.permission`;
+/// when the user interrupts.
 fn lock(stack: &Stack, report: &Report) -> Result<Lock> {
+    known::refuse_gone(stack)?;
     let folder = folder(stack);
     let parent = folder.parent().unwrap_or(Path::new("/"));
     if let Err(error) = std::fs::metadata(parent) {

@@ -44,6 +44,8 @@ pub enum Xtask {
     AlertsRender,
     /// A set of everything that is up.
     Backup,
+    /// Into a backup folder that begins anew.
+    BackupFresh,
     /// Of the stack, leaving a service out: the person fills in which to take.
     BackupOnly(On),
     BackupDrill,
@@ -89,6 +91,8 @@ pub enum Xtask {
     TestLong,
     TestNoEngine,
     Up(On),
+    /// On whatever lies in the data directory now.
+    UpFresh(On),
     UpOffline(On),
     UrlsReveal,
     UrlsRevealOn(On),
@@ -104,6 +108,7 @@ impl Xtask {
             X::BackupDrill => ("backup drill", None, vec![]),
             X::BackupDrillSet(on, set) => ("backup drill", Some(on), vec![set]),
             X::BackupDrop(on) => ("backup restore", Some(on), vec!["--drop"]),
+            X::BackupFresh => ("backup", None, vec!["--fresh"]),
             X::BackupList => ("backup list", None, vec![]),
             X::BackupOnly(on) => ("backup", Some(on), vec!["--only", "SERVICE"]),
             X::BackupPrune => ("backup prune", None, vec![]),
@@ -140,6 +145,7 @@ impl Xtask {
             X::TestLong => ("test --long", None, vec![]),
             X::TestNoEngine => ("test --no-engine", None, vec![]),
             X::Up(on) => ("up", Some(on), vec![]),
+            X::UpFresh(on) => ("up", Some(on), vec!["--fresh"]),
             X::UpOffline(on) => ("up", Some(on), vec!["--offline"]),
             X::UrlsReveal => ("urls --reveal", None, vec![]),
             X::UrlsRevealOn(on) => ("urls", Some(on), vec!["--reveal"]),
@@ -232,6 +238,7 @@ mod tests {
             X::BackupDrill,
             X::BackupDrillSet(on(), word()),
             X::BackupDrop(on()),
+            X::BackupFresh,
             X::BackupList,
             X::BackupOnly(on()),
             X::BackupPrune,
@@ -268,6 +275,7 @@ mod tests {
             X::TestLong,
             X::TestNoEngine,
             X::Up(on()),
+            X::UpFresh(on()),
             X::UpOffline(on()),
             X::UrlsReveal,
             X::UrlsRevealOn(on()),

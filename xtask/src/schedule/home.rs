@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use crate::context::Context;
+use crate::data::known;
 use crate::host::user::{self, Owner};
 use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
+use crate::stack::Stack;
 
 /// Where scheduled work is at home.
 #[derive(Debug, Clone)]
@@ -30,14 +32,12 @@ impl Home {
     /// Of the stacks that are set up.
     ///
     /// # Errors
-    /// When none is, or they keep their data in several directories.
+    /// When none is, their data has gone, or they keep it in several directories.
     pub fn of(cx: &Context) -> Result<Self> {
-        let stacks = cx.stacks_by_place(None)?;
-        let mut data_dirs: Vec<_> = stacks
-            .iter()
-            .filter(|stack| stack.env.text().is_some())
-            .map(|stack| stack.data_dir())
-            .collect();
+        let mut stacks = cx.stacks_by_place(None)?;
+        stacks.retain(|stack| stack.env.text().is_some());
+        stacks.iter().try_for_each(known::refuse_gone)?;
+        let mut data_dirs: Vec<_> = stacks.iter().map(Stack::data_dir).collect();
         data_dirs.dedup();
         let [data_dir] = data_dirs.as_slice() else { return Err(no_home(&data_dirs).into()) };
         let state = data_dir.join("state");

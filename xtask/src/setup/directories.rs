@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::inspect::{Found, inspect};
 use super::origin;
+use crate::data::Claim;
 use crate::docker::helper::Helper;
 use crate::docker::location::Location;
 use crate::host::user::{self};
@@ -36,11 +37,12 @@ pub fn of_services(stack: &Stack) -> impl Iterator<Item = &DataDirectory> {
     stack.definition.services.iter().filter_map(|service| service.data.as_ref())
 }
 
-/// The steps that make what is missing and mend what has another owner or mode.
+/// The steps that make what is missing, mend what has another owner or mode, and put on record whose
+/// all of it is.
 ///
 /// # Errors
 /// When a directory cannot be looked at, or the engine is needed and does not answer.
-pub fn plan(stack: &Stack) -> Result<Plan> {
+pub fn plan(stack: &Stack, claim: &Claim) -> Result<Plan> {
     let mut plan = Plan::new();
     let mut wrong = Vec::new();
     let place = Location::current()?;
@@ -76,6 +78,7 @@ pub fn plan(stack: &Stack) -> Result<Plan> {
         let make = if is_direct { make_directly } else { make_in_container };
         plan.append(make(stack, &of_services)?);
     }
+    plan.append(claim.plan(stack)?);
     Ok(plan)
 }
 

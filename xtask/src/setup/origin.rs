@@ -3,14 +3,13 @@
 //! reverse.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::inspect::{Found, inspect};
+use super::inspect::{Found, Presence, inspect, is_empty};
 use crate::docker::container::Container;
 use crate::docker::location::Location;
 use crate::host::digest::hex;
@@ -32,6 +31,9 @@ struct Origin {
     image: Option<ImageReference>,
     /// Whether a server has answered on it. Until then it may be half made.
     answered: bool,
+    /// How the directory lay there when it last answered; unknown to earlier versions.
+    #[serde(default)]
+    presence: Presence,
     /// A digest of the credentials that last opened it, of a server that keeps them in its data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     opened_by: Option<String>,
@@ -68,13 +70,24 @@ pub fn mismatch(stack: &Stack, service: &Service) -> Result<Option<ImageReferenc
     let made_by = recorded(stack)?.remove(&service.name).and_then(|origin| origin.image);
     let is_other =
         |image: &ImageReference| service.is_offline_image(image) != stack.is_offline(service);
-    Ok(made_by.filter(|image| service.data.is_some() && is_other(image)))
+    Ok(made_by.filter(|image| is_other(image) && holds_data(stack, service)))
+}
+
+/// What is known of the data of `service`, on which a server has answered and which has been there
+/// since.
+fn known(stack: &Stack, service: &Service) -> Option<Origin> {
+    let origin = recorded(stack).ok()?.remove(&service.name)?;
+    Some(origin).filter(|origin| origin.image.is_some() && origin.answered)
 }
 
 /// Whether a server has answered on the data of `service`, which has been there since.
 pub fn has_answered(stack: &Stack, service: &Service) -> bool {
-    let origin = recorded(stack).ok().and_then(|mut record| record.remove(&service.name));
-    origin.is_some_and(|origin| origin.image.is_some() && origin.answered)
+    known(stack, service).is_some()
+}
+
+/// How the data directory of `service` lay there when a server last answered on it.
+pub fn presence(stack: &Stack, service: &Service) -> Option<Presence> {
+    known(stack, service).map(|origin| origin.presence)
 }
 
 /// Whether there is data that remembers the password with which it was made.
@@ -82,26 +95,30 @@ pub fn keeps_password(stack: &Stack, service: &Service) -> bool {
     service.set_password.is_some() && has_answered(stack, service)
 }
 
-/// The step that records today's images for data that has none on record. Where the engine's
-/// files are on another machine there is no record.
+/// The step that records today's images for data that has none on record, and for that of `anew`,
+/// which begins without any. Where the engine's files are on another machine there is no record.
 ///
 /// # Errors
 /// A prerequisite problem when a service would start on data of the other kind, or an offline
 /// image on data of unknown origin.
-pub fn plan(stack: &Stack, containers: &[Container]) -> Result<Plan> {
+pub fn plan(stack: &Stack, containers: &[Container], anew: &[&Service]) -> Result<Plan> {
     if !Location::current()?.shares_paths() {
         return Ok(Plan::new());
     }
     let before = recorded(stack)?;
     let mut record = before.clone();
     for service in stack.definition.services.iter().filter(|service| service.data.is_some()) {
-        if let Some(made_by) = mismatch(stack, service)? {
+        let is_anew = anew.iter().any(|one| one.name == service.name);
+        if !is_anew && let Some(made_by) = mismatch(stack, service)? {
             return Err(other_kind(stack, service, &made_by)?.into());
         }
         let container = containers.iter().find(|its| its.service() == Some(&service.name));
         let image = container.map(|container| container.config.image.as_str().try_into());
         let image: Option<ImageReference> = image.transpose()?;
-        let unasked = Origin { answered: image.is_some(), image, opened_by: None };
+        let unasked = Origin { answered: image.is_some(), image, ..Origin::default() };
+        if is_anew {
+            record.insert(service.name.clone(), Origin::default());
+        }
         let origin = record.entry(service.name.clone()).or_insert(unasked);
         if origin.image.is_none() {
             let unknown = !before.contains_key(&service.name) && holds_data(stack, service);
@@ -111,7 +128,7 @@ pub fn plan(stack: &Stack, containers: &[Container]) -> Result<Plan> {
             *origin = Origin {
                 image: Some(stack.image(service)?.try_into()?),
                 answered: unknown,
-                opened_by: None,
+                ..Origin::default()
             };
         }
     }
@@ -143,7 +160,10 @@ pub fn answered(stack: &Stack) -> Result<Plan> {
     let mut record = before.clone();
     for (name, origin) in &mut record {
         origin.answered = true;
-        origin.opened_by = stack.service(name).ok().and_then(|service| keys(stack, service));
+        let service = stack.service(name).ok();
+        origin.opened_by = service.and_then(|service| keys(stack, service));
+        let data = service.and_then(|service| service.data.as_ref());
+        origin.presence = data.map(|data| Presence::of(&stack.data_path(data))).unwrap_or_default();
     }
     write(stack, "record that the data is whole", &before, &record)
 }
@@ -190,8 +210,11 @@ fn keys(stack: &Stack, service: &Service) -> Option<String> {
 /// there stays beside.
 pub fn start_anew(stack: &Stack, service: &Service) -> String {
     let aside = service.data.as_ref().map(|data| set_aside(&stack.data_path(data)));
-    let steps =
-        [Some(Xtask::Down(stack.on()).to_string()), aside, Some(Xtask::Up(stack.on()).to_string())];
+    let steps = [
+        Some(Xtask::Down(stack.on()).to_string()),
+        aside,
+        Some(Xtask::UpFresh(stack.on()).to_string()),
+    ];
     steps.into_iter().flatten().collect::<Vec<_>>().join(", then ")
 }
 
@@ -199,6 +222,17 @@ pub fn start_anew(stack: &Stack, service: &Service) -> String {
 pub fn set_aside(path: &Path) -> String {
     let path = quote(&path.to_string_lossy());
     format!("sudo mv {path} {path}.$(date +%Y%m%d-%H%M%S)")
+}
+
+/// The step that records that the data goes, before it does: what an interrupted purge has removed is
+/// not missed.
+///
+/// # Errors
+/// When the record cannot be read.
+pub fn going(stack: &Stack) -> Result<Plan> {
+    let before = recorded(stack)?;
+    let record = before.keys().map(|name| (name.clone(), Origin::default())).collect();
+    write(stack, "record that the data goes", &before, &record)
 }
 
 /// The step that forgets the record, after the data has gone.
@@ -240,11 +274,8 @@ pub fn refuse_unrecorded(stack: &Stack) -> Result<()> {
 
 /// What may not be looked at is taken for data.
 fn holds_data(stack: &Stack, service: &Service) -> bool {
-    let holds = |path: &Path| match fs::read_dir(path) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-    };
-    service.data.as_ref().is_some_and(|data| holds(&stack.data_path(data)))
+    let data = service.data.as_ref();
+    data.is_some_and(|data| is_empty(&stack.data_path(data)) != Some(true))
 }
 
 fn unknown_kind(stack: &Stack, service: &Service) -> Problem {

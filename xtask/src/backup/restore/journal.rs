@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::backup::set::{PRIVATE, is_stamp};
+use crate::data::Claim;
 use crate::docker::helper::Helper;
 use crate::host::files::{self, make_folder, read_optional, write_atomically};
 use crate::names::{RelativePath, ServiceName, SetId, checked};
@@ -262,21 +263,26 @@ impl Journal {
     ///
     /// # Errors
     /// When the data directory's path cannot be mounted.
-    pub fn swap(&self, stack: &Stack) -> Result<Cmd> {
-        self.exchange(stack, |one| [&one.path, &one.staging, &one.before])
+    pub fn swap(&self, stack: &Stack, claim: &Claim) -> Result<Cmd> {
+        self.exchange(stack, claim, |one| [&one.path, &one.staging, &one.before])
     }
 
     /// The command that puts the old data back. Doing it twice does it once.
     ///
     /// # Errors
     /// When the data directory's path cannot be mounted.
-    pub fn swap_back(&self, stack: &Stack) -> Result<Cmd> {
-        self.exchange(stack, |one| [&one.path, &one.before, &one.undone])
+    pub fn swap_back(&self, stack: &Stack, claim: &Claim) -> Result<Cmd> {
+        self.exchange(stack, claim, |one| [&one.path, &one.before, &one.undone])
     }
 
-    fn exchange(&self, stack: &Stack, names: fn(&Directory) -> [&str; 3]) -> Result<Cmd> {
+    fn exchange(
+        &self,
+        stack: &Stack,
+        claim: &Claim,
+        names: fn(&Directory) -> [&str; 3],
+    ) -> Result<Cmd> {
         let names: Vec<_> = self.directories.iter().flat_map(names).map(str::to_owned).collect();
-        Ok(helper(stack)?.cmd(SWAP, &names))
+        Ok(helper(stack, claim)?.cmd(SWAP, &names))
     }
 }
 
@@ -284,16 +290,16 @@ impl Journal {
 ///
 /// # Errors
 /// When its path cannot be mounted.
-pub fn removal(stack: &Stack, names: &[Beside]) -> Result<Cmd> {
+pub fn removal(stack: &Stack, claim: &Claim, names: &[Beside]) -> Result<Cmd> {
     let names: Vec<_> = names.iter().map(String::from).collect();
-    Ok(helper(stack)?.cmd(REMOVE, &names))
+    Ok(helper(stack, claim)?.cmd(REMOVE, &names))
 }
 
-/// A helper that sees the data directory.
+/// A helper that sees the data directory, for those who have a right to it.
 ///
 /// # Errors
 /// When its path cannot be mounted.
-pub fn helper(stack: &Stack) -> Result<Helper> {
+pub fn helper(stack: &Stack, _: &Claim) -> Result<Helper> {
     let image = stack.image(stack.service(&stack.definition.helper)?)?;
     Helper::new(&stack.project(), &image).mount(&stack.data_dir(), "/data")
 }

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::journal::{Directory, Journal, Phase, removal};
 use super::without_containers;
 use crate::context::Context;
+use crate::data::{Absence, Claim};
 use crate::docker::location::Location;
 use crate::plan::Plan;
 use crate::stack::Stack;
@@ -103,18 +104,19 @@ impl Kept {
     /// The steps, with their commands.
     ///
     /// # Errors
-    /// When the engine does not answer.
+    /// When the data is not here or in use by another, or the engine does not answer.
     pub fn plan(&self, cx: &Context, stack: &Stack) -> Result<Plan> {
+        let claim = Claim::of(stack, Absence::Refused)?;
         match self.end {
             End::PutBack => {
                 let mut plan = without_containers(cx, stack, &self.journal)?;
-                plan.run("put the old directories back", self.journal.swap_back(stack)?);
+                plan.run("put the old directories back", self.journal.swap_back(stack, &claim)?);
                 Ok(plan)
             }
             End::Remove => {
                 let mut plan = Plan::new();
                 let what = format!("remove {}", self.paths(stack).join(", "));
-                plan.run(what, removal(stack, &self.journal.kept())?);
+                plan.run(what, removal(stack, &claim, &self.journal.kept())?);
                 Ok(plan)
             }
         }

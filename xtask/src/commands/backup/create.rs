@@ -10,6 +10,7 @@ use crate::backup::object::Format;
 use crate::backup::set::{ObjectRecord, Set};
 use crate::backup::{health, metrics, settle};
 use crate::context::Context;
+use crate::data::known;
 use crate::docker::container::Container;
 use crate::docker::engine::Engine;
 use crate::report::finding::Problem;
@@ -28,6 +29,10 @@ pub(super) struct Args {
     /// Dump every database too, in a form that another major version can read
     #[arg(long)]
     logical: bool,
+    /// Begin anew in a backup folder whose sets have gone. Without it, that is an error, since a disk
+    /// may not be mounted
+    #[arg(long)]
+    fresh: bool,
     /// zstd's level, 1 (fastest) to 19 (smallest)
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..=19))]
     level: Option<i32>,
@@ -85,7 +90,11 @@ impl Args {
     }
 
     fn back_up(&self, cx: &Context, config: &Config, stack: &Stack) -> Result<Option<Set>> {
-        let folder = Folder::of(cx, config, stack);
+        known::refuse_gone(stack)?;
+        let folder = match self.fresh {
+            true => Folder::whatever(cx, config, stack),
+            false => Folder::of(cx, config, stack)?,
+        };
         let what = format!("backup {}", stack.short());
         let _locks = (super::lock(cx, &folder, [stack], &what)?, cx.lock(stack, &what)?);
         cx.remove_leftovers(&stack.project())?;
@@ -118,7 +127,8 @@ impl Args {
         if cx.dry_run {
             return cx.execute(creation?.plan()).map(|()| None);
         }
-        let outcome = creation.and_then(|creation| creation.carry_out(cx));
+        let made = creation.and_then(|creation| creation.carry_out(cx));
+        let outcome = made.and_then(|set| folder.remember(cx).map(|()| set));
         let noted = metrics::note(&folder, &stack.project(), &names, outcome.is_ok())
             .and_then(|()| metrics::write(cx, config));
         if let Err(error) = noted {

@@ -40,7 +40,7 @@ impl Args {
             sets.push(Found { stack: cx.stack(found.stack.short())?, ..found });
         } else {
             for stack in cx.stacks(self.which.stack(cx))? {
-                let folder = Folder::of(cx, config, &stack);
+                let folder = Folder::of(cx, config, &stack)?;
                 let (all, _) = folder.sets()?;
                 let is_its = |set: &Set| super::is_of(set, std::slice::from_ref(&stack));
                 sets.extend(all.into_iter().rfind(is_its).map(|set| Found { folder, set, stack }));

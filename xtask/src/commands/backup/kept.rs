@@ -83,8 +83,10 @@ fn only(cx: &Context, end: End) -> Result<Stack> {
 
 /// Whether there was something to do.
 fn of_stack(cx: &Context, config: &Config, stack: &Stack, end: End) -> Result<bool> {
-    let folder = Folder::of(cx, config, stack);
-    let _folder_lock = super::lock(cx, &folder, [stack], "backup restore")?;
+    // What is kept lies beside the data: it can be had back without the backup folder.
+    let folder = Folder::of(cx, config, stack).ok();
+    let lock = |folder: &Folder| super::lock(cx, folder, [stack], "backup restore");
+    let _folder_lock = folder.as_ref().map(lock).transpose()?;
     let _lock = cx.lock(stack, "backup restore")?;
     cx.remove_leftovers(&stack.project())?;
     let is_finished = end == End::PutBack && Kept::is_being_put_back(stack)?;

@@ -17,6 +17,7 @@ use crate::backup::settle;
 use crate::backup::unpack::Target;
 use crate::backup::verify::{self, Depth};
 use crate::context::Context;
+use crate::data::Absence;
 use crate::docker::engine::Engine;
 use crate::host::files::{create_new, make_folder};
 use crate::host::user;
@@ -79,8 +80,9 @@ impl Args {
 
     fn restore(&self, cx: &Context, stack: Stack, folder: &Folder, set: &Set) -> Result<()> {
         let begun = Instant::now();
-        let (plan, stack) = prepare(stack, false)?;
+        let (mut plan, stack, claim) = prepare(stack, false, Absence::Refused)?;
         images::provide(cx, &stack, &Xtask::BackupRestore(stack.on(), set.id.to_string()))?;
+        let claim = claim.completed(&stack, &mut plan)?;
         if cx.dry_run && !plan.is_empty() {
             return cx.execute(plan);
         }
@@ -89,7 +91,7 @@ impl Args {
         let request = Request { stack: &stack, folder, set, only: &self.only, keys };
         request.refuse(cx)?;
         if cx.dry_run {
-            return cx.execute(request.plan(cx)?);
+            return cx.execute(request.plan(cx, &claim)?);
         }
         for step in request.steps()? {
             cx.report.progress(step);
@@ -99,7 +101,7 @@ impl Args {
                 .warning(format!("the set was made by another project, {}", set.manifest.project));
         }
         super::confirm(cx, &stack)?;
-        if let Err(error) = request.carry_out(cx) {
+        if let Err(error) = request.carry_out(cx, &claim) {
             let _ = cx.remove_leftovers(&stack.project());
             return Err(error);
         }

@@ -13,7 +13,7 @@ use crate::backup::set::Set;
 use crate::backup::verify::{self, Depth};
 use crate::context::Context;
 use crate::report::advice::Xtask;
-use crate::report::finding::{Problem, Severity};
+use crate::report::finding::{Finding, Problem, Severity};
 
 /// Read every object and compare it with its manifest
 ///
@@ -34,6 +34,10 @@ pub(super) struct Args {
     identity: Option<PathBuf>,
 }
 
+fn is_wrong(finding: &Finding) -> bool {
+    finding.severity == Severity::Error
+}
+
 impl Args {
     pub(super) fn run(self, cx: &Context, config: &Config) -> Result<()> {
         let depth = match (self.quick, self.deep) {
@@ -45,12 +49,13 @@ impl Args {
         let look = |folder: &Folder, sets: &[Set]| {
             verify::objects(&cx.report, folder, sets, depth, &keys, !cx.dry_run)
         };
-        let mut findings = Vec::new();
+        let (mut findings, mut looked_at) = (Vec::new(), 0);
         if self.which.set(cx).is_some() {
             let Found { folder, set, stack } =
                 self.which.find(cx, config, Xtask::BackupVerifySet)?;
             let _lock = super::lock(cx, &folder, [&stack], "backup verify")?;
             findings.extend(look(&folder, &[set])?);
+            looked_at = 1;
         } else {
             for (folder, stacks) in super::folders(cx, config, self.which.stack(cx))? {
                 if !folder.path().is_dir() {
@@ -63,6 +68,7 @@ impl Args {
                     sets.retain(|set| super::is_of(set, &stacks));
                 }
                 findings.extend(look(&folder, &sets)?);
+                looked_at += sets.len();
             }
         }
         if !cx.dry_run {
@@ -71,15 +77,17 @@ impl Args {
         for finding in &findings {
             cx.report.finding(finding);
         }
-        let ok = findings.iter().all(|finding| finding.severity < Severity::Error);
+        let ok = looked_at > 0 && !findings.iter().any(is_wrong);
         let document = serde_json::json!({ "findings": findings, "ok": ok });
         cx.report.document("xtask.backup-verify/v1", &document)?;
-        if !ok {
+        if ok {
+            return Ok(());
+        }
+        if findings.iter().any(is_wrong) {
             return Err(Problem::failed("backup.damaged", "backups are damaged; see above").into());
         }
-        if findings.is_empty() {
-            cx.report.progress(format!("no sets yet; make one with: {}", Xtask::Backup));
-        }
-        Ok(())
+        Err(Problem::failed("backup.no-sets", "there is no set to verify")
+            .mend(format!("make one: {}", Xtask::Backup))
+            .into())
     }
 }

@@ -102,7 +102,7 @@ fn refuse_swapped(cx: &Context, first: &str, second: &str, retype: Retype) -> Re
 fn latest(cx: &Context, config: &Config, stacks: Vec<Stack>, retype: Retype) -> Result<Found> {
     let (mut found, mut missing) = (Vec::new(), None);
     for stack in stacks {
-        let folder = Folder::of(cx, config, &stack);
+        let folder = Folder::of(cx, config, &stack)?;
         match folder.find(LATEST, |set| super::is_of(set, std::slice::from_ref(&stack))) {
             Ok(set) => found.push(Found { folder, set, stack }),
             Err(error) => missing = Some(error),
@@ -137,7 +137,8 @@ fn by_id(
         named.as_ref().is_none_or(|stacks| stacks.iter().any(is_its))
     };
     let mut stacks = cx.stacks_by_place(Some("all"))?;
-    let folders: BTreeSet<_> = stacks.iter().map(|stack| Folder::of(cx, config, stack)).collect();
+    let folders = stacks.iter().map(|stack| Folder::of(cx, config, stack));
+    let folders = folders.collect::<Result<BTreeSet<_>>>()?;
     let (folder, set) = match in_folders(&folders, word, &is_named) {
         // A set that is not of the named stack is better named than called unknown.
         Err(error) if is(&error, UNKNOWN) => in_folders(&folders, word, &|_| true)?,
