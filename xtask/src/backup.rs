@@ -5,7 +5,7 @@ pub mod create;
 pub mod deduplication;
 pub mod drill;
 #[cfg(test)]
-mod example;
+pub(crate) mod example;
 pub mod folder;
 pub mod free_space;
 pub mod health;

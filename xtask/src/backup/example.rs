@@ -42,7 +42,7 @@ pub(super) fn folder_with_block() -> (Folder, String, TempDir) {
 }
 
 /// A set of the development stack that holds Redis and a dump of PostgreSQL.
-pub(super) fn development() -> Set {
+pub(crate) fn development() -> Set {
     const MANIFEST: &str = r#"{"schema":"case-interview.backup-set/v1","project":"app",
 "stack":"development","started":"2026-11-23T13:15:00Z","finished":"2026-11-23T13:15:01Z","recipients":[],
 "services":[{"name":"redis","image":"redis:6","image_id":"sha256:ab","image_digests":[],"data":"redis",

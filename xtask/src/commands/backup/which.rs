@@ -201,18 +201,16 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::backup::set::Manifest;
+    use crate::backup::example;
 
     /// Makes a set of `stack` in the folder.
     fn set(folder: &Path, stack: &str, second: u32) {
         let sets = folder.join("sets");
         std::fs::create_dir_all(&sets).unwrap();
-        let text = format!(
-            r#"{{"schema":"case-interview.backup-set/v1","project":"app","stack":"{stack}",
-            "started":"2026-11-23T13:15:{second:02}Z","finished":"2026-11-23T13:16:00Z",
-            "recipients":[],"services":[],"objects":[]}}"#
-        );
-        serde_json::from_str::<Manifest>(&text).unwrap().commit(&sets).unwrap();
+        let mut manifest = example::development().manifest;
+        manifest.stack = stack.try_into().unwrap();
+        manifest.started = format!("2026-11-23T13:15:{second:02}Z").parse().unwrap();
+        manifest.commit(&sets).unwrap();
     }
 
     #[test]
