@@ -7,14 +7,14 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use tests::composes::FULL;
-use tests::{Random, Site, is_long, on_each_postgres, seed};
+use tests::{Random, Site, is_long, on_each_postgres, on_postgres_13, seed};
 use xtask::postgres::name::Name;
 
-on_each_postgres!(
+on_each_postgres!(a_user_and_a_database_that_need_quoting_go_through_everything);
+on_postgres_13!(
     a_role_that_may_create_databases_stays_what_it_is,
     a_database_of_any_name_is_backed_up_and_dumped,
     what_a_database_sets_for_its_sessions_does_not_change_a_backup,
-    a_user_and_a_database_that_need_quoting_go_through_everything,
 );
 
 /// Has psql inside run a script as `user`, whom the server trusts there; says what it printed.

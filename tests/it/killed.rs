@@ -11,7 +11,7 @@ use tests::{Random, Site, is_long, net, seed};
 
 #[test]
 fn setup_up_and_purge_survive_being_killed_at_any_moment() {
-    campaign(&Site::new("killed", &[FULL[1]]), if is_long() { 200 } else { 8 });
+    campaign(&Site::new("killed", &[FULL[1]]), if is_long() { 200 } else { 5 });
 }
 
 /// There, directories are made and removed by helper containers.
@@ -19,7 +19,7 @@ fn setup_up_and_purge_survive_being_killed_at_any_moment() {
 fn they_do_so_for_a_user_who_is_not_root() {
     let mut site = Site::new("killed-user", &[FULL[1]]);
     site.run_as(4323, fs::metadata("/var/run/docker.sock").unwrap().gid());
-    campaign(&site, if is_long() { 100 } else { 4 });
+    campaign(&site, if is_long() { 100 } else { 2 });
 }
 
 fn campaign(site: &Site, rounds: u64) {

@@ -66,11 +66,27 @@ macro_rules! on_each_postgres {
     )+};
 }
 
-/// The same on Redis 6.0 and 7.0, between which most other tests run on 6.2.
+/// The same on 13 always, which behaves as the pinned 14 with names and roles, and with `--long` on
+/// the others.
+#[macro_export]
+macro_rules! on_postgres_13 {
+    ($($name:ident),+ $(,)?) => {$(
+        $crate::on_each!(
+            $name: on_13 = "postgres:13",
+            #[ignore = "for cargo xtask test --long"] on_15 = "postgres:15",
+            #[ignore = "for cargo xtask test --long"] on_17 = "postgres:17"
+        );
+    )+};
+}
+
+/// The same on Redis 6.0 and 7.0, between which other tests run on 6.2.
 #[macro_export]
 macro_rules! on_each_redis {
     ($($name:ident),+ $(,)?) => {$(
-        $crate::on_each!($name: on_6_0 = "redis:6.0", on_6_2 = "redis:6.2", on_7_0 = "redis:7.0");
+        $crate::on_each!(
+            $name: on_6_0 = "redis:6.0", on_7_0 = "redis:7.0",
+            #[ignore = "for cargo xtask test --long"] on_6_2 = "redis:6.2"
+        );
     )+};
 }
 
