@@ -5,22 +5,24 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::process::Command;
 
 use tests::composes::FULL;
-use tests::{Site, age};
+use tests::{Site, debian};
 
 use crate::backup_monitoring::{ask, dashboard, has_dashboard, silence, state_of};
 
 /// A key pair: the file with the private key, and the public one.
 fn key(site: &Site, name: &str) -> (String, String) {
     let file = site.root().join(name).display().to_string();
-    let output =
-        Command::new(age::program("age-keygen")).args(["--output", &file]).output().unwrap();
+    let output = Command::new(debian::program("age", "age-keygen"))
+        .args(["--output", &file])
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     (file, said.trim().rsplit(' ').next().unwrap().to_owned())
 }
 
 fn give_age(site: &Site) {
     let bin = site.root().parent().unwrap().join("bin");
-    symlink(age::program("age"), bin.join("age")).unwrap();
+    symlink(debian::program("age", "age"), bin.join("age")).unwrap();
 }
 
 fn encrypt_to(site: &Site, public: &str) {
@@ -60,7 +62,7 @@ fn an_encrypted_set_opens_with_its_private_key_alone_and_with_plain_age() {
     let script = "\"$1\" --decrypt --identity \"$2\" \"$3\" | zstd -dc | tar -tf - | grep -q development/.env";
     let status = Command::new("sh")
         .args(["-ec", script, "sh"])
-        .arg(age::program("age"))
+        .arg(debian::program("age", "age"))
         .arg(&mine)
         .arg(site.backups().join(configuration))
         .status();

@@ -53,6 +53,7 @@ mod rules;
 mod schedule;
 mod secrets;
 mod servers;
+mod signatures;
 mod unclear;
 mod userland;
 mod versions;

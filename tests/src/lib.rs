@@ -6,11 +6,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails by panicking")]
 
-pub mod age;
 pub mod api;
 pub mod blocks;
 pub mod compare;
 pub mod composes;
+pub mod debian;
 pub mod disk;
 pub mod engine;
 pub mod machine;

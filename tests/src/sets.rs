@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use serde_json::Value;
 use xtask::backup::folder::Folder;
 use xtask::backup::object::Keys;
+use xtask::backup::origin;
 use xtask::backup::verify::{self, Depth};
+use xtask::host::signature::SigningKey;
 use xtask::report::finding::Severity;
 use xtask::report::{Report, Verbosity};
 
@@ -57,14 +59,17 @@ impl Site {
         let path = entries
             .flatten()
             .map(|entry| entry.path())
-            .find(|path| path.file_name().unwrap().to_string_lossy().starts_with(&format!("{id}.")))
+            .find(|path| {
+                let name = path.file_name().unwrap().to_string_lossy();
+                name.starts_with(&format!("{id}.")) && name.ends_with(".json")
+            })
             .expect("the manifest");
         let value = serde_json::from_slice(&fs::read(&path).unwrap()).expect("JSON");
         (path, value)
     }
 
-    /// Replaces the set's manifest by what `change` makes of it, with the digest in its name right
-    /// again, as somebody would who can write the folder.
+    /// Replaces the set's manifest by what `change` makes of it, with the digest in its name and the
+    /// signature right again, as somebody would who has this machine's key.
     pub fn forge(&self, id: &str, change: impl FnOnce(&mut Value)) -> String {
         let (path, mut manifest) = self.manifest(id);
         change(&mut manifest);
@@ -79,6 +84,19 @@ impl Site {
         self.write_manifest(&manifest)
     }
 
+    /// As [`Site::forge_another`], by somebody who does not have this machine's key.
+    pub fn forge_unsigned(&self, id: &str, change: impl FnOnce(&mut Value)) -> String {
+        let forged = self.forge_another(id, change);
+        fs::remove_file(origin::path(&self.manifest(&forged).0)).unwrap();
+        forged
+    }
+
+    /// The key with which this machine signs.
+    pub fn signing_key(&self) -> SigningKey {
+        let key = self.data().join("state/backup-signing.key");
+        SigningKey::parse(&fs::read_to_string(key).unwrap()).unwrap()
+    }
+
     fn write_manifest(&self, manifest: &Value) -> String {
         let text = serde_json::to_string_pretty(manifest).unwrap();
         let compact = |time: &Value| {
@@ -91,7 +109,10 @@ impl Site {
             manifest["stack"].as_str().unwrap()
         );
         let name = format!("{id}.{}.json", xtask::host::digest::sha256(text.as_bytes()));
-        fs::write(self.backups().join("sets").join(name), text).unwrap();
+        let path = self.backups().join("sets").join(name);
+        let signature = self.signing_key().sign(text.as_bytes(), "forged");
+        fs::write(origin::path(&path), signature).unwrap();
+        fs::write(path, text).unwrap();
         id
     }
 

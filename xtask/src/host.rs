@@ -1,4 +1,4 @@
-//! The only place that touches the machine: files, locks, disks, memory, ports, digests.
+//! The only place that touches the machine: files, locks, disks, memory, ports, digests, signatures.
 
 pub mod digest;
 pub mod disk;
@@ -10,4 +10,5 @@ pub mod lock;
 pub mod memory;
 mod open;
 pub mod ports;
+pub mod signature;
 pub mod user;

@@ -14,6 +14,14 @@ use crate::host::files::write_atomically;
 /// Begins the name of every metric.
 const PREFIX: &str = "case_interview_";
 
+/// Where pages lie below DATA_DIR.
+pub const FOLDER: &str = "metrics";
+
+/// Whether there is a page of `what`.
+pub fn is_written(data_dir: &Path, what: &str) -> bool {
+    data_dir.join(FOLDER).join(format!("{what}.prom")).exists()
+}
+
 /// One file of metrics, in the text format of Prometheus
 /// (prometheus.io/docs/instrumenting/exposition_formats).
 #[derive(Debug, Default)]

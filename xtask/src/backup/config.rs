@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use crate::host::followed;
+use crate::host::signature::PublicKey;
 use crate::report::finding::Problem;
 use crate::report::units::Bytes;
 
@@ -19,6 +20,9 @@ pub struct Config {
     pub level: i32,
     /// Public keys for `age`; none for no encryption.
     pub recipients: Vec<String>,
+    /// Keys of other machines whose sets are believed.
+    #[serde(default)]
+    pub signers: Vec<PublicKey>,
     /// The largest table whose rows are counted.
     pub count_rows_below: Bytes,
     /// What `prune` keeps.
@@ -81,6 +85,7 @@ mod tests {
         for (from, to, expected) in [
             ("level = 3", "level = 20", "not between 1 and 19"),
             ("recipients = []", "recipients = [\"mallory\"]", "is not a public key"),
+            ("signers = []", "signers = [\"RWmallory\"]", "public key of minisign"),
             ("daily = 7", "daily = -1", "invalid value"),
             ("[keep]", "[keep]\nyearly = 1", "unknown field"),
         ] {

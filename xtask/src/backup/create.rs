@@ -16,6 +16,7 @@ use super::folder::Folder;
 use super::object::{Format, require_age};
 use super::server::{Method, Part, Stream, Subject};
 use super::set::{DataRecord, Manifest, SCHEMA, ServiceRecord, Set, stamp};
+use super::signature;
 use super::stack_files;
 use crate::context::Context;
 use crate::docker::container::{self, Container};
@@ -172,7 +173,8 @@ fn fill(writer: &mut Writer, jobs: Vec<Job>, configuration: &Cmd) -> Result<Set>
         services,
         objects: writer.objects.clone(),
     };
-    manifest.commit(&folder.sets_path())
+    let key = signature::own_key(stack)?.context("the key that signs has gone")?;
+    manifest.commit(&folder.sets_path(), &key)
 }
 
 /// Says that the `new` parts of a stream are written; `None` where there are none.

@@ -40,10 +40,11 @@ impl Shared {
             facts.is_ok_and(|facts| facts.is_file() && facts.len() == object.bytes)
         };
         let mut found = Self::default();
-        let ours = sets
-            .into_iter()
-            .map(|set| set.manifest)
-            .filter(|manifest| manifest.project == *project && manifest.recipients == recipients);
+        // Whoever can write into the folder could else choose what the next set holds.
+        let ours =
+            sets.into_iter().filter(|set| set.origin.is_believed()).map(|set| set.manifest).filter(
+                |manifest| manifest.project == *project && manifest.recipients == recipients,
+            );
         for object in ours.flat_map(|manifest| manifest.objects) {
             let Some(key) = object.key.clone() else { continue };
             let key = (object.service.clone(), key);

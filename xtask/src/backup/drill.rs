@@ -13,7 +13,8 @@ use super::folder::Folder;
 use super::free_space::Need;
 use super::object::{self, Keys};
 use super::server;
-use super::set::{Content, ObjectRecord, PRIVATE, ServiceRecord, Set};
+use super::set::{Content, ObjectRecord, PRIVATE, ServiceRecord};
+use super::signature::Believed;
 use super::throwaway::Throwaway;
 use super::unpack::{Target, content_bytes};
 use super::verify::{self, Depth};
@@ -78,7 +79,7 @@ pub struct Drill<'a> {
     /// Where the set lies.
     pub folder: &'a Folder,
     /// The set.
-    pub set: &'a Set,
+    pub set: Believed<'a>,
     /// What opens encrypted objects.
     pub keys: Keys,
 }
@@ -92,7 +93,7 @@ impl Drill<'_> {
     pub fn run(&self, cx: &Context) -> Result<(Drilled, Vec<Finding>)> {
         self.keys.fit(&self.set.manifest.objects)?;
         let at = Timestamp::now();
-        let sets = std::slice::from_ref(self.set);
+        let sets = std::slice::from_ref(self.set.get());
         let mut findings =
             verify::objects(&cx.report, self.folder, sets, Depth::Full, &self.keys, true)?;
         let mut services = BTreeMap::new();

@@ -6,21 +6,25 @@ use tempfile::TempDir;
 
 use super::folder::Folder;
 use super::object::{Format, Object, Pending};
+use super::origin::{Origin, Trust};
 use super::set::{Content, Manifest, SCHEMA, Set};
+use crate::host::signature::SigningKey;
 
 /// A folder with one set of `app`, which has a block of Prometheus; the block's key; and what removes
 /// the folder when dropped.
 pub(super) fn folder_with_block() -> (Folder, String, TempDir) {
     let place = tempfile::tempdir().unwrap();
-    let folder = Folder::at(place.path());
+    let key = SigningKey::random().unwrap();
+    let ours = [key.public().unwrap()].into();
+    let folder = Folder::at(place.path()).believing(Trust { ours, ..Trust::default() });
     let format = Format { level: 1, recipients: Vec::new() };
     let path = "objects/prometheus/20261123T131500Z-app-block.zst";
-    let key = "01AAAAAAAAAAAAAAAAAAAAAAAA:digest".to_owned();
+    let block = "01AAAAAAAAAAAAAAAAAAAAAAAA:digest".to_owned();
     let object = Object {
         service: "prometheus".try_into().unwrap(),
         content: Content::Dump,
         path: path.try_into().unwrap(),
-        key: Some(key.clone()),
+        key: Some(block.clone()),
     };
     let written =
         Pending::write(&mut &b"block"[..], &folder.path().join(path), &format, &mut |_| {});
@@ -37,8 +41,8 @@ pub(super) fn folder_with_block() -> (Folder, String, TempDir) {
         objects: vec![written.unwrap().commit(object).unwrap()],
     };
     std::fs::create_dir_all(folder.sets_path()).unwrap();
-    manifest.commit(&folder.sets_path()).unwrap();
-    (folder, key, place)
+    manifest.commit(&folder.sets_path(), &key).unwrap();
+    (folder, block, place)
 }
 
 /// A set of the development stack that holds Redis and a dump of PostgreSQL.
@@ -56,5 +60,5 @@ pub(crate) fn development() -> Set {
 "path":"objects/postgres/20261123T131500Z-app-dump-app.zst",
 "sha256":"0000000000000000000000000000000000000000000000000000000000000000"}]}"#;
     let manifest: Manifest = serde_json::from_str(MANIFEST).unwrap();
-    Set { id: manifest.id().unwrap(), path: PathBuf::new(), manifest }
+    Set { id: manifest.id().unwrap(), path: PathBuf::new(), manifest, origin: Origin::Ours }
 }

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::config::Config;
+use super::origin::{EXTENSION, Trust};
 use super::set::{PRIVATE, Set};
+use super::signature;
 use crate::context::Context;
 use crate::docker::transfer;
 use crate::host::files::{self, PARTIAL, make_folder, read_optional, write_atomically};
@@ -35,7 +37,10 @@ const README: &str = include_str!("folder.md");
 
 /// The backup folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Folder(PathBuf);
+pub struct Folder {
+    path: PathBuf,
+    trust: Trust,
+}
 
 /// A manifest that cannot be used.
 #[derive(Debug, Clone)]
@@ -52,27 +57,35 @@ impl Folder {
     /// # Errors
     /// `backup.folder-gone`; when a record cannot be read.
     pub fn of(cx: &Context, config: &Config, stack: &Stack) -> Result<Self> {
-        let folder = Self::whatever(cx, config, stack);
-        let Some(known) = known::remembered(cx, &folder.0)? else { return Ok(folder) };
+        let folder = Self::whatever(cx, config, stack)?;
+        let Some(known) = known::remembered(cx, &folder.path)? else { return Ok(folder) };
         if folder.identity()? == Some(known) {
             Ok(folder)
         } else {
-            Err(known::gone(&folder.0).into())
+            Err(known::gone(&folder.path).into())
         }
     }
 
     /// As [`Folder::of`], whatever lies there now.
-    pub fn whatever(cx: &Context, config: &Config, stack: &Stack) -> Self {
-        if config.folder.as_os_str().is_empty() {
-            Self(stack.data_dir().join("backups"))
-        } else {
-            Self(cx.root.join(&config.folder))
-        }
+    ///
+    /// # Errors
+    /// When a key or a record of signatures is damaged.
+    pub fn whatever(cx: &Context, config: &Config, stack: &Stack) -> Result<Self> {
+        let path = match config.folder.as_os_str().is_empty() {
+            true => stack.data_dir().join("backups"),
+            false => cx.root.join(&config.folder),
+        };
+        Ok(Self::at(path).believing(signature::trust(cx, config)?))
     }
 
-    /// The one at this path.
+    /// The one at this path, of whose sets none is believed.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
+        Self { path: path.into(), trust: Trust::default() }
+    }
+
+    /// With sets that are believed.
+    pub fn believing(self, trust: Trust) -> Self {
+        Self { trust, ..self }
     }
 
     /// What it is known by; none where it is new. Whoever carries it elsewhere may leave `state`
@@ -84,8 +97,8 @@ impl Folder {
         if let Some(own) = known::own(&self.state())? {
             return Ok(Some(own));
         }
-        let newest = files(&self.sets_path())?.into_iter().rev().take(NAMING);
-        Ok(newest.filter_map(|path| Set::load(&path).ok()?.manifest.folder).next())
+        let newest = self.manifests()?.into_iter().rev().take(NAMING);
+        Ok(newest.filter_map(|path| Set::load(&path, &self.trust).ok()?.manifest.folder).next())
     }
 
     /// Has the repository miss it from now on.
@@ -94,7 +107,7 @@ impl Folder {
     /// When that cannot be written.
     pub fn remember(&self, cx: &Context) -> Result<()> {
         match self.identity()? {
-            Some(identity) => known::remember(cx, &self.0, &identity),
+            Some(identity) => known::remember(cx, &self.path, &identity),
             None => Ok(()),
         }
     }
@@ -104,22 +117,35 @@ impl Folder {
     /// # Errors
     /// When it cannot be read.
     pub fn is_empty(&self) -> Result<bool> {
-        Ok(files(&self.sets_path())?.is_empty())
+        Ok(self.manifests()?.is_empty())
     }
 
     /// Itself.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
+    }
+
+    /// Whatever lies where manifests do, save their signatures and what is half-written.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn manifests(&self) -> Result<Vec<PathBuf>> {
+        let mut paths = entries(&self.sets_path())?;
+        paths.retain(|path| {
+            let path = path.to_string_lossy();
+            !path.ends_with(PARTIAL) && !path.ends_with(EXTENSION)
+        });
+        Ok(paths)
     }
 
     /// Where manifests lie.
     pub fn sets_path(&self) -> PathBuf {
-        self.0.join("sets")
+        self.path.join("sets")
     }
 
     /// Where lies what changes.
     pub fn state(&self) -> PathBuf {
-        self.0.join("state")
+        self.path.join("state")
     }
 
     /// Makes what is missing of it.
@@ -127,14 +153,15 @@ impl Folder {
     /// # Errors
     /// When that cannot be done.
     fn make(&self) -> Result<()> {
-        for folder in [self.0.clone(), self.0.join("objects"), self.sets_path(), self.state()] {
+        for folder in [self.path.clone(), self.path.join("objects"), self.sets_path(), self.state()]
+        {
             make_folder(&folder, 0o700).with_context(|| format!("making {}", folder.display()))?;
         }
         if known::own(&self.state())?.is_none() {
             let identity = self.identity()?.map_or_else(Identity::random, Ok)?;
             known::keep(&self.state(), identity)?;
         }
-        let readme = self.0.join("README.md");
+        let readme = self.path.join("README.md");
         if read_optional(&readme)?.as_deref() != Some(README) {
             write_atomically(&readme, README.as_bytes(), PRIVATE)?;
         }
@@ -147,7 +174,7 @@ impl Folder {
     /// # Errors
     /// When the lock cannot be taken or the user interrupts.
     pub fn lock(&self, report: &Report, what: &str) -> Result<Lock> {
-        for folder in [&self.0, &self.state()] {
+        for folder in [&self.path, &self.state()] {
             make_folder(folder, 0o700).with_context(|| format!("making {}", folder.display()))?;
         }
         let waiting = |holder: &Holder| report.progress(format!("waiting for {holder}"));
@@ -156,7 +183,7 @@ impl Folder {
         transfer::remove_leftovers(&self.state())?;
         for folder in [self.sets_path(), self.state()] {
             for path in entries(&folder)? {
-                if path.to_string_lossy().ends_with(PARTIAL) {
+                if is_left_over(&path) {
                     files::remove(&path).with_context(|| format!("removing {}", path.display()))?;
                 }
             }
@@ -170,8 +197,8 @@ impl Folder {
     /// When the folder cannot be read.
     pub fn sets(&self) -> Result<(Vec<Set>, Vec<Damaged>)> {
         let (mut sets, mut damaged) = (Vec::new(), Vec::new());
-        for path in files(&self.sets_path())? {
-            match Set::load(&path) {
+        for path in self.manifests()? {
+            match Set::load(&path, &self.trust) {
                 Ok(set) => sets.push(set),
                 Err(error) => damaged.push(Damaged { path, why: format!("{error:#}") }),
             }
@@ -211,7 +238,7 @@ impl Folder {
                     .mend(format!("choose another: {}", Xtask::BackupList))
                     .into());
                 }
-                Err(Problem::usage(UNKNOWN, format!("no set `{word}` in {}", self.0.display()))
+                Err(Problem::usage(UNKNOWN, format!("no set `{word}` in {}", self.path.display()))
                     .mend(Xtask::BackupList)
                     .into())
             }
@@ -229,12 +256,12 @@ impl Folder {
     /// When a folder cannot be read.
     pub fn objects(&self) -> Result<BTreeSet<String>> {
         let mut found = BTreeSet::new();
-        for folder in entries(&self.0.join("objects"))? {
+        for folder in entries(&self.path.join("objects"))? {
             // A link is an object that no set names, whatever it leads to.
             let is_folder = fs::symlink_metadata(&folder).is_ok_and(|facts| facts.is_dir());
             let inside = if is_folder { entries(&folder)? } else { vec![folder] };
             for path in inside {
-                if let Ok(path) = path.strip_prefix(&self.0) {
+                if let Ok(path) = path.strip_prefix(&self.path) {
                     found.insert(path.to_string_lossy().into_owned());
                 }
             }
@@ -243,16 +270,16 @@ impl Folder {
     }
 }
 
+/// Whether a killed run left it: a half-written file, or a signature without its manifest.
+fn is_left_over(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    let manifest = text.strip_suffix(EXTENSION).map(Path::new);
+    text.ends_with(PARTIAL) || manifest.is_some_and(|manifest| !manifest.exists())
+}
+
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     match files::list(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         entries => entries.with_context(|| format!("reading {}", folder.display())),
     }
-}
-
-/// Whole ones.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut paths = entries(folder)?;
-    paths.retain(|path| !path.to_string_lossy().ends_with(PARTIAL));
-    Ok(paths)
 }

@@ -15,7 +15,7 @@ use super::{drill, verify};
 use crate::context::Context;
 use crate::host::disk;
 use crate::host::files::{make_folder, read_optional, write_atomically};
-use crate::metrics::Page;
+use crate::metrics::{self, Page};
 use crate::stack::Stack;
 
 /// How the last attempt to back up a service ended.
@@ -66,7 +66,7 @@ pub fn write(cx: &Context, config: &Config) -> Result<()> {
         }
     }
     for (data, page) in files {
-        let folder = data.join("metrics");
+        let folder = data.join(metrics::FOLDER);
         make_folder(&folder, 0o755).with_context(|| format!("making {}", folder.display()))?;
         page.write(&folder, "backup")?;
     }
@@ -109,7 +109,10 @@ fn add(page: &mut Page, (name, help): Gauge, labels: Labels<'_>, value: f64) {
 fn of_stack(page: &mut Page, folder: &Folder, stack: &Stack) -> Result<()> {
     let (project, name) = (stack.project(), stack.name());
     let (mut sets, _) = folder.sets()?;
-    sets.retain(|set| set.manifest.project == *project && set.manifest.stack == *name);
+    sets.retain(|set| {
+        let manifest = &set.manifest;
+        set.origin.is_believed() && manifest.project == *project && manifest.stack == *name
+    });
     let attempts = attempts(folder)?.remove(&project).unwrap_or_default();
     // Nobody misses backups of a stack that is not used here.
     if sets.is_empty() && attempts.is_empty() && !stack.env.path().exists() {

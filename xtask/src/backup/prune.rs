@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use jiff::tz::TimeZone;
 
 use super::config::Keep;
 use super::folder::Folder;
+use super::origin;
 use super::set::Set;
 use super::verify;
 use crate::host::files::{self, sync};
@@ -63,10 +65,15 @@ impl<'a> Prune<'a> {
         let record = verify::recorded(folder)?;
         let mut groups = BTreeMap::<_, Vec<Set>>::new();
         let (ours, mut others): (Vec<_>, Vec<_>) = sets.into_iter().partition(|set| is_ours(set));
-        for set in ours {
-            groups.entry(group(&set)).or_default().push(set);
-        }
         let (mut kept, mut removed) = (Vec::new(), Vec::new());
+        for set in ours {
+            if set.origin.is_believed() {
+                groups.entry(group(&set)).or_default().push(set);
+            } else {
+                let why = format!("{}, so it counts for nothing", set.origin.describe());
+                kept.push((set, why));
+            }
+        }
         for sets in groups.into_values() {
             if !force {
                 refuse(&sets, &record)?;
@@ -117,7 +124,7 @@ impl<'a> Prune<'a> {
         let mut plan = Plan::new();
         for set in &self.removed {
             let what = format!("remove {}: nothing in backup.toml speaks for it", set.id);
-            plan.run(what, Cmd::new("rm").arg(&set.path));
+            plan.run(what, Cmd::new("rm").arg(&set.path).arg(origin::path(&set.path)));
         }
         for path in &self.objects {
             let what = "remove an object that no remaining set names";
@@ -134,6 +141,7 @@ impl<'a> Prune<'a> {
         for set in &self.removed {
             check_interrupted()?;
             remove(&set.path)?;
+            remove_if_there(&origin::path(&set.path))?;
         }
         let sets = self.folder.sets_path();
         sync(&sets).with_context(|| format!("syncing {}", sets.display()))?;
@@ -158,7 +166,11 @@ fn is_object_of(path: &str, projects: &[String]) -> bool {
         })
 }
 
-fn remove(path: &std::path::Path) -> Result<()> {
+fn remove_if_there(path: &Path) -> Result<()> {
+    if path.exists() { remove(path) } else { Ok(()) }
+}
+
+fn remove(path: &Path) -> Result<()> {
     files::remove(path).with_context(|| format!("removing {}", path.display()))
 }
 

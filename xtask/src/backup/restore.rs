@@ -18,7 +18,8 @@ use self::journal::{Directory, Journal, Phase, helper, removal};
 use super::folder::Folder;
 use super::object::Keys;
 use super::server::{self, Server};
-use super::set::{ObjectRecord, ServiceRecord, Set, stamp};
+use super::set::{ObjectRecord, ServiceRecord, stamp};
+use super::signature::Believed;
 use super::throwaway::Throwaway;
 use super::unpack::{Target, content_bytes};
 use crate::context::Context;
@@ -41,7 +42,7 @@ pub struct Request<'a> {
     /// Where the set lies.
     pub folder: &'a Folder,
     /// From what.
-    pub set: &'a Set,
+    pub set: Believed<'a>,
     /// Which services; all of the set where none is named.
     pub only: &'a [String],
     /// What opens encrypted objects.
@@ -60,11 +61,11 @@ struct Item<'a> {
 
 impl<'a> Request<'a> {
     fn items(&self) -> Result<Vec<Item<'a>>> {
-        let mut records: Vec<_> = self.set.manifest.services.iter().collect();
+        let mut records: Vec<_> = self.set.get().manifest.services.iter().collect();
         if !self.only.is_empty() {
             records.clear();
             for name in self.only {
-                records.push(self.set.service(name)?);
+                records.push(self.set.get().service(name)?);
             }
         }
         records.into_iter().map(|record| self.item(record)).collect()
@@ -76,7 +77,7 @@ impl<'a> Request<'a> {
             service,
             record,
             held: server::read(&record.facts)?,
-            objects: self.set.data(&record.name)?,
+            objects: self.set.get().data(&record.name)?,
             data: service.data.as_ref().context("stacks.toml names no data directory")?,
             image: self.stack.image(service)?,
         })

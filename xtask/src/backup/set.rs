@@ -10,9 +10,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::origin::{self, Origin, Trust};
 use crate::host::digest::sha256;
-use crate::host::files::{open, write_atomically};
+use crate::host::files::{open, read_optional, write_atomically};
 use crate::host::identity::Identity;
+use crate::host::signature::SigningKey;
 use crate::names::{
     Digest, ImageReference, ObjectPath, ProjectName, RelativePath, ServiceName, SetId, StackName,
 };
@@ -34,6 +36,8 @@ pub struct Set {
     pub path: PathBuf,
     /// What it says.
     pub manifest: Manifest,
+    /// Whose it is.
+    pub origin: Origin,
 }
 
 /// What a set holds and what it was made from.
@@ -158,21 +162,21 @@ impl Set {
     ///
     /// # Errors
     /// When it cannot be read, is not what its name says, or makes no sense.
-    pub fn load(path: &Path) -> Result<Self> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let parts = name.strip_suffix(".json").and_then(|name| name.rsplit_once('.'));
-        let (id, digest) = parts.context("its name is not <set>.<sha256>.json")?;
+    pub fn load(path: &Path, trust: &Trust) -> Result<Self> {
+        let (id, digest) = name(path).context("its name is not <set>.<sha256>.json")?;
         let mut bytes = Vec::new();
         let file = open(path).context("reading it")?;
         file.take(LARGEST + 1).read_to_end(&mut bytes).context("reading it")?;
         ensure!(bytes.len() as u64 <= LARGEST, "it is larger than a manifest can be");
-        ensure!(sha256(&bytes) == digest, "its SHA-256 is not the one in its name");
+        ensure!(sha256(&bytes) == *digest, "its SHA-256 is not the one in its name");
         let manifest: Manifest = serde_json::from_slice(&bytes).context("making sense of it")?;
         ensure!(manifest.schema == SCHEMA, "its schema is `{}`, not {SCHEMA}", manifest.schema);
         let own = manifest.id()?;
         ensure!(own == *id, "it is the manifest of {own}");
         manifest.refuse_contradictions()?;
-        Ok(Self { id: own, path: path.to_owned(), manifest })
+        let signature = read_optional(&origin::path(path)).context("reading its signature")?;
+        let origin = trust.origin(&bytes, &digest, signature.as_deref());
+        Ok(Self { id: own, path: path.to_owned(), manifest, origin })
     }
 
     /// Its objects of `service`.
@@ -259,18 +263,26 @@ impl Manifest {
         Ok(())
     }
 
-    /// Writes it into `folder`: this is what makes the set.
+    /// Writes it into `folder`, after its signature: this is what makes the set.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn commit(self, folder: &Path) -> Result<Set> {
+    pub fn commit(self, folder: &Path, key: &SigningKey) -> Result<Set> {
         let mut text = serde_json::to_string_pretty(&self).context("writing the manifest")?;
         text.push('\n');
         let id = self.id()?;
         let path = folder.join(format!("{id}.{}.json", sha256(text.as_bytes())));
+        let signature = key.sign(text.as_bytes(), &format!("file:{id}"));
+        write_atomically(&origin::path(&path), signature.as_bytes(), PRIVATE)?;
         write_atomically(&path, text.as_bytes(), PRIVATE)?;
-        Ok(Set { id, path, manifest: self })
+        Ok(Set { id, path, manifest: self, origin: Origin::Ours })
     }
+}
+
+/// The id and the digest in the name of a manifest.
+pub fn name(path: &Path) -> Option<(String, Digest)> {
+    let (id, digest) = path.file_name()?.to_str()?.strip_suffix(".json")?.rsplit_once('.')?;
+    Some((id.to_owned(), digest.try_into().ok()?))
 }
 
 /// Whether `text` is what [`stamp`] makes.
@@ -310,7 +322,7 @@ mod tests {
         let id = "20261123T131500Z-app-development";
         let path = folder.path().join(format!("{id}.{}.json", sha256(bytes)));
         fs::write(&path, bytes).unwrap();
-        Set::load(&path)
+        Set::load(&path, &Trust::default())
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::progress::Meter;
 use super::set::{ObjectRecord, PRIVATE, Set};
 use crate::host::files::{read_optional, write_atomically};
 use crate::names::ObjectPath;
-use crate::process::check_interrupted;
+use crate::process::{check_interrupted, quote};
 use crate::report::Report;
 use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::{Finding, Severity};
@@ -268,6 +268,19 @@ fn unopened(object: &ObjectRecord, keys: &Keys, error: &anyhow::Error) -> Findin
     Finding::error(NOT_OPENED, format!("{}: cannot be opened: {error:#}", object.path)).mend(
         "give the private key of one of the recipients that `backup show` lists: --identity FILE",
     )
+}
+
+/// Sets that nobody known has signed.
+pub fn origins(sets: &[Set]) -> Vec<Finding> {
+    let foreign = sets.iter().filter(|set| !set.origin.is_believed());
+    let finding = |set: &Set| {
+        Finding::error("set.unknown-origin", set.origin.describe().to_owned()).about(&set.id).mend(
+            Advice::from("name the key of the machine that made it in backup.toml (signers)").or(
+                format!("if nobody can say who made it: rm {}", quote(&set.path.to_string_lossy())),
+            ),
+        )
+    };
+    foreign.map(finding).collect()
 }
 
 /// Manifests that cannot be used, and files that no manifest names.

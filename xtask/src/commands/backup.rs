@@ -1,5 +1,6 @@
 //! `cargo xtask backup`: one file a subcommand in `backup/`.
 
+mod accepted;
 mod create;
 mod drill;
 mod kept;
@@ -20,6 +21,7 @@ use crate::backup::config::Config;
 use crate::backup::drill::name as drill_name;
 use crate::backup::folder::Folder;
 use crate::backup::set::Set;
+use crate::backup::signature;
 use crate::context::Context;
 use crate::data::Absence;
 use crate::host::lock::Lock;
@@ -89,7 +91,9 @@ fn lock<'a>(
     if !folder.is_empty()? {
         folder.remember(cx)?;
     }
+    let manifests = folder.manifests()?;
     for stack in stacks {
+        signature::make_key(&cx.report, stack, &manifests)?;
         cx.remove_leftovers(&drill_name(&stack.project()))?;
     }
     Ok(Some(lock))

@@ -61,7 +61,7 @@ impl Request<'_> {
             refuse_mount_point(self.stack, item.data)?;
         }
         self.refuse_full_disk(&items)?;
-        let sets = std::slice::from_ref(self.set);
+        let sets = std::slice::from_ref(self.set.get());
         let findings =
             verify::objects(&cx.report, self.folder, sets, Depth::Full, &self.keys, !cx.dry_run)?;
         for finding in &findings {

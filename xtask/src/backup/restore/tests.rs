@@ -1,15 +1,22 @@
 //! What a restore decides before it asks the engine or touches anything.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::backup::config::Config;
 use crate::backup::example;
+use crate::backup::set::Set;
+use crate::backup::signature::believe;
 use crate::stack::Overrides;
 use crate::stack::manifest::Manifest;
 
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
 /// A copy of the development stack without `.env`.
 fn development(data: &Path) -> Stack {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = root();
     let manifest = Manifest::load(&root).unwrap();
     let project = Some("unit-test".to_owned());
     let overrides = Overrides { project, data_dir: Some(data.to_owned()) };
@@ -22,6 +29,7 @@ fn with<T>(set: &Set, only: &[&str], look: impl Fn(&Request, Vec<Item>) -> Resul
     let (stack, folder) = (development(place.path()), Folder::at(place.path()));
     let only: Vec<_> = only.iter().map(|name| (*name).to_owned()).collect();
     let keys = Keys::default();
+    let set = believe(set, &Config::load(&root()).unwrap(), false).unwrap();
     let request = Request { stack: &stack, folder: &folder, set, only: &only, keys };
     look(&request, request.items()?)
 }

@@ -92,7 +92,7 @@ impl Args {
     fn back_up(&self, cx: &Context, config: &Config, stack: &Stack) -> Result<Option<Set>> {
         known::refuse_gone(stack)?;
         let folder = match self.fresh {
-            true => Folder::whatever(cx, config, stack),
+            true => Folder::whatever(cx, config, stack)?,
             false => Folder::of(cx, config, stack)?,
         };
         let what = format!("backup {}", stack.short());

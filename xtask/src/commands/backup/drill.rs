@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::accepted::Accepted;
 use super::which::{Found, Which};
 use crate::backup::config::Config;
 use crate::backup::drill::Drill;
@@ -29,11 +30,14 @@ pub(super) struct Args {
     /// The file with the private key, for encrypted sets
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
+    #[command(flatten)]
+    accepted: Accepted,
 }
 
 impl Args {
     pub(super) fn run(self, cx: &Context, config: &Config) -> Result<()> {
         Engine::ask()?;
+        let config = &self.accepted.with_keys(config);
         let mut sets = Vec::new();
         if self.which.set(cx).is_some() {
             let found = self.which.find(cx, config, Xtask::BackupDrillSet)?;
@@ -67,7 +71,8 @@ impl Args {
             }
             let _lock = super::lock(cx, &folder, [&stack], "backup drill")?;
             let keys = Keys { identity: self.identity.clone() };
-            let drill = Drill { stack: &stack, folder: &folder, set: &set, keys };
+            let believed = self.accepted.believe(&set, config)?;
+            let drill = Drill { stack: &stack, folder: &folder, set: believed, keys };
             let (drilled, findings) = drill.run(cx)?;
             for finding in &findings {
                 cx.report.finding(finding);

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::backup::config::Config;
 use crate::backup::drill::{self, Drilled};
 use crate::backup::folder::Folder;
+use crate::backup::origin::Origin;
 use crate::backup::set::Set;
 use crate::backup::verify;
 use crate::context::Context;
@@ -39,6 +40,7 @@ pub(super) struct Line {
     own_bytes: u64,
     content_bytes: u64,
     encrypted: bool,
+    origin: Origin,
     services: BTreeMap<ServiceName, String>,
     verified: Option<Timestamp>,
     damaged: bool,
@@ -99,6 +101,7 @@ pub(super) fn line(folder: &Folder, set: &Set, all: &[Set]) -> Result<Line> {
         own_bytes: own.map(|object| object.bytes).sum(),
         content_bytes: manifest.objects.iter().map(|object| object.content_bytes).sum(),
         encrypted: !manifest.recipients.is_empty(),
+        origin: set.origin,
         services: manifest
             .services
             .iter()
@@ -114,6 +117,7 @@ fn row(line: &Line) -> Vec<Cell> {
     let services: Vec<_> =
         line.services.iter().map(|(name, version)| format!("{name} {}", short(version))).collect();
     let verified = match (line.damaged, line.verified) {
+        _ if !line.origin.is_believed() => Cell::styled("NOT SIGNED", BAD),
         (true, _) => Cell::styled("DAMAGED", BAD),
         (_, Some(at)) => Cell::styled(format!("{} ago", ago(at)), GOOD),
         (_, None) => Cell::styled("never", WARNING),

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
+use super::accepted::Accepted;
 use super::kept;
 use super::which::{Found, Which};
 use crate::backup::config::Config;
@@ -12,8 +13,8 @@ use crate::backup::folder::Folder;
 use crate::backup::object::{self, Keys};
 use crate::backup::restore::Request;
 use crate::backup::restore::kept::End;
-use crate::backup::set::Set;
 use crate::backup::settle;
+use crate::backup::signature::Believed;
 use crate::backup::unpack::Target;
 use crate::backup::verify::{self, Depth};
 use crate::context::Context;
@@ -49,6 +50,8 @@ pub(super) struct Args {
     /// The file with the private key, for encrypted sets
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
+    #[command(flatten)]
+    accepted: Accepted,
     /// Put back the data from before the last restore
     #[arg(long, conflicts_with_all = ["set", "drop", "only"])]
     undo: bool,
@@ -65,20 +68,28 @@ impl Args {
             return kept::run(cx, config, &self.which, end);
         }
         let retype = if self.to.is_some() { Xtask::BackupRestoreTo } else { Xtask::BackupRestore };
+        let config = &self.accepted.with_keys(config);
         let Found { folder, set, stack } = self.which.find(cx, config, retype)?;
+        let set = self.accepted.believe(&set, config)?;
         let stack = cx.stack(stack.short())?;
         let what = format!("backup restore {}", set.id);
         let _folder_lock = super::lock(cx, &folder, [&stack], &what)?;
         let _lock = cx.lock(&stack, &what)?;
         if let Some(to) = &self.to {
-            return self.look(cx, &stack, &folder, &set, to);
+            return self.look(cx, &stack, &folder, set, to);
         }
         cx.remove_leftovers(&stack.project())?;
         settle(cx, &stack)?;
-        self.restore(cx, stack, &folder, &set)
+        self.restore(cx, stack, &folder, set)
     }
 
-    fn restore(&self, cx: &Context, stack: Stack, folder: &Folder, set: &Set) -> Result<()> {
+    fn restore(
+        &self,
+        cx: &Context,
+        stack: Stack,
+        folder: &Folder,
+        set: Believed<'_>,
+    ) -> Result<()> {
         let begun = Instant::now();
         let (mut plan, stack, claim) = prepare(stack, false, Absence::Refused)?;
         images::provide(cx, &stack, &Xtask::BackupRestore(stack.on(), set.id.to_string()))?;
@@ -125,7 +136,7 @@ impl Args {
         cx: &Context,
         stack: &Stack,
         folder: &Folder,
-        set: &Set,
+        set: Believed<'_>,
         to: &Path,
     ) -> Result<()> {
         let to = std::path::absolute(to).context("reading the current directory")?;
@@ -141,7 +152,7 @@ impl Args {
         let objects = set.objects_of(&self.only)?;
         let keys = Keys { identity: self.identity.clone() };
         keys.fit(&set.manifest.objects)?;
-        let sets = std::slice::from_ref(set);
+        let sets = std::slice::from_ref(set.get());
         let findings = verify::objects(&cx.report, folder, sets, Depth::Full, &keys, !cx.dry_run)?;
         if let Some(wrong) = findings.iter().find(|finding| finding.severity == Severity::Error) {
             return Err(Problem::from(wrong).into());

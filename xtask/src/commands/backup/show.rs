@@ -35,6 +35,7 @@ impl Args {
         } else {
             cx.report.line(format!("encrypted to {}", manifest.recipients.join(", ")));
         }
+        cx.report.line(set.origin.describe());
         let row = |object: &crate::backup::set::ObjectRecord| {
             let verified = match record.get(&object.path) {
                 Some(last) => match &last.wrong {

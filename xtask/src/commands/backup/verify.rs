@@ -46,8 +46,10 @@ impl Args {
             _ => Depth::Full,
         };
         let keys = Keys { identity: self.identity };
-        let look = |folder: &Folder, sets: &[Set]| {
-            verify::objects(&cx.report, folder, sets, depth, &keys, !cx.dry_run)
+        let look = |folder: &Folder, sets: &[Set]| -> Result<Vec<Finding>> {
+            let mut found = verify::origins(sets);
+            found.extend(verify::objects(&cx.report, folder, sets, depth, &keys, !cx.dry_run)?);
+            Ok(found)
         };
         let (mut findings, mut looked_at) = (Vec::new(), 0);
         if self.which.set(cx).is_some() {

@@ -202,6 +202,7 @@ mod tests {
 
     use super::*;
     use crate::backup::example;
+    use crate::host::signature::SigningKey;
 
     /// Makes a set of `stack` in the folder.
     fn set(folder: &Path, stack: &str, second: u32) {
@@ -210,7 +211,7 @@ mod tests {
         let mut manifest = example::development().manifest;
         manifest.stack = stack.try_into().unwrap();
         manifest.started = format!("2026-11-23T13:15:{second:02}Z").parse().unwrap();
-        manifest.commit(&sets).unwrap();
+        manifest.commit(&sets, &SigningKey::random().unwrap()).unwrap();
     }
 
     #[test]
