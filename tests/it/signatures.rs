@@ -12,7 +12,8 @@ use xtask::host::signature::SigningKey;
 /// What the stock program says of the manifest at `path`.
 fn minisign(path: &Path, key: &str) -> bool {
     let mut command = Command::new(debian::program("minisign", "minisign"));
-    command.args(["-V", "-q", "-P", key, "-m"]).arg(path).status().expect("minisign runs").success()
+    let output = command.args(["-V", "-q", "-P", key, "-m"]).arg(path).output();
+    output.expect("minisign runs").status.success()
 }
 
 fn encrypt(site: &Site) {
@@ -48,7 +49,7 @@ fn nothing_that_this_machine_has_not_signed_is_restored_without_a_word() {
             &["backup", "restore", forged, "--to", to],
             &["backup", "drill", forged],
         ] {
-            site.xtask(args).ends_with(1).says("set.unknown-origin").says("--accept-unsigned");
+            site.xtask(args).ends_with(1).says("--accept-unsigned");
         }
         site.xtask(&["backup", "verify", forged]).ends_with(1).says("signed");
         site.xtask(&["backup", "list"]).succeeds().says("NOT SIGNED");
