@@ -11,6 +11,7 @@ mod backup_encrypted;
 mod backup_guide;
 mod backup_kept;
 mod backup_killed;
+mod backup_latest;
 mod backup_monitoring;
 mod backup_names;
 mod backup_refusals;

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod create;
+pub mod damaged;
 pub mod deduplication;
 pub mod drill;
 #[cfg(test)]
@@ -11,6 +12,7 @@ pub mod free_space;
 pub mod health;
 pub mod metrics;
 pub mod object;
+pub mod order;
 pub mod origin;
 pub mod progress;
 pub mod prune;

@@ -169,6 +169,11 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
+    /// Adds what was found beyond the table, of the machine.
+    pub fn add(&mut self, findings: Vec<Finding>) {
+        self.machine.extend(findings);
+    }
+
     /// Every finding, the machine's first, in the order of the table.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
         self.machine.iter().chain(self.stacks.iter().flatten())

@@ -3,7 +3,6 @@
 mod estimate;
 mod writer;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -15,7 +14,7 @@ use super::deduplication::Shared;
 use super::folder::Folder;
 use super::object::{Format, require_age};
 use super::server::{Method, Part, Stream, Subject};
-use super::set::{DataRecord, Manifest, SCHEMA, ServiceRecord, Set, stamp};
+use super::set::{DataRecord, Manifest, SCHEMA, ServiceRecord, Set};
 use super::signature;
 use super::stack_files;
 use crate::context::Context;
@@ -170,6 +169,7 @@ fn fill(writer: &mut Writer, jobs: Vec<Job>, configuration: &Cmd) -> Result<Set>
         finished: Timestamp::now(),
         recipients: format.recipients.clone(),
         folder: folder.identity()?,
+        sequence: Some(folder.next_place()?),
         services,
         objects: writer.objects.clone(),
     };
@@ -189,24 +189,17 @@ fn step(service: &str, stream: &Stream, new: &[&Part]) -> Option<String> {
     Some(format!("write {what} (about {size} before compression){after}{}", stream.after))
 }
 
-/// A second of which there is no object yet, so that names are unique.
+/// A second of which there is neither a set nor an object yet, so that names are unique: this one, or
+/// one of the next. However far ahead other sets are dated, nobody waits for that.
 fn free_second(folder: &Folder, project: &str) -> Result<Timestamp> {
     loop {
         check_interrupted()?;
         let now = Timestamp::from_second(Timestamp::now().as_second()).context("the time")?;
-        if !is_taken(now, project, &folder.objects()?, &folder.sets()?.0) {
+        if !folder.has_name_of(now, project)? {
             return Ok(now);
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-}
-
-/// Whether an object or a set of `project` has the name of this second, or a set is of a later one.
-fn is_taken(second: Timestamp, project: &str, objects: &BTreeSet<String>, sets: &[Set]) -> bool {
-    let name = format!("/{}-{project}-", stamp(second));
-    let manifests = || sets.iter().map(|set| &set.manifest);
-    objects.iter().any(|path| path.contains(&name))
-        || manifests().any(|set| set.project == *project && set.started >= second)
 }
 
 fn record(service: &Service, container: &Container, facts: DataRecord) -> Result<ServiceRecord> {
@@ -271,15 +264,23 @@ mod tests {
     }
 
     #[test]
-    fn a_second_is_taken_by_any_object_of_the_project_and_by_later_sets() {
+    fn a_second_is_taken_by_any_set_or_object_of_the_project_and_by_no_later_one() {
         let (folder, _, _place) = example::folder_with_block();
-        let (sets, _) = folder.sets().unwrap();
         let second = |text: &str| text.parse::<Timestamp>().unwrap();
-        let (before, then) = (second("2026-11-23T13:14:59Z"), second("2026-11-23T13:15:00Z"));
-        let none = BTreeSet::new();
-        assert!(is_taken(then, "app", &none, &sets) && is_taken(before, "app", &none, &sets));
-        assert!(!is_taken(second("2026-11-23T13:15:01Z"), "app", &none, &sets));
-        assert!(!is_taken(then, "other", &folder.objects().unwrap(), &sets));
-        assert!(is_taken(then, "app", &folder.objects().unwrap(), &[]), "a killed run's object");
+        let is_taken = |text, project| folder.has_name_of(second(text), project).unwrap();
+        assert!(is_taken("2026-11-23T13:15:00Z", "app"));
+        assert!(!is_taken("2026-11-23T13:15:00Z", "other"));
+        assert!(!is_taken("2026-11-23T13:14:59Z", "app"), "a date ahead holds nothing up");
+        assert!(!is_taken("2026-11-23T13:15:01Z", "app"));
+        for path in folder.objects().unwrap() {
+            std::fs::remove_file(folder.path().join(path)).unwrap();
+        }
+        assert!(is_taken("2026-11-23T13:15:00Z", "app"), "by the manifest alone");
+        std::fs::remove_dir_all(folder.sets_path()).unwrap();
+        let object = folder.path().join("objects/redis/.20261123T131500Z-app-data.zst.x.partial");
+        std::fs::create_dir_all(object.parent().unwrap()).unwrap();
+        assert!(!is_taken("2026-11-23T13:15:00Z", "app"));
+        std::fs::write(object.with_file_name("20261123T131500Z-app-data.zst"), "").unwrap();
+        assert!(is_taken("2026-11-23T13:15:00Z", "app"), "a killed run's object");
     }
 }

@@ -43,7 +43,7 @@ pub struct Drilled {
     pub ok: bool,
     /// From the first byte unpacked until the last service had answered: the time to restore (RTO).
     pub restore_seconds: f64,
-    /// How old the set was: what a restore would have lost (RPO).
+    /// How old the set was: what a restore would have lost (RPO). Below 0 where it is dated ahead.
     pub age_seconds: f64,
     /// By service.
     pub services: BTreeMap<String, f64>,

@@ -37,6 +37,7 @@ pub(super) fn folder_with_block() -> (Folder, String, TempDir) {
         finished: started,
         recipients: Vec::new(),
         folder: None,
+        sequence: None,
         services: Vec::new(),
         objects: vec![written.unwrap().commit(object).unwrap()],
     };

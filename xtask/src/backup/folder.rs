@@ -7,10 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use jiff::Timestamp;
 
 use super::config::Config;
+use super::damaged::Damaged;
 use super::origin::{EXTENSION, Trust};
-use super::set::{PRIVATE, Set};
+use super::set::{PRIVATE, Set, stamp};
 use super::signature;
 use crate::context::Context;
 use crate::docker::transfer;
@@ -42,13 +44,13 @@ pub struct Folder {
     trust: Trust,
 }
 
-/// A manifest that cannot be used.
-#[derive(Debug, Clone)]
-pub struct Damaged {
-    /// Where it lies.
-    pub path: PathBuf,
-    /// What is wrong.
-    pub why: String,
+/// What `latest` means of a stack.
+#[derive(Debug)]
+pub struct Latest {
+    /// The set that was made last, of those that can be used.
+    pub set: Option<Set>,
+    /// Manifests that cannot be used and may be of a later one.
+    pub newer: Vec<Damaged>,
 }
 
 impl Folder {
@@ -191,7 +193,7 @@ impl Folder {
         Ok(lock)
     }
 
-    /// Every set, the oldest first, and the manifests that cannot be used.
+    /// Every set in the order of their making, and the manifests that cannot be used.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -203,41 +205,63 @@ impl Folder {
                 Err(error) => damaged.push(Damaged { path, why: format!("{error:#}") }),
             }
         }
-        sets.sort_by(|a, b| (a.manifest.started, &a.id).cmp(&(b.manifest.started, &b.id)));
+        sets.sort_by(|a, b| (a.manifest.place(), &a.id).cmp(&(b.manifest.place(), &b.id)));
         Ok((sets, damaged))
     }
 
-    /// The set that `word` means among those that are `wanted`: an id, a unique beginning of one,
-    /// or [`LATEST`].
+    /// The place of the set that is made next.
     ///
     /// # Errors
-    /// A usage problem when there is none or there are several.
+    /// When the folder cannot be read.
+    pub fn next_place(&self) -> Result<u64> {
+        let places = self.sets()?.0.into_iter().filter_map(|set| set.manifest.sequence);
+        Ok(places.max().unwrap_or(0).saturating_add(1))
+    }
+
+    /// Whether a manifest, damaged or not, or an object of `project` has the name of `second`.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn has_name_of(&self, second: Timestamp, project: &str) -> Result<bool> {
+        let start = format!("/{}-{project}-", stamp(second));
+        let manifests = entries(&self.sets_path())?;
+        let is_manifest = |path: &PathBuf| path.to_string_lossy().contains(&start);
+        let is_object = |path: &String| path.contains(&start);
+        Ok(manifests.iter().any(is_manifest) || self.objects()?.iter().any(is_object))
+    }
+
+    /// The set of `stack` in `project` that was made last.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn latest(&self, project: &str, stack: &str) -> Result<Latest> {
+        let (sets, mut newer) = self.sets()?;
+        let is_its = |set: &Set| set.manifest.project == *project && set.manifest.stack == *stack;
+        let set = sets.into_iter().rfind(is_its);
+        newer.retain(|bad| {
+            bad.is_of(project, stack) && set.as_ref().is_none_or(|set| bad.is_newer_than(set))
+        });
+        Ok(Latest { set, newer })
+    }
+
+    /// The set that `word` means among those that are `wanted`: an id, or a unique beginning of one.
+    ///
+    /// # Errors
+    /// A usage problem when there is none or there are several; `set.damaged` where a manifest
+    /// that cannot be used may be meant.
     pub fn find(&self, word: &str, wanted: impl Fn(&Set) -> bool) -> Result<Set> {
         let (sets, damaged) = self.sets()?;
-        let mut sets = sets.into_iter().filter(wanted);
-        let mut found: Vec<_> = if word == LATEST {
-            sets.next_back().into_iter().collect()
-        } else {
-            sets.filter(|set| set.id.starts_with(word)).collect()
-        };
+        let sets = sets.into_iter().filter(wanted);
+        let mut found: Vec<_> = sets.filter(|set| set.id.starts_with(word)).collect();
         if let Some(at) = found.iter().position(|set| set.id == *word) {
             return Ok(found.swap_remove(at));
+        }
+        if let Some(bad) = damaged.iter().find(|bad| bad.is_called(word)) {
+            return Err(bad.problem().into());
         }
         match (found.pop(), found.len()) {
             (Some(set), 0) => Ok(set),
             (None, _) => {
-                let name = |path: &Path| path.file_name()?.to_str().map(str::to_owned);
-                if let Some(bad) = damaged
-                    .iter()
-                    .find(|bad| name(&bad.path).is_some_and(|name| name.starts_with(word)))
-                {
-                    return Err(Problem::failed(
-                        "set.damaged",
-                        format!("{} cannot be used: {}", bad.path.display(), bad.why),
-                    )
-                    .mend(format!("choose another: {}", Xtask::BackupList))
-                    .into());
-                }
                 Err(Problem::usage(UNKNOWN, format!("no set `{word}` in {}", self.path.display()))
                     .mend(Xtask::BackupList)
                     .into())

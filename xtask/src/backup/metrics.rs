@@ -9,13 +9,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::config::Config;
+use super::drill::{self, Drilled};
 use super::folder::Folder;
+use super::order::{self, Doubt};
 use super::set::{PRIVATE, Set};
-use super::{drill, verify};
+use super::verify;
 use crate::context::Context;
 use crate::host::disk;
 use crate::host::files::{make_folder, read_optional, write_atomically};
 use crate::metrics::{self, Page};
+use crate::names::SetId;
 use crate::stack::Stack;
 
 /// How the last attempt to back up a service ended.
@@ -93,8 +96,10 @@ const LAST_DRILL_RESULT: Gauge =
     ("last_drill_result", "1 if the last drill succeeded, 0 if it failed.");
 const LAST_SUCCESS: Gauge = (
     "last_success_timestamp_seconds",
-    "When the last backup of the service was begun; 0 for never.",
+    "When the last backup of the service whose date can be believed was begun; 0 for never.",
 );
+const DOUBTED: Gauge =
+    ("doubted_dates", "Sets whose date is ahead of now or against the order of their making.");
 const DURATION: Gauge =
     ("duration_seconds", "How long the objects of the service's last backup took.");
 const SIZE: Gauge = ("size_bytes", "Bytes of the service's last backup, before compression.");
@@ -128,9 +133,12 @@ fn of_stack(page: &mut Page, folder: &Folder, stack: &Stack) -> Result<()> {
     add(page, STORED, &labels, bytes.values().sum::<u64>() as f64);
     add(page, LARGEST_SET, &labels, sets.iter().map(Set::bytes).max().unwrap_or(0) as f64);
     add(page, FREE, &labels, disk::space(folder.path())?.available as f64);
-    proofs(page, folder, &sets, &labels)?;
+    let now = Timestamp::now();
+    proofs(page, folder, &sets, &labels, now)?;
+    let doubts = order::doubts(&sets, now);
+    add(page, DOUBTED, &labels, doubts.len() as f64);
     for service in stack.definition.services.iter().filter(|one| one.backup.is_some()) {
-        of_service(page, &sets, name, &service.name);
+        of_service(page, &sets, &doubts, name, &service.name);
     }
     for (service, attempt) in attempts {
         let labels = [("stack", name), ("service", service.as_str())];
@@ -140,14 +148,22 @@ fn of_stack(page: &mut Page, folder: &Folder, stack: &Stack) -> Result<()> {
     Ok(())
 }
 
-/// 0 stands for never.
-fn proofs(page: &mut Page, folder: &Folder, sets: &[Set], labels: Labels<'_>) -> Result<()> {
+/// 0 stands for never. What is dated ahead of now proves nothing: an alert would wait for that date.
+fn proofs(
+    page: &mut Page,
+    folder: &Folder,
+    sets: &[Set],
+    labels: Labels<'_>,
+    now: Timestamp,
+) -> Result<()> {
     let record = verify::recorded(folder)?;
-    let verified = sets.iter().filter_map(|set| verify::verified_at(set, &record)).max();
+    let verified = sets.iter().filter_map(|set| verify::verified_at(set, &record));
+    let verified = verified.filter(|at| *at <= now).max();
     add(page, LAST_VERIFY, labels, verified.map_or(0.0, seconds));
     let drills = drill::recorded(folder)?;
     let ids: BTreeSet<_> = sets.iter().map(|set| &set.id).collect();
-    let drilled = || drills.iter().filter(|(id, _)| ids.contains(id)).map(|(_, drill)| drill);
+    let is_its = |(id, drill): &(&SetId, &Drilled)| ids.contains(id) && drill.at <= now;
+    let drilled = || drills.iter().filter(is_its).map(|(_, drill)| drill);
     let last = drilled().filter(|drill| drill.ok).max_by_key(|drill| drill.at);
     add(page, LAST_DRILL, labels, last.map_or(0.0, |drill| seconds(drill.at)));
     if let Some(drill) = last {
@@ -159,11 +175,19 @@ fn proofs(page: &mut Page, folder: &Folder, sets: &[Set], labels: Labels<'_>) ->
     Ok(())
 }
 
-fn of_service(page: &mut Page, sets: &[Set], stack: &str, service: &str) {
-    let mut with = sets.iter().rev().filter(|set| set.objects(service).next().is_some());
+fn of_service(
+    page: &mut Page,
+    sets: &[Set],
+    doubts: &BTreeMap<SetId, Doubt>,
+    stack: &str,
+    service: &str,
+) {
+    let with = || sets.iter().rev().filter(|set| set.objects(service).next().is_some());
     let labels = [("stack", stack), ("service", service)];
+    let dated = with().find(|set| !doubts.contains_key(&set.id));
+    add(page, LAST_SUCCESS, &labels, dated.map_or(0.0, |set| seconds(set.manifest.started)));
+    let mut with = with();
     let last = with.next();
-    add(page, LAST_SUCCESS, &labels, last.map_or(0.0, |set| seconds(set.manifest.started)));
     let size =
         |set: &Set| set.objects(service).map(|object| object.content_bytes).sum::<u64>() as f64;
     if let Some(last) = last {

@@ -1,4 +1,4 @@
-//! Which sets go, by the time at which they were begun, and which objects then have no set.
+//! Which sets go, by the order in which they were made and the dates that can be believed, and which objects then have no set.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,7 +10,9 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::config::Keep;
+use super::damaged;
 use super::folder::Folder;
+use super::order;
 use super::origin;
 use super::set::Set;
 use super::verify;
@@ -19,7 +21,7 @@ use crate::names::{ProjectName, ServiceName, StackName};
 use crate::plan::Plan;
 use crate::process::{Cmd, check_interrupted};
 use crate::report::advice::{Advice, Xtask};
-use crate::report::finding::Problem;
+use crate::report::finding::{Finding, Problem};
 
 /// The length of `20261123T131500Z`.
 const STAMP: usize = 16;
@@ -38,13 +40,17 @@ pub struct Prune<'a> {
     pub removed: Vec<Set>,
     /// Files that no remaining set names.
     pub objects: Vec<String>,
+    /// Files that stay although no set names them: one whose manifest is damaged may.
+    pub doubtful: Vec<String>,
+    /// What is said of manifests that are damaged.
+    pub damaged: Vec<Finding>,
 }
 
 impl<'a> Prune<'a> {
     /// Chooses among the sets of `projects`. Only for the holder of the folder's lock.
     ///
     /// # Errors
-    /// A problem when a manifest cannot be read, or, unless `force`, when the newest set is not
+    /// A problem, unless `force`, when the newest set is not
     /// verified or holds much less than the one before.
     pub fn choose(
         folder: &'a Folder,
@@ -54,15 +60,9 @@ impl<'a> Prune<'a> {
         force: bool,
     ) -> Result<Self> {
         let (sets, damaged) = folder.sets()?;
-        if let Some(bad) = damaged.first() {
-            return Err(Problem::failed(
-                "prune.damaged-manifest",
-                format!("{} cannot be used ({}), so it is unknown which objects it names; nothing was removed", bad.path.display(), bad.why),
-            )
-            .mend("bring the file back from a copy of the folder, or remove it")
-            .into());
-        }
+        let damaged_findings = damaged::findings(&damaged, &sets);
         let record = verify::recorded(folder)?;
+        let doubts = order::doubts(&sets, Timestamp::now());
         let mut groups = BTreeMap::<_, Vec<Set>>::new();
         let (ours, mut others): (Vec<_>, Vec<_>) = sets.into_iter().partition(|set| is_ours(set));
         let (mut kept, mut removed) = (Vec::new(), Vec::new());
@@ -80,17 +80,18 @@ impl<'a> Prune<'a> {
             }
             let good: Vec<_> =
                 sets.iter().filter(|set| !verify::is_known_bad(set, &record)).collect();
-            let times: Vec<_> = good.iter().map(|set| set.manifest.started).collect();
-            let mut reasons: BTreeMap<_, _> = choose(&times, keep);
+            let time = |set: &&Set| (!doubts.contains_key(&set.id)).then_some(set.manifest.started);
+            let times: Vec<_> = good.iter().map(|set| time(set)).collect();
+            let chosen = choose(&times, keep);
+            let reasons = chosen.into_iter().map(|(at, why)| (good[at].id.clone(), why));
+            let mut reasons: BTreeMap<_, _> = reasons.collect();
             // Whatever is wanted, one that is known to be good stays.
             if let Some(last) = good.iter().rfind(|set| verify::verified_at(set, &record).is_some())
             {
-                reasons
-                    .entry(last.manifest.started)
-                    .or_insert_with(|| "the last good one".to_owned());
+                reasons.entry(last.id.clone()).or_insert_with(|| "the last good one".to_owned());
             }
             for set in sets {
-                match reasons.get(&set.manifest.started) {
+                match reasons.get(&set.id) {
                     Some(reason) => kept.push((set, reason.clone())),
                     None if verify::is_known_bad(&set, &record) && !force => {
                         kept.push((set, "damaged; goes with --force".to_owned()));
@@ -105,12 +106,25 @@ impl<'a> Prune<'a> {
             .flat_map(|set| &set.manifest.objects)
             .map(|object| &*object.path)
             .collect();
-        let objects: Vec<_> = folder
-            .objects()?
-            .into_iter()
-            .filter(|path| !named.contains(path.as_str()) && is_object_of(path, projects))
+        // What a set alone has written no other names, not even one whose manifest is damaged.
+        let own: BTreeSet<_> = removed
+            .iter()
+            .flat_map(|set| {
+                let objects = set.manifest.objects.iter();
+                objects.filter(|one| one.key.is_none() && set.manifest.wrote(one))
+            })
+            .map(|object| &*object.path)
             .collect();
-        Ok(Self { folder, kept, removed, objects })
+        let (mut objects, mut doubtful) = (Vec::new(), Vec::new());
+        for path in folder.objects()? {
+            if named.contains(path.as_str()) || !is_object_of(&path, projects) {
+                continue;
+            }
+            let may_be_named = damaged.iter().any(|bad| bad.may_name(&path));
+            let goes = own.contains(path.as_str()) || !may_be_named;
+            if goes { objects.push(path) } else { doubtful.push(path) }
+        }
+        Ok(Self { folder, kept, removed, objects, doubtful, damaged: damaged_findings })
     }
 
     /// Bytes of the files that go.
@@ -217,11 +231,19 @@ fn refuse(sets: &[Set], record: &verify::Record) -> Result<()> {
     Ok(())
 }
 
-/// Which of `times`, the oldest first, stay, and why.
-fn choose(times: &[Timestamp], keep: Keep) -> BTreeMap<Timestamp, String> {
-    let mut reasons = BTreeMap::<Timestamp, Vec<String>>::new();
-    for time in times.iter().rev().take(keep.last) {
-        reasons.entry(*time).or_default().push(format!("one of the last {}", keep.last));
+/// Which of `times`, in the order of making, stay, and why. A date that cannot be believed is `None`:
+/// it takes no other set's place in a day, week or month, and cannot push out the set itself either.
+fn choose(times: &[Option<Timestamp>], keep: Keep) -> BTreeMap<usize, String> {
+    let mut reasons = BTreeMap::<usize, Vec<String>>::new();
+    // Whatever is wanted, what was made last stays.
+    for at in (0..times.len()).rev().take(keep.last.max(1)) {
+        reasons.entry(at).or_default().push(format!("one of the last {}", keep.last.max(1)));
+    }
+    let all = keep.last + keep.daily + keep.weekly + keep.monthly;
+    let undated = (0..times.len()).rev().filter(|at| times[*at].is_none());
+    for at in undated.take(all) {
+        let why = format!("one of the last {all} whose date cannot be believed");
+        reasons.entry(at).or_default().push(why);
     }
     let date = |time: &Timestamp| time.to_zoned(TimeZone::UTC).date();
     let day = |time: &Timestamp| date(time).to_string();
@@ -229,16 +251,17 @@ fn choose(times: &[Timestamp], keep: Keep) -> BTreeMap<Timestamp, String> {
     let month = |time: &Timestamp| format!("{}-{:02}", date(time).year(), date(time).month());
     let mut newest_of_each = |word: &str, count: usize, period: &dyn Fn(&Timestamp) -> String| {
         let mut seen = BTreeSet::new();
-        for time in times.iter().rev() {
+        for (at, time) in times.iter().enumerate().rev() {
+            let Some(time) = time else { continue };
             if seen.len() < count && seen.insert(period(time)) {
-                reasons.entry(*time).or_default().push(format!("{word} {}", period(time)));
+                reasons.entry(at).or_default().push(format!("{word} {}", period(time)));
             }
         }
     };
     newest_of_each("day", keep.daily, &day);
     newest_of_each("week of", keep.weekly, &week);
     newest_of_each("month", keep.monthly, &month);
-    reasons.into_iter().map(|(time, reasons)| (time, reasons.join(", "))).collect()
+    reasons.into_iter().map(|(at, reasons)| (at, reasons.join(", "))).collect()
 }
 
 fn monday(date: Date) -> Date {
@@ -250,13 +273,15 @@ fn monday(date: Date) -> Date {
 mod tests {
     use super::*;
 
-    fn times(texts: &[&str]) -> Vec<Timestamp> {
-        texts.iter().map(|text| format!("{text}:00Z").parse().unwrap()).collect()
-    }
-
-    fn kept(texts: &[&str], keep: Keep) -> Vec<String> {
-        let chosen = choose(&times(texts), keep);
-        chosen.keys().map(|time| time.strftime("%Y-%m-%dT%H:%M").to_string()).collect()
+    /// Those that stay of sets that were made at these times; a time that cannot be believed has a
+    /// question mark.
+    fn kept<'a>(texts: &[&'a str], keep: Keep) -> Vec<&'a str> {
+        let time = |text: &&str| {
+            let is_believed = !text.ends_with('?');
+            is_believed.then(|| format!("{text}:00Z").parse().unwrap())
+        };
+        let times: Vec<_> = texts.iter().map(time).collect();
+        choose(&times, keep).into_keys().map(|at| texts[at]).collect()
     }
 
     const NONE: Keep = Keep { last: 0, daily: 0, weekly: 0, monthly: 0 };
@@ -281,7 +306,19 @@ mod tests {
         assert_eq!(kept(&all, keep), ["2026-11-15T01:00", "2026-11-22T13:00", "2026-11-23T01:00"]);
         let keep = Keep { monthly: 12, ..NONE };
         assert_eq!(kept(&all, keep), ["2026-09-30T01:00", "2026-10-31T01:00", "2026-11-23T01:00"]);
-        assert!(kept(&all, NONE).is_empty());
+        assert_eq!(kept(&all, NONE), ["2026-11-23T01:00"], "what was made last stays");
+    }
+
+    #[test]
+    fn a_date_that_cannot_be_believed_takes_nobodys_place_and_costs_no_new_set() {
+        let all = ["2026-11-21T01:00", "2026-11-22T01:00", "2027-11-22T01:00?", "2026-11-23T01:00"];
+        assert_eq!(kept(&all, Keep { last: 1, ..NONE }), ["2027-11-22T01:00?", "2026-11-23T01:00"]);
+        let keep = Keep { daily: 2, ..NONE };
+        assert_eq!(kept(&all, keep), &all[1..]);
+        // The clock has gone back before the last three were made.
+        let all =
+            ["2026-11-22T01:00", "1970-01-01T01:00?", "1970-01-01T02:00?", "1970-01-01T03:00?"];
+        assert_eq!(kept(&all, Keep { daily: 2, ..NONE }), [all[0], all[2], all[3]]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod refuse;
 mod tests;
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -137,7 +138,20 @@ impl<'a> Request<'a> {
     }
 
     fn journal(&self, items: &[Item]) -> Result<Journal> {
-        let now = stamp(jiff::Timestamp::now());
+        let mut time = jiff::Timestamp::now();
+        let is_taken = |time| {
+            let place =
+                |item: &Item| Directory::new(&item.record.name, &item.data.path, &stamp(time));
+            let places = items.iter().filter_map(|item| place(item).ok());
+            places
+                .flat_map(|one| [one.before, one.staging, one.undone])
+                .any(|name| self.stack.data_dir().join(name).exists())
+        };
+        // The clock may have gone back to the time of an earlier restore.
+        while is_taken(time) {
+            time += Duration::from_secs(1);
+        }
+        let now = stamp(time);
         let directory = |item: &Item| Directory::new(&item.record.name, &item.data.path, &now);
         Ok(Journal {
             set: self.set.id.clone(),

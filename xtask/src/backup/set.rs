@@ -58,6 +58,10 @@ pub struct Manifest {
     /// The identity of the folder that it was made in; earlier versions did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<Identity>,
+    /// Its place in the order in which the folder's sets were made, which no clock changes; earlier
+    /// versions did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
     /// The services in it.
     pub services: Vec<ServiceRecord>,
     /// Its objects.
@@ -237,6 +241,12 @@ impl Manifest {
     /// Whether the object was written for this set, and not for an earlier one that shares it.
     pub fn wrote(&self, object: &ObjectRecord) -> bool {
         object.path.contains(&format!("/{}-", stamp(self.started)))
+    }
+
+    /// What sets of one folder are ordered by: those that have a place come after those of before,
+    /// of which no clock that went back was noted.
+    pub fn place(&self) -> (u64, Timestamp) {
+        (self.sequence.unwrap_or(0), self.started)
     }
 
     /// The set's id.

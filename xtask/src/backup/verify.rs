@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::folder::{Damaged, Folder};
+use super::damaged::{self, Damaged};
+use super::folder::Folder;
 use super::object::{self, Keys};
 use super::progress::Meter;
 use super::set::{ObjectRecord, PRIVATE, Set};
@@ -288,17 +289,18 @@ pub fn origins(sets: &[Set]) -> Vec<Finding> {
 /// # Errors
 /// When the folder cannot be read.
 pub fn strays(folder: &Folder, sets: &[Set], damaged: &[Damaged]) -> Result<Vec<Finding>> {
-    let mut findings = Vec::new();
-    for bad in damaged {
-        findings.push(
-            Finding::error("set.damaged", format!("{}: {}", bad.path.display(), bad.why))
-                .mend("bring the file back from a copy of the folder, or remove it"),
-        );
-    }
+    let mut findings = damaged::findings(damaged, sets);
     let named: BTreeSet<_> =
         sets.iter().flat_map(|set| &set.manifest.objects).map(|object| &*object.path).collect();
     for path in folder.objects()? {
-        if !named.contains(path.as_str()) {
+        if named.contains(path.as_str()) {
+            continue;
+        }
+        if let Some(bad) = damaged.iter().find(|bad| bad.may_name(&path)) {
+            let found =
+                format!("{path}: no set names it, unless it is that of {}", bad.path.display());
+            findings.push(Finding::warning("object.unnamed", found));
+        } else {
             findings.push(
                 Finding::warning("object.unnamed", format!("{path}: no set names it")).mend(
                     format!("an interrupted backup left it; {} removes it", Xtask::BackupPrune),

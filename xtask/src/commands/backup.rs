@@ -16,10 +16,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Subcommand;
+use jiff::Timestamp;
 
 use crate::backup::config::Config;
 use crate::backup::drill::name as drill_name;
 use crate::backup::folder::Folder;
+use crate::backup::order;
 use crate::backup::set::Set;
 use crate::backup::signature;
 use crate::context::Context;
@@ -27,7 +29,7 @@ use crate::data::Absence;
 use crate::host::lock::Lock;
 use crate::lifecycle::Start;
 use crate::report::advice::Xtask;
-use crate::report::finding::Problem;
+use crate::report::finding::{Finding, Problem};
 use crate::stack::Stack;
 
 /// Longest wait for the restored services to answer.
@@ -110,6 +112,21 @@ fn folders(
         folders.entry(Folder::of(cx, config, &stack)?).or_default().push(stack);
     }
     Ok(folders)
+}
+
+/// What `doctor` says of the dates of the sets of `stacks`; a folder that cannot be read is the
+/// backup commands' to report.
+pub(super) fn dates(cx: &Context, stacks: Option<&str>) -> Vec<Finding> {
+    let find = || -> Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        for (folder, stacks) in folders(cx, &Config::load(&cx.root)?, stacks)? {
+            let (mut sets, _) = folder.sets()?;
+            sets.retain(|set| is_of(set, &stacks));
+            findings.extend(order::findings(&sets, Timestamp::now()));
+        }
+        Ok(findings)
+    };
+    find().unwrap_or_default()
 }
 
 /// Whether one of `stacks` made it.

@@ -38,7 +38,8 @@ impl Args {
                 return Ok(());
             }
         }
-        let diagnosis = doctor::diagnose(cx, &cx.stacks_to_check(stack)?)?;
+        let mut diagnosis = doctor::diagnose(cx, &cx.stacks_to_check(stack)?)?;
+        diagnosis.add(super::backup::dates(cx, stack));
         let fit = diagnosis.is_fit(stack.is_some());
         print(&cx.report, &diagnosis, fit)?;
         if fit {

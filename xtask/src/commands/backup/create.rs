@@ -1,12 +1,14 @@
 //! `cargo xtask backup create`.
 
 use anyhow::Result;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::backup::config::Config;
 use crate::backup::create::Request;
 use crate::backup::folder::Folder;
 use crate::backup::object::Format;
+use crate::backup::order;
 use crate::backup::set::{ObjectRecord, Set};
 use crate::backup::{health, metrics, settle};
 use crate::context::Context;
@@ -143,6 +145,9 @@ impl Args {
         let healthy = health::as_before(cx, stack, &meant);
         let set = outcome?;
         say(cx, &folder, &set);
+        for finding in order::findings(&folder.sets()?.0, Timestamp::now()) {
+            cx.report.finding(&finding);
+        }
         healthy.map(|()| Some(set))
     }
 }

@@ -9,7 +9,7 @@ use super::accepted::Accepted;
 use super::which::{Found, Which};
 use crate::backup::config::Config;
 use crate::backup::drill::Drill;
-use crate::backup::folder::Folder;
+use crate::backup::folder::{Folder, Latest};
 use crate::backup::metrics;
 use crate::backup::object::Keys;
 use crate::backup::set::Set;
@@ -38,24 +38,31 @@ impl Args {
     pub(super) fn run(self, cx: &Context, config: &Config) -> Result<()> {
         Engine::ask()?;
         let config = &self.accepted.with_keys(config);
-        let mut sets = Vec::new();
+        let (mut sets, mut damaged) = (Vec::new(), Vec::new());
         if self.which.set(cx).is_some() {
             let found = self.which.find(cx, config, Xtask::BackupDrillSet)?;
             sets.push(Found { stack: cx.stack(found.stack.short())?, ..found });
         } else {
             for stack in cx.stacks(self.which.stack(cx))? {
                 let folder = Folder::of(cx, config, &stack)?;
-                let (all, _) = folder.sets()?;
-                let is_its = |set: &Set| super::is_of(set, std::slice::from_ref(&stack));
-                sets.extend(all.into_iter().rfind(is_its).map(|set| Found { folder, set, stack }));
+                let Latest { set, newer } = folder.latest(&stack.project(), stack.name())?;
+                damaged.extend(newer.iter().map(|bad| bad.finding(set.as_ref())));
+                sets.extend(set.map(|set| Found { folder, set, stack }));
             }
         }
-        if sets.is_empty() {
+        for finding in &damaged {
+            cx.report.finding(finding);
+        }
+        if sets.is_empty() && damaged.is_empty() {
             return Err(Problem::failed("backup.no-sets", "there is no set to drill")
                 .mend(format!("make one: {}", Xtask::Backup))
                 .into());
         }
-        self.drill(cx, config, sets)
+        self.drill(cx, config, sets)?;
+        // Another set restores; the newest one does not.
+        damaged.first().map_or(Ok(()), |bad| {
+            Err(Problem::failed(bad.id, bad.found.clone()).mend(bad.mend.clone()).into())
+        })
     }
 
     fn drill(&self, cx: &Context, config: &Config, sets: Vec<Found>) -> Result<()> {
@@ -78,12 +85,18 @@ impl Args {
                 cx.report.finding(finding);
             }
             let time = |seconds: f64| duration(Duration::from_secs_f64(seconds.max(0.0)));
+            let age = match drilled.age_seconds {
+                ahead if ahead < 0.0 => {
+                    format!("unknown: it is dated {} ahead of now", time(-ahead))
+                }
+                age => time(age),
+            };
             let verdict = if drilled.ok { "restores" } else { "DOES NOT RESTORE" };
             cx.report.line(format!(
                 "{} {verdict}: time to restore {}, age {}",
                 set.id,
                 time(drilled.restore_seconds),
-                time(drilled.age_seconds)
+                age
             ));
             if !drilled.ok {
                 failed.push(set.id.clone());

@@ -6,7 +6,7 @@ use crate::backup::config::{Config, Keep};
 use crate::backup::metrics;
 use crate::backup::prune::Prune;
 use crate::context::Context;
-use crate::report::units::Bytes;
+use crate::report::units::{Bytes, count};
 use crate::stack::Stack;
 
 /// Remove sets that infrastructure/backup.toml does not keep, and objects that no set names
@@ -50,6 +50,13 @@ impl Args {
             let is_ours = |set: &_| super::is_of(set, &stacks);
             let projects: Vec<_> = stacks.iter().map(Stack::project).collect();
             let prune = Prune::choose(&folder, &projects, is_ours, keep, self.force)?;
+            for finding in &prune.damaged {
+                cx.report.finding(finding);
+            }
+            if !prune.doubtful.is_empty() {
+                let count = count(prune.doubtful.len(), "object");
+                cx.report.warning(format!("{count} that no set names may be of a damaged manifest: they stay while it is there"));
+            }
             for (set, why) in &prune.kept {
                 cx.report.line(format!("keep   {}: {why}", set.id));
                 kept.push(serde_json::json!({ "id": set.id, "why": why }));

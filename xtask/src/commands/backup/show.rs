@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
-use super::list;
+use super::list::Known;
 use super::which::{Found, Which};
 use crate::backup::config::Config;
-use crate::backup::verify;
+use crate::backup::order::{self, ago};
 use crate::context::Context;
 use crate::report::advice::Xtask;
 use crate::report::table;
@@ -22,8 +22,13 @@ impl Args {
     pub(super) fn run(self, cx: &Context, config: &Config) -> Result<()> {
         let Found { folder, set, .. } = self.which.find(cx, config, Xtask::BackupShow)?;
         let (all, _) = folder.sets()?;
-        let line = list::line(&folder, &set, &all)?;
-        let record = verify::recorded(&folder)?;
+        let known = Known::of(&folder, &all)?;
+        let line = known.line(&set);
+        for finding in order::findings(&all, known.now) {
+            if finding.subject.as_deref() == Some(&*set.id) {
+                cx.report.finding(&finding);
+            }
+        }
         let manifest = &set.manifest;
         cx.report.line(format!("{}\nbegun {}", set.id, manifest.started));
         for service in &manifest.services {
@@ -37,10 +42,10 @@ impl Args {
         }
         cx.report.line(set.origin.describe());
         let row = |object: &crate::backup::set::ObjectRecord| {
-            let verified = match record.get(&object.path) {
+            let verified = match known.verified.get(&object.path) {
                 Some(last) => match &last.wrong {
                     Some(wrong) => wrong.clone(),
-                    None => format!("{} ago", list::ago(last.at)),
+                    None => ago(last.at, known.now),
                 },
                 None => "never".to_owned(),
             };

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use jiff::Timestamp;
 
 use super::which::{Found, Which};
 use crate::backup::config::Config;
 use crate::backup::folder::Folder;
 use crate::backup::metrics;
 use crate::backup::object::Keys;
+use crate::backup::order;
 use crate::backup::set::Set;
 use crate::backup::verify::{self, Depth};
 use crate::context::Context;
@@ -69,6 +71,7 @@ impl Args {
                 if self.which.stack(cx).is_some() {
                     sets.retain(|set| super::is_of(set, &stacks));
                 }
+                findings.extend(order::findings(&sets, Timestamp::now()));
                 findings.extend(look(&folder, &sets)?);
                 looked_at += sets.len();
             }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use crate::backup::config::Config;
-use crate::backup::folder::{AMBIGUOUS, Folder, LATEST, UNKNOWN};
+use crate::backup::damaged::{DAMAGED, Damaged};
+use crate::backup::folder::{AMBIGUOUS, Folder, LATEST, Latest, UNKNOWN};
 use crate::backup::set::Set;
 use crate::context::Context;
 use crate::report::advice::{Advice, On, Xtask};
@@ -98,19 +99,38 @@ fn refuse_swapped(cx: &Context, first: &str, second: &str, retype: Retype) -> Re
         .into())
 }
 
+/// What is said instead of taking another set than the newest.
+fn substitute(bad: &Damaged, before: Option<&Set>, stack: &Stack, retype: Retype) -> Problem {
+    let problem = bad.problem();
+    let message = format!("the newest set of {} is damaged: {}", stack.name(), problem.message);
+    let instead = before.map(|set| {
+        let command = retype(stack.on(), set.id.to_string());
+        format!("take the one before it, of {}: {command}", set.manifest.started)
+    });
+    let mend = instead.into_iter().fold(problem.mend, Advice::or);
+    Problem::failed(DAMAGED, message).mend(mend)
+}
+
 /// The newest set of the one stack that has any.
 fn latest(cx: &Context, config: &Config, stacks: Vec<Stack>, retype: Retype) -> Result<Found> {
     let (mut found, mut missing) = (Vec::new(), None);
     for stack in stacks {
         let folder = Folder::of(cx, config, &stack)?;
-        match folder.find(LATEST, |set| super::is_of(set, std::slice::from_ref(&stack))) {
-            Ok(set) => found.push(Found { folder, set, stack }),
-            Err(error) => missing = Some(error),
+        let Latest { set, newer } = folder.latest(&stack.project(), stack.name())?;
+        if let Some(bad) = newer.last() {
+            return Err(substitute(bad, set.as_ref(), &stack, retype).into());
+        }
+        match set {
+            Some(set) => found.push(Found { folder, set, stack }),
+            None => missing = Some(folder),
         }
     }
     match (found.len(), found.pop(), missing) {
         (1, Some(only), _) => Ok(only),
-        (_, None, Some(missing)) => Err(missing),
+        (_, None, Some(folder)) => {
+            let none = format!("no set `{LATEST}` in {}", folder.path().display());
+            Err(Problem::usage(UNKNOWN, none).mend(Xtask::BackupList).into())
+        }
         (_, last, _) => {
             found.extend(last);
             let names: Vec<_> = found.iter().map(|found| found.stack.name()).collect();
@@ -177,7 +197,7 @@ fn in_folders(
     // Of those that are not merely unknown, something can be said.
     missing.sort_by_key(|error| is(error, UNKNOWN));
     match (found.pop(), found.is_empty(), missing.into_iter().next()) {
-        (_, _, Some(error)) if is(&error, AMBIGUOUS) => Err(error),
+        (_, _, Some(error)) if is(&error, AMBIGUOUS) || is(&error, DAMAGED) => Err(error),
         (Some(only), true, _) => Ok(only),
         (None, _, Some(error)) => Err(error),
         (None, _, None) => Err(Problem::usage(UNKNOWN, "there is no backup folder").into()),
