@@ -16,10 +16,7 @@ fn a_set_dated_years_ahead_holds_nothing_up_and_is_not_the_latest() {
         manifest["started"] = "2099-01-01T00:00:00Z".into();
     });
     site.redis(&["set", "word", "last"]);
-    site.xtask(&["backup", "dev", "--only", "redis"])
-        .succeeds()
-        .says(&ahead)
-        .says("ahead of now");
+    site.xtask(&["backup", "dev", "--only", "redis"]).succeeds().says(&ahead).says("ahead of now");
     let sets = site.whole_sets();
     let [.., last] = sets.as_slice() else { panic!("{sets:?}") };
     assert!(sets.len() == 3 && *last < ahead, "{sets:?}");

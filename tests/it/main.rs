@@ -5,6 +5,7 @@
 mod api_alerts;
 mod archives;
 mod backup;
+mod backup_answers;
 mod backup_damage;
 mod backup_disk;
 mod backup_encrypted;

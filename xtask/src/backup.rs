@@ -5,6 +5,7 @@ pub mod create;
 pub mod damaged;
 pub mod deduplication;
 pub mod drill;
+pub mod examine;
 #[cfg(test)]
 pub(crate) mod example;
 pub mod folder;
@@ -15,6 +16,7 @@ pub mod object;
 pub mod order;
 pub mod origin;
 pub mod progress;
+pub mod proof;
 pub mod prune;
 pub mod restore;
 pub mod server;

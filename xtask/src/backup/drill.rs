@@ -9,13 +9,14 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::examine::{Examination, Extent};
 use super::folder::Folder;
 use super::free_space::Need;
 use super::object::{self, Keys};
+use super::proof::Answers;
 use super::server;
 use super::set::{Content, ObjectRecord, PRIVATE, ServiceRecord};
 use super::signature::Believed;
-use super::throwaway::Throwaway;
 use super::unpack::{Target, content_bytes};
 use super::verify::{self, Depth};
 use crate::context::Context;
@@ -39,8 +40,11 @@ const ROOM: f64 = 1.5;
 pub struct Drilled {
     /// When it was begun.
     pub at: Timestamp,
-    /// Whether everything was as it should be.
+    /// Whether nothing was refuted, and everything that was asked has answered.
     pub ok: bool,
+    /// What was proven, and what was not looked at; earlier versions did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Answers>,
     /// From the first byte unpacked until the last service had answered: the time to restore (RTO).
     pub restore_seconds: f64,
     /// How old the set was: what a restore would have lost (RPO). Below 0 where it is dated ahead.
@@ -51,6 +55,26 @@ pub struct Drilled {
 
 /// By the set's id.
 pub type Record = BTreeMap<SetId, Drilled>;
+
+impl Drilled {
+    /// Whether everything was looked at; earlier versions did not note what was not.
+    pub fn is_whole(&self) -> bool {
+        self.answers.as_ref().is_none_or(|answers| answers.not_looked_at.is_empty())
+    }
+
+    /// What it says of the set, in a word or two.
+    pub fn verdict(&self) -> String {
+        let unknown = self.answers.as_ref().map_or(0, |answers| answers.not_looked_at.len());
+        match &self.answers {
+            Some(answers) if !self.ok && answers.refuted == 0 => {
+                "IS NOT PROVEN TO RESTORE".to_owned()
+            }
+            _ if !self.ok => "DOES NOT RESTORE".to_owned(),
+            _ if unknown > 0 => format!("restores, as far as was looked at (not: {unknown})"),
+            _ => "restores".to_owned(),
+        }
+    }
+}
 
 fn record_path(folder: &Folder) -> std::path::PathBuf {
     folder.state().join("drills.json")
@@ -98,7 +122,13 @@ impl Drill<'_> {
             verify::objects(&cx.report, self.folder, sets, Depth::Full, &self.keys, true)?;
         let mut services = BTreeMap::new();
         findings.extend(self.configuration());
-        if findings.iter().all(|finding| finding.severity < Severity::Error) {
+        if findings.iter().any(|finding| finding.severity == Severity::Error) {
+            let skipped = |record: &ServiceRecord| {
+                Finding::not_looked_at("drill.skipped", "not restored, since the set is damaged")
+                    .about(&*record.name)
+            };
+            findings.extend(self.set.manifest.services.iter().map(skipped));
+        } else {
             for record in &self.set.manifest.services {
                 let data = self.set.data(&record.name)?;
                 let outcome = self.service(cx, record, &data);
@@ -113,14 +143,17 @@ impl Drill<'_> {
                         return Err(error);
                     }
                     Err(error) => findings.push(
-                        Finding::error("drill.failed", format!("{error:#}")).about(&*record.name),
+                        Finding::no_answer("drill.failed", format!("{error:#}"))
+                            .about(&*record.name),
                     ),
                 }
             }
         }
+        let answers = Answers::of(&findings);
         let drilled = Drilled {
             at,
-            ok: findings.iter().all(|finding| finding.severity < Severity::Error),
+            ok: answers.is_good(),
+            answers: Some(answers),
             restore_seconds: services.values().sum(),
             age_seconds: at.duration_since(self.set.manifest.started).as_secs_f64(),
             services,
@@ -135,11 +168,11 @@ impl Drill<'_> {
         let object = objects.iter().find(|object| object.content == Content::Configuration)?;
         let opened = object::read(self.folder.path(), object, &self.keys, &mut |_| Ok(()));
         let finding = match opened {
-            Ok(()) => Finding::ok(
+            Ok(()) => Finding::proven(
                 "drill.configuration",
                 format!("{} open to their end", Bytes(object.content_bytes)),
             ),
-            Err(error) => Finding::error("drill.configuration", format!("{error:#}")),
+            Err(error) => Finding::refuted("drill.configuration", format!("{error:#}")),
         };
         Some(finding.about(&*object.service))
     }
@@ -175,12 +208,11 @@ impl Drill<'_> {
         let started = Instant::now();
         let target = Target { project: &project, image: &image, place: volume.name(), owner };
         target.unpack(&cx.report, self.folder, objects, &self.keys)?;
-        findings.extend(held.look_at_files(&target.helper("/data:ro"))?);
-        let alone = held.alone(self.stack, service)?;
-        let server = Throwaway::start(&target, &*held, &alone, record.memory_limit)?;
-        let seconds = started.elapsed().as_secs_f64();
-        findings.extend(held.compare(server.client())?);
-        findings.extend(held.look_through(server.client())?);
+        let (stack, memory) = (self.stack, record.memory_limit);
+        let examination = Examination { stack, service, held: &*held, target: &target, memory };
+        let mut seconds = 0.0;
+        let mut on_ready = || seconds = started.elapsed().as_secs_f64();
+        findings.extend(examination.run(Extent::Everything, &mut on_ready)?.findings);
         Ok((seconds, findings))
     }
 }

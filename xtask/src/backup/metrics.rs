@@ -94,6 +94,8 @@ const LAST_DRILL: Gauge =
 const RESTORE: Gauge = ("restore_seconds", "How long the last drill took to restore.");
 const LAST_DRILL_RESULT: Gauge =
     ("last_drill_result", "1 if the last drill succeeded, 0 if it failed.");
+const NOT_LOOKED_AT: Gauge =
+    ("last_drill_not_looked_at", "Questions of the last drill that have no answer.");
 const LAST_SUCCESS: Gauge = (
     "last_success_timestamp_seconds",
     "When the last backup of the service whose date can be believed was begun; 0 for never.",
@@ -171,6 +173,9 @@ fn proofs(
     }
     if let Some(drill) = drilled().max_by_key(|drill| drill.at) {
         add(page, LAST_DRILL_RESULT, labels, one_if(drill.ok));
+        if let Some(answers) = &drill.answers {
+            add(page, NOT_LOOKED_AT, labels, answers.not_looked_at.len() as f64);
+        }
     }
     Ok(())
 }

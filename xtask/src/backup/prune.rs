@@ -81,7 +81,7 @@ impl<'a> Prune<'a> {
             let good: Vec<_> =
                 sets.iter().filter(|set| !verify::is_known_bad(set, &record)).collect();
             let time = |set: &&Set| (!doubts.contains_key(&set.id)).then_some(set.manifest.started);
-            let times: Vec<_> = good.iter().map(|set| time(set)).collect();
+            let times: Vec<_> = good.iter().map(time).collect();
             let chosen = choose(&times, keep);
             let reasons = chosen.into_iter().map(|(at, why)| (good[at].id.clone(), why));
             let mut reasons: BTreeMap<_, _> = reasons.collect();

@@ -16,12 +16,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use self::journal::{Directory, Journal, Phase, helper, removal};
+use super::examine::{Examination, Examined, Extent};
 use super::folder::Folder;
 use super::object::Keys;
+use super::proof::Answers;
 use super::server::{self, Server};
 use super::set::{ObjectRecord, ServiceRecord, stamp};
 use super::signature::Believed;
-use super::throwaway::Throwaway;
 use super::unpack::{Target, content_bytes};
 use crate::context::Context;
 use crate::data::{Absence, Claim};
@@ -48,6 +49,8 @@ pub struct Request<'a> {
     pub only: &'a [String],
     /// What opens encrypted objects.
     pub keys: Keys,
+    /// How much is asked of the new data.
+    pub extent: Extent,
 }
 
 /// A service that is restored.
@@ -117,24 +120,29 @@ impl<'a> Request<'a> {
         Ok(plan)
     }
 
-    /// Does it, up to the exchanged directories. Only for the holder of both locks, after
+    /// Does it, up to the exchanged directories, and says what was found of the new data. Only for the holder of both locks, after
     /// [`Request::refuse`].
     ///
     /// # Errors
     /// When anything fails; before the exchange nothing has changed then.
-    pub fn carry_out(&self, cx: &Context, claim: &Claim) -> Result<()> {
+    pub fn carry_out(&self, cx: &Context, claim: &Claim) -> Result<Vec<Finding>> {
         let items = self.items()?;
         let mut journal = self.journal(&items)?;
         journal.begin(self.stack)?;
-        if let Err(error) = self.stage(cx, &items, &journal, claim) {
-            settle(cx, self.stack).context("removing what was staged")?;
-            return Err(error.context("nothing has changed"));
-        }
+        let proven = match self.stage(cx, &items, &journal, claim) {
+            Ok(proven) => proven,
+            Err(error) => {
+                settle(cx, self.stack).context("removing what was staged")?;
+                return Err(error.context("nothing has changed"));
+            }
+        };
+        journal.not_looked_at = Answers::of(&proven).not_looked_at;
         journal.enter(self.stack, Phase::Swapping)?;
         let mut plan = without_containers(cx, self.stack, &journal)?;
         plan.run("exchange the directories", journal.swap(self.stack, claim)?);
         plan.carry_out(&cx.report)?;
-        journal.enter(self.stack, Phase::Done)
+        journal.enter(self.stack, Phase::Done)?;
+        Ok(proven)
     }
 
     fn journal(&self, items: &[Item]) -> Result<Journal> {
@@ -158,6 +166,7 @@ impl<'a> Request<'a> {
             phase: Phase::Staging,
             directories: items.iter().map(directory).collect::<Result<_>>()?,
             kept: Vec::new(),
+            not_looked_at: Vec::new(),
             last: None,
         })
     }
@@ -176,11 +185,19 @@ impl<'a> Request<'a> {
         Ok(helper(self.stack, claim)?.cmd(MAKE, &args.collect::<Vec<_>>()))
     }
 
-    fn stage(&self, cx: &Context, items: &[Item], journal: &Journal, claim: &Claim) -> Result<()> {
+    /// What was found of the new data, which speaks for it.
+    fn stage(
+        &self,
+        cx: &Context,
+        items: &[Item],
+        journal: &Journal,
+        claim: &Claim,
+    ) -> Result<Vec<Finding>> {
         self.staging(items, journal, claim)?
             .run()
             .context("making directories beside those in use")?;
         let project = self.stack.project();
+        let mut proven = Vec::new();
         for (item, directory) in items.iter().zip(&journal.directories) {
             let name = &item.service.name;
             let place = self.stack.data_dir().join(&directory.staging);
@@ -190,51 +207,54 @@ impl<'a> Request<'a> {
             target.unpack(&cx.report, self.folder, &item.objects, &self.keys)?;
             cx.report.done(format!("unpack {name} ({})", Bytes(content_bytes(&item.objects))));
             let held = &*item.held;
-            let found = held.look_at_files(&target.helper("/data:ro"))?;
-            accept(cx, name, found.into_iter().collect())?;
-            let alone = held.alone(self.stack, item.service)?;
-            let server = Throwaway::start(&target, held, &alone, item.record.memory_limit)
+            let (stack, service, memory) = (self.stack, item.service, item.record.memory_limit);
+            let examination = Examination { stack, service, held, target: &target, memory };
+            let Examined { server, findings } = examination
+                .run(self.extent, &mut || {})
                 .with_context(|| format!("starting {name} alone"))?;
-            accept(cx, name, held.compare(server.client())?)?;
+            proven.extend(accept(cx, name, findings)?);
+            let server = server.context("it does not run")?;
             held.adapt(self.stack, item.service, server.client())?;
             server.stop().with_context(|| format!("stopping {name}"))?;
-            cx.report
-                .done(format!("{name} started alone, holds what the manifest says, was stopped"));
         }
-        sync(&self.stack.data_dir())
+        sync(&self.stack.data_dir())?;
+        Ok(proven)
     }
 
     /// Questions to the servers that have been started on the restored data.
     ///
     /// # Errors
     /// When one does not hold what the manifest says.
-    pub fn prove(&self, cx: &Context) -> Result<()> {
+    pub fn prove(&self, cx: &Context) -> Result<Vec<Finding>> {
         let containers = cx.containers(self.stack)?;
+        let mut proven = Vec::new();
         for item in self.items()? {
             let name = &item.service.name;
             let running = containers.iter().find(|one| one.service() == Some(name));
             let running = running.with_context(|| format!("{name} has no container"))?;
             let found = item.held.prove(self.stack, item.service, &running.id)?;
-            accept(cx, name, found)?;
+            proven.extend(accept(cx, name, found)?);
         }
-        Ok(())
+        Ok(proven)
     }
 }
 
-fn accept(cx: &Context, service: &str, findings: Vec<Finding>) -> Result<()> {
-    let wrong: Vec<_> =
-        findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
-    for finding in &wrong {
-        cx.report.finding(&(*finding).clone().about(service));
+/// Says what was found of `service`; it, unless something speaks against the data.
+fn accept(cx: &Context, service: &str, findings: Vec<Finding>) -> Result<Vec<Finding>> {
+    let findings: Vec<_> = findings.into_iter().map(|one| one.about(service)).collect();
+    for finding in &findings {
+        cx.report.finding(finding);
     }
-    match wrong.first() {
-        None => Ok(()),
-        Some(first) => Err(Problem::failed(
-            "restore.differs",
-            format!("the restored {service} is not what the manifest says: {first}"),
-        )
-        .into()),
+    let is_wrong = |finding: &&Finding| finding.severity == Severity::Error;
+    let Some(first) = findings.iter().find(is_wrong) else { return Ok(findings) };
+    Err(if Answers::of(&findings).refuted > 0 {
+        let found = format!("the restored {service} is not what the manifest says: {first}");
+        Problem::failed("restore.differs", found)
+    } else {
+        let found = format!("the restored {service} could not be looked at: {first}");
+        Problem::failed("restore.not-looked-at", found)
     }
+    .into())
 }
 
 /// Everything written to the file system of `path` is on disk; where it is not this machine's, the

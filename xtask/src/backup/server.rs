@@ -109,8 +109,8 @@ pub trait Server: Debug {
     ///
     /// # Errors
     /// When the server cannot be asked; damage is a finding.
-    fn look_through(&self, _client: Client<'_>) -> Result<Option<Finding>> {
-        Ok(None)
+    fn look_through(&self, _client: Client<'_>) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
     }
 
     /// Compares what the stack's own server in the container `id` says, whose users are at work

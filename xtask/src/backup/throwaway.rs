@@ -18,6 +18,18 @@ const STOP_SECONDS: u64 = 120;
 /// Where no limit of the original is known.
 const USUAL_MEMORY: u64 = 1 << 30;
 
+/// The server has ended instead of opening its data.
+#[derive(Debug)]
+pub struct CannotOpen(String);
+
+impl std::fmt::Display for CannotOpen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the server cannot open the restored data:\n{}", self.0)
+    }
+}
+
+impl std::error::Error for CannotOpen {}
+
 /// The container.
 #[derive(Debug)]
 pub struct Throwaway {
@@ -30,7 +42,7 @@ impl Throwaway {
     /// its data. It may use `memory` bytes; 0 for the usual number.
     ///
     /// # Errors
-    /// When it ends instead; the error has its last words.
+    /// [`CannotOpen`] when it ends instead; when the engine cannot start it.
     pub fn start(target: &Target, server: &dyn Server, alone: &Alone, memory: u64) -> Result<Self> {
         let cmd = command(target, alone, memory);
         let id = cmd.read().context("starting a server on the restored data")?;
@@ -38,7 +50,7 @@ impl Throwaway {
         while !server.is_ready(throwaway.client()) {
             check_interrupted()?;
             if !throwaway.is_running()? {
-                bail!("the server cannot open the restored data:\n{}", throwaway.last_words());
+                return Err(CannotOpen(throwaway.last_words()).into());
             }
             std::thread::sleep(POLL);
         }

@@ -19,7 +19,7 @@ use crate::names::ObjectPath;
 use crate::process::{check_interrupted, quote};
 use crate::report::Report;
 use crate::report::advice::{Advice, Xtask};
-use crate::report::finding::{Finding, Severity};
+use crate::report::finding::{Answer, Finding};
 use crate::report::units::Bytes;
 
 /// How closely it is looked.
@@ -127,11 +127,16 @@ pub fn each(
     }
     let mut record = recorded(folder)?;
     for (object, wrong) in objects.iter().zip(&looks) {
-        let was_opened = wrong.as_ref().is_none_or(|finding| finding.id != NOT_OPENED);
-        let wrong = wrong.as_ref().filter(|_| was_opened).map(|finding| finding.found.clone());
-        let deep = depth == Depth::Deep && was_opened;
-        let verified = Verified { at: Timestamp::now(), deep, wrong };
-        record.insert(object.path.clone(), verified);
+        let refuted = |finding: &Finding| finding.answer == Some(Answer::Refuted);
+        let is_unread = wrong.as_ref().is_some_and(|one| !refuted(one) && one.id != NOT_OPENED);
+        if is_unread {
+            // Nothing is known of it any more.
+            record.remove(&object.path);
+            continue;
+        }
+        let deep = depth == Depth::Deep && wrong.as_ref().is_none_or(|one| one.id != NOT_OPENED);
+        let wrong = wrong.as_ref().filter(|one| refuted(one)).map(|one| one.found.clone());
+        record.insert(object.path.clone(), Verified { at: Timestamp::now(), deep, wrong });
     }
     let present = folder.objects()?;
     record.retain(|path, verified| present.contains(&**path) || verified.wrong.is_some());
@@ -148,7 +153,7 @@ fn findings(set: &Set, wrong: &BTreeMap<&str, Finding>, depth: Depth) -> Vec<Fin
         .filter_map(|object| wrong.get(&*object.path))
         .map(|finding| finding.clone().about(&set.id))
         .collect();
-    if of_set.iter().any(|finding| finding.severity == Severity::Error) || !of_set.is_empty() {
+    if !of_set.is_empty() {
         return of_set;
     }
     let count = set.manifest.objects.len();
@@ -158,7 +163,7 @@ fn findings(set: &Set, wrong: &BTreeMap<&str, Finding>, depth: Depth) -> Vec<Fin
         Depth::Deep => "are what the manifest says and open to their end",
     };
     vec![
-        Finding::ok("set.verified", format!("{count} objects, {}, {how}", Bytes(set.bytes())))
+        Finding::proven("set.verified", format!("{count} objects, {}, {how}", Bytes(set.bytes())))
             .about(&set.id),
     ]
 }
@@ -215,10 +220,17 @@ fn look(
     let path = folder.path().join(&object.path);
     let wrong = |id, found: String| {
         Some(
-            Finding::error(id, format!("{}: {found}", object.path)).mend(
+            Finding::refuted(id, format!("{}: {found}", object.path)).mend(
                 Advice::from("bring the file back from a copy of the folder")
                     .or(format!("choose another set: {}", Xtask::BackupList)),
             ),
+        )
+    };
+    let unreadable = |error: &dyn std::fmt::Display| {
+        let found = format!("{}: cannot be read: {error}", object.path);
+        Some(
+            Finding::no_answer("object.unreadable", found)
+                .mend("see whether the disk is well, and whose the file is; then verify again"),
         )
     };
     let facts = match std::fs::symlink_metadata(&path) {
@@ -226,7 +238,7 @@ fn look(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return wrong("object.missing", "is missing".to_owned());
         }
-        Err(error) => return wrong("object.unreadable", format!("cannot be looked at: {error}")),
+        Err(error) => return unreadable(&error),
     };
     if !facts.is_file() {
         return wrong("object.damaged", "is not a file".to_owned());
@@ -256,17 +268,20 @@ fn look(
     match object::digest(&path, progress) {
         Ok((sha256, _)) if object.sha256 == *sha256 => not_opened,
         Ok(_) => wrong("object.damaged", "its SHA-256 is another".to_owned()),
-        Err(error) => wrong("object.unreadable", format!("{error:#}")),
+        Err(error) => unreadable(&format!("{error:#}")),
     }
 }
 
 /// With no key that is no surprise, with the wrong one it is a failure; the file may be right.
 fn unopened(object: &ObjectRecord, keys: &Keys, error: &anyhow::Error) -> Finding {
     if keys.identity.is_none() {
-        return Finding::warning(NOT_OPENED, format!("{}: encrypted, so not opened", object.path))
-            .mend("give the file with the private key: --identity FILE");
+        return Finding::not_looked_at(
+            NOT_OPENED,
+            format!("{}: encrypted, so not opened", object.path),
+        )
+        .mend("give the file with the private key: --identity FILE");
     }
-    Finding::error(NOT_OPENED, format!("{}: cannot be opened: {error:#}", object.path)).mend(
+    Finding::no_answer(NOT_OPENED, format!("{}: cannot be opened: {error:#}", object.path)).mend(
         "give the private key of one of the recipients that `backup show` lists: --identity FILE",
     )
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::advice::{Advice, Xtask};
 use super::{BAD, DIM, GOOD, Report, WARNING};
@@ -21,6 +21,18 @@ pub enum Severity {
     Error,
 }
 
+/// What is known once it was asked whether something is as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// It was looked at, and is.
+    Proven,
+    /// It was looked at, and is not.
+    Refuted,
+    /// Nobody knows: it was not looked at, or could not be.
+    NotLookedAt,
+}
+
 /// The result of one check.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
@@ -28,6 +40,9 @@ pub struct Finding {
     pub id: &'static str,
     /// How bad it is.
     pub severity: Severity,
+    /// What is known now, where it is about a proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answer>,
     /// What it is about: a stack, a service, a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -52,6 +67,7 @@ impl Finding {
         Self {
             id,
             severity,
+            answer: None,
             subject: None,
             found: found.into(),
             needed: None,
@@ -74,6 +90,26 @@ impl Finding {
     /// Does not work.
     pub fn error(id: &'static str, found: impl Into<String>) -> Self {
         Self::new(id, Severity::Error, found)
+    }
+
+    /// It was looked at, and is as it should be.
+    pub fn proven(id: &'static str, found: impl Into<String>) -> Self {
+        Self { answer: Some(Answer::Proven), ..Self::ok(id, found) }
+    }
+
+    /// It was looked at, and is not as it should be.
+    pub fn refuted(id: &'static str, found: impl Into<String>) -> Self {
+        Self { answer: Some(Answer::Refuted), ..Self::error(id, found) }
+    }
+
+    /// It was not looked at, which was to be expected; `why` has the reason.
+    pub fn not_looked_at(id: &'static str, why: impl Into<String>) -> Self {
+        Self { answer: Some(Answer::NotLookedAt), ..Self::warning(id, why) }
+    }
+
+    /// It was asked, and no answer came; `why` has the reason.
+    pub fn no_answer(id: &'static str, why: impl Into<String>) -> Self {
+        Self { answer: Some(Answer::NotLookedAt), ..Self::error(id, why) }
     }
 
     /// The error that a check ended with: a problem keeps its own id and way out.

@@ -102,6 +102,9 @@ pub struct Journal {
     /// Directories that earlier restores keep.
     #[serde(default)]
     pub kept: Vec<Beside>,
+    /// What was not looked at of the new data, or was not to be, with the reasons.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_looked_at: Vec<String>,
     /// The journal of the restore before this one, which counts again when this one comes to
     /// nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -30,7 +30,8 @@ fn with<T>(set: &Set, only: &[&str], look: impl Fn(&Request, Vec<Item>) -> Resul
     let only: Vec<_> = only.iter().map(|name| (*name).to_owned()).collect();
     let keys = Keys::default();
     let set = believe(set, &Config::load(&root()).unwrap(), false).unwrap();
-    let request = Request { stack: &stack, folder: &folder, set, only: &only, keys };
+    let extent = Extent::Everything;
+    let request = Request { stack: &stack, folder: &folder, set, only: &only, keys, extent };
     look(&request, request.items()?)
 }
 

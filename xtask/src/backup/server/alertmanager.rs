@@ -119,11 +119,11 @@ impl Silences {
         let missing: Vec<_> = self.silences.iter().filter(is_missing).collect();
         if missing.is_empty() {
             let found = format!("{} and what was notified", count(self.silences.len(), "silence"));
-            return vec![Finding::ok("drill.silences", found)];
+            return vec![Finding::proven("drill.silences", found)];
         }
         let ids: Vec<_> = missing.iter().map(|one| one.id.as_str()).collect();
         let found = format!("missing silences: {}", ids.join(", "));
-        vec![Finding::error("drill.silences", found)]
+        vec![Finding::refuted("drill.silences", found)]
     }
 }
 

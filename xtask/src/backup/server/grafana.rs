@@ -182,8 +182,8 @@ impl Server for Database {
         Ok(self.differences(&Look::take(&Api::Inside(client))?))
     }
 
-    fn look_through(&self, client: Client<'_>) -> Result<Option<Finding>> {
-        questions::check_pages(client)
+    fn look_through(&self, client: Client<'_>) -> Result<Vec<Finding>> {
+        Ok(vec![questions::check_pages(client)?])
     }
 
     fn prove(&self, stack: &Stack, service: &Service, _: &str) -> Result<Vec<Finding>> {

@@ -1,13 +1,17 @@
 //! PostgreSQL: a physical base backup with the write-ahead log that it needs, and dumps on request.
 
 mod cluster;
+mod compare;
 mod psql;
 mod questions;
+
+use std::collections::HashMap;
 
 use anyhow::{Context as _, Result};
 
 pub use self::cluster::Cluster;
 use self::cluster::{Database, Table};
+use self::compare::Scope;
 use self::psql::{CLIENT, Look, Looks, Psql, State, own_settings};
 use super::{Alone, Begun, Client, Part, Server, Stream, Subject};
 use crate::backup::set::Content;
@@ -124,15 +128,15 @@ impl Server for Cluster {
     }
 
     fn compare(&self, client: Client<'_>) -> Result<Vec<Finding>> {
-        self.compare_with(&Psql(client), questions::Scope::Untouched)
+        self.compare_with(&Psql(client), Scope::Untouched)
     }
 
-    fn look_through(&self, client: Client<'_>) -> Result<Option<Finding>> {
-        Psql(client).check_tables().map(Some)
+    fn look_through(&self, client: Client<'_>) -> Result<Vec<Finding>> {
+        Psql(client).check_tables()
     }
 
     fn prove(&self, _: &Stack, _: &Service, id: &str) -> Result<Vec<Finding>> {
-        self.compare_with(&Psql(Client { id, script: CLIENT }), questions::Scope::Live)
+        self.compare_with(&Psql(Client { id, script: CLIENT }), Scope::Live)
     }
 }
 
@@ -195,10 +199,13 @@ fn merged(before: Looks, after: Looks) -> Vec<Database> {
     for (name, looks) in before {
         // What was dropped meanwhile may be in the backup or not: nothing can be said of it.
         let Some((_, later)) = after.iter().find(|(other, _)| *other == name) else { continue };
+        let later: HashMap<_, _> = later.iter().map(|look| (&look.name, look)).collect();
         let tables = looks.into_iter().filter_map(|look| {
-            let later = later.iter().find(|other| other.name == look.name)?;
+            let later = *later.get(&look.name)?;
             let bytes = look.bytes.min(later.bytes);
-            Some(Table { bytes, rows: bounds(&look, later), name: look.name })
+            let rows = bounds(&look, later);
+            let why = look.uncounted.or(later.uncounted).filter(|_| rows.is_none());
+            Some(Table { bytes, rows, uncounted: why, name: look.name })
         });
         databases.push(Database { tables: tables.collect(), name });
     }
@@ -221,7 +228,8 @@ mod tests {
     use crate::postgres::name::Name;
 
     fn look(rows: u64, inserted: u64, deleted: u64, file: u64) -> Look {
-        Look { name: Name::new("t").unwrap(), bytes: 1, inserted, deleted, file, rows: Some(rows) }
+        let (name, rows) = (Name::new("t").unwrap(), Some(rows));
+        Look { name, bytes: 1, inserted, deleted, file, uncounted: None, rows }
     }
 
     #[test]

@@ -95,8 +95,8 @@ impl Server for Blocks {
         self.compare_with(&Api::Inside(client))
     }
 
-    fn look_through(&self, client: Client<'_>) -> Result<Option<Finding>> {
-        self.read_all(&Api::Inside(client)).map(Some)
+    fn look_through(&self, client: Client<'_>) -> Result<Vec<Finding>> {
+        Ok(vec![self.read_all(&Api::Inside(client))?])
     }
 
     fn prove(&self, stack: &Stack, service: &Service, _: &str) -> Result<Vec<Finding>> {

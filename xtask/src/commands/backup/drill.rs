@@ -12,6 +12,7 @@ use crate::backup::drill::Drill;
 use crate::backup::folder::{Folder, Latest};
 use crate::backup::metrics;
 use crate::backup::object::Keys;
+use crate::backup::proof::Answers;
 use crate::backup::set::Set;
 use crate::context::Context;
 use crate::docker::engine::Engine;
@@ -91,9 +92,9 @@ impl Args {
                 }
                 age => time(age),
             };
-            let verdict = if drilled.ok { "restores" } else { "DOES NOT RESTORE" };
+            let (verdict, answers) = (drilled.verdict(), Answers::of(&findings));
             cx.report.line(format!(
-                "{} {verdict}: time to restore {}, age {}",
+                "{} {verdict}: {answers}, time to restore {}, age {}",
                 set.id,
                 time(drilled.restore_seconds),
                 age

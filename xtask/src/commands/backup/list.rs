@@ -166,6 +166,9 @@ fn row(line: &Line) -> Vec<Cell> {
         services.join(", ").into(),
         verified,
         match &line.drill {
+            Some(drill) if drill.ok && !drill.is_whole() => {
+                Cell::styled(format!("{}, in part", ago(drill.at, now)), WARNING)
+            }
             Some(drill) if drill.ok => Cell::styled(ago(drill.at, now), GOOD),
             Some(_) => Cell::styled("FAILED", BAD),
             None => Cell::styled("never", WARNING),

@@ -4,13 +4,18 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use jiff::Timestamp;
 
 use super::accepted::Accepted;
 use super::kept;
 use super::which::{Found, Which};
 use crate::backup::config::Config;
+use crate::backup::drill;
+use crate::backup::examine::Extent;
 use crate::backup::folder::Folder;
 use crate::backup::object::{self, Keys};
+use crate::backup::order::ago;
+use crate::backup::proof::Answers;
 use crate::backup::restore::Request;
 use crate::backup::restore::kept::End;
 use crate::backup::settle;
@@ -52,12 +57,32 @@ pub(super) struct Args {
     identity: Option<PathBuf>,
     #[command(flatten)]
     accepted: Accepted,
+    /// Do not read every table, index and series of the new data, which a drill does too. What was
+    /// not looked at is said and noted
+    #[arg(long, conflicts_with_all = ["to", "undo", "drop"])]
+    quick: bool,
     /// Put back the data from before the last restore
     #[arg(long, conflicts_with_all = ["set", "drop", "only"])]
     undo: bool,
     /// Remove the data that restores have kept
     #[arg(long, conflicts_with_all = ["set", "only"])]
     drop: bool,
+}
+
+/// How the last drill of the set ended, where that does not speak for it.
+fn warn_of_drill(cx: &Context, folder: &Folder, set: &Set, stack: &Stack) -> Result<()> {
+    let drill = Xtask::BackupDrillSet(stack.on(), set.id.to_string());
+    match drill::recorded(folder)?.get(&set.id) {
+        Some(last) if !last.ok => {
+            let (when, verdict) = (ago(last.at, Timestamp::now()), last.verdict());
+            cx.report.warning(format!(
+                "the last drill of this set, {when}, says: it {verdict}; again: {drill}"
+            ));
+        }
+        Some(_) => {}
+        None => cx.report.warning(format!("this set was never drilled: {drill}")),
+    }
+    Ok(())
 }
 
 impl Args {
@@ -99,7 +124,8 @@ impl Args {
         }
         plan.carry_out(&cx.report)?;
         let keys = Keys { identity: self.identity.clone() };
-        let request = Request { stack: &stack, folder, set, only: &self.only, keys };
+        let extent = if self.quick { Extent::Quick } else { Extent::Everything };
+        let request = Request { stack: &stack, folder, set, only: &self.only, keys, extent };
         request.refuse(cx)?;
         if cx.dry_run {
             return cx.execute(request.plan(cx, &claim)?);
@@ -111,22 +137,31 @@ impl Args {
             cx.report
                 .warning(format!("the set was made by another project, {}", set.manifest.project));
         }
+        warn_of_drill(cx, folder, set, &stack)?;
         super::confirm(cx, &stack)?;
-        if let Err(error) = request.carry_out(cx, &claim) {
-            let _ = cx.remove_leftovers(&stack.project());
-            return Err(error);
-        }
+        let staged = request.carry_out(cx, &claim);
+        let mut findings = match staged {
+            Ok(findings) => findings,
+            Err(error) => {
+                let _ = cx.remove_leftovers(&stack.project());
+                return Err(error);
+            }
+        };
         let undo = Xtask::BackupUndo(stack.on());
-        let started = super::start(cx, &stack, RESTORED).and_then(|()| request.prove(cx));
-        started.map_err(|error| advise(error, format!("put the old data back: {undo}")))?;
+        let proven = super::start(cx, &stack, RESTORED).and_then(|()| request.prove(cx));
+        let proven =
+            proven.map_err(|error| advise(error, format!("put the old data back: {undo}")))?;
+        findings.extend(proven);
+        let answers = Answers::of(&findings);
         let seconds = begun.elapsed().as_secs_f64();
         cx.report.line(format!(
-            "restored {} in {}; the data from before is kept: {} puts it back, --drop instead removes it",
+            "restored {} in {} ({answers}); the data from before is kept: {} puts it back, --drop instead removes it",
             set.id,
             duration(begun.elapsed()),
             undo
         ));
-        let document = serde_json::json!({ "set": set.id, "seconds": seconds });
+        let document = serde_json::json!({
+            "set": set.id, "seconds": seconds, "answers": answers, "findings": findings });
         cx.report.document("xtask.backup-restore/v1", &document)
     }
 

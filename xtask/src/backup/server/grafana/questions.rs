@@ -41,18 +41,20 @@ pub(super) fn alone() -> Alone {
 ///
 /// # Errors
 /// When it cannot be asked.
-pub(super) fn check_pages(client: Client<'_>) -> Result<Option<Finding>> {
+pub(super) fn check_pages(client: Client<'_>) -> Result<Finding> {
     let check = Client { id: client.id, script: CHECK };
     let said = check.ask(&[], "")?;
+    let id = "drill.database-whole";
     Ok(match said.trim() {
-        "" => None,
-        "ok" => {
-            Some(Finding::ok("drill.database-whole", "the database is whole (integrity_check)"))
-        }
+        "" => Finding::not_looked_at(
+            id,
+            "the pages of the database: the image has neither sqlite3 nor python3",
+        ),
+        "ok" => Finding::proven(id, "the database is whole (integrity_check)"),
         wrong => {
             let first: Vec<_> = wrong.lines().take(3).collect();
             let found = format!("the database is damaged: {}", first.join("; "));
-            Some(Finding::error("drill.database-whole", found))
+            Finding::refuted(id, found)
         }
     })
 }
@@ -66,17 +68,17 @@ impl Database {
             self.dashboards.iter().filter(|uid| !dashboards.contains(uid)).cloned().collect();
         if !missing.is_empty() {
             let found = format!("missing dashboards: {}", missing.join(", "));
-            findings.push(Finding::error("drill.dashboards", found));
+            findings.push(Finding::refuted("drill.dashboards", found));
         }
         let (fewest, most) = self.users;
         if !(fewest..=most).contains(users) {
             let found = format!("{users} accounts, where there were {fewest} to {most}");
-            findings.push(Finding::error("drill.users", found));
+            findings.push(Finding::refuted("drill.users", found));
         }
         if findings.is_empty() {
             let made = count(self.dashboards.len(), "dashboard");
             let found = format!("{made} made by hand, {users} accounts");
-            findings.push(Finding::ok("drill.dashboards", found));
+            findings.push(Finding::proven("drill.dashboards", found));
         }
         findings
     }

@@ -41,4 +41,30 @@ pub(super) struct Table {
     pub(super) bytes: u64,
     /// The fewest and the most rows that a restored table can have, where they were counted.
     pub(super) rows: Option<(u64, u64)>,
+    /// Why they were not; earlier versions did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) uncounted: Option<Uncounted>,
+}
+
+/// Why the rows of a table were not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Uncounted {
+    /// It is larger than `count_rows_below`.
+    Large,
+    /// Somebody held it locked, for which no backup waits.
+    Locked,
+    /// The server gave no answer.
+    Failed,
+}
+
+impl Uncounted {
+    /// Completes `3 tables`.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Large => "larger than count_rows_below",
+            Self::Locked => "locked then",
+            Self::Failed => "for which the server gave no number",
+        }
+    }
 }

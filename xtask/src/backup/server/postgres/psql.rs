@@ -1,11 +1,13 @@
 //! A PostgreSQL that answers questions: the stack's, or one that was restored.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
 use super::super::Client;
+use super::cluster::Uncounted;
 use crate::postgres::name::{self, Name};
 use crate::report::units::Bytes;
 
@@ -48,6 +50,8 @@ pub(super) struct Look {
     pub(super) inserted: u64,
     pub(super) deleted: u64,
     pub(super) file: u64,
+    /// Why its rows are not counted.
+    pub(super) uncounted: Option<Uncounted>,
     #[serde(skip)]
     pub(super) rows: Option<u64>,
 }
@@ -152,38 +156,53 @@ pub(super) fn connections(databases: &[Name]) -> String {
 
 /// What psql is told, to have [`Answer`]s.
 fn question(count_below: Bytes) -> String {
-    const TABLES: &str = "SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name
+    // Sizes are those of the files, since functions that tell the size of a table wait for whoever
+    // has it locked. Files have at most 131072 pages each.
+    const TABLES: &str = r"SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name,
+        (SELECT coalesce(sum((pg_stat_file(pg_relation_filepath(part.oid) || CASE number WHEN 0 THEN '' ELSE '.' || number END, true)).size), 0)
+            FROM pg_class part, generate_series(0, greatest(part.relpages, 0) / 131072 + 1) AS number
+            WHERE part.oid IN (c.oid, c.reltoastrelid)) AS bytes,
+        EXISTS (SELECT FROM pg_locks AS lock JOIN pg_database AS own ON own.oid = lock.database
+            WHERE own.datname = current_database() AND lock.relation = c.oid
+            AND lock.mode = 'AccessExclusiveLock' AND lock.granted) AS locked
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND pg_relation_filenode(c.oid) IS NOT NULL
-        AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'";
+        AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%'";
     let Bytes(most) = count_below;
-    // A table that is locked or dropped meanwhile is left uncounted, and is no failure.
+    // A question a table, so that one without an answer takes no other's: what is locked or dropped
+    // meanwhile is left uncounted, and is no failure.
     format!(
         r"SELECT coalesce(json_agg(json_build_object(
-            'name', encode(textsend(name), 'hex'), 'bytes', pg_table_size(oid),
+            'name', encode(textsend(name), 'hex'), 'bytes', bytes::bigint,
+            'uncounted', CASE WHEN locked THEN 'locked' WHEN bytes > {most} THEN 'large' END,
             'inserted', pg_stat_get_tuples_inserted(oid), 'deleted', pg_stat_get_tuples_deleted(oid),
             'file', pg_relation_filenode(oid)::bigint) ORDER BY oid), '[]') FROM ({TABLES}) AS tables;
         \set ON_ERROR_STOP off
         SET lock_timeout = '1s';
         SELECT format('SELECT json_build_object(''name'', %L, ''rows'', count(*)) FROM %s', encode(textsend(name), 'hex'), name)
-            FROM ({TABLES}) AS tables WHERE pg_table_size(oid) <= {most}
-            AND NOT EXISTS (SELECT FROM pg_locks AS lock JOIN pg_database AS own ON own.oid = lock.database
-                WHERE own.datname = current_database() AND lock.relation = tables.oid
-                AND lock.mode = 'AccessExclusiveLock' AND lock.granted) \gexec
+            FROM ({TABLES}) AS tables WHERE bytes <= {most} AND NOT locked \gexec
 "
     )
 }
 
 fn answers(said: &str) -> Result<Vec<Vec<Look>>> {
-    let mut databases = Vec::<Vec<Look>>::new();
+    let (mut databases, mut counted) = (Vec::<Vec<Look>>::new(), Vec::<HashMap<_, _>>::new());
     for answer in serde_json::Deserializer::from_str(said).into_iter() {
         match answer.context("reading what tables there are")? {
-            Answer::Tables(tables) => databases.push(tables),
+            Answer::Tables(tables) => {
+                databases.push(tables);
+                counted.push(HashMap::new());
+            }
             Answer::Rows(Rows { name, rows }) => {
-                let mut tables = databases.last_mut().into_iter().flatten();
-                if let Some(table) = tables.find(|table| table.name == name) {
-                    table.rows = Some(rows);
-                }
+                counted.last_mut().map(|counted| counted.insert(name, rows));
+            }
+        }
+    }
+    for (tables, counted) in databases.iter_mut().zip(counted) {
+        for table in tables {
+            table.rows = counted.get(&table.name).copied();
+            if table.rows.is_none() {
+                table.uncounted.get_or_insert(Uncounted::Failed);
             }
         }
     }
@@ -196,8 +215,11 @@ mod tests {
 
     #[test]
     fn rows_belong_to_the_tables_before_them() {
-        let table =
-            |name| format!(r#"{{"name":"{name}","bytes":1,"inserted":0,"deleted":0,"file":1}}"#);
+        let table = |name| {
+            format!(
+                r#"{{"name":"{name}","bytes":1,"inserted":0,"deleted":0,"file":1,"uncounted":null}}"#
+            )
+        };
         let said = format!(
             "[]\n[{},\n {}]\n{{\"name\":\"62\",\"rows\":7}}\n[{}]\n",
             table("61"),

@@ -33,7 +33,7 @@ impl Blocks {
         let mut findings = Vec::new();
         if loaded != self.blocks.len() as f64 {
             let found = format!("{loaded} of {} were loaded", count(self.blocks.len(), "block"));
-            findings.push(Finding::error("drill.blocks", found));
+            findings.push(Finding::refuted("drill.blocks", found));
         }
         for block in &self.blocks {
             let is_newest = self.blocks.last() == Some(block);
@@ -47,7 +47,7 @@ impl Blocks {
                     "{now} series answer in the time of block {}, where it was {least}",
                     block.ulid
                 );
-                findings.push(Finding::error("drill.query", found));
+                findings.push(Finding::refuted("drill.query", found));
             }
         }
         if findings.is_empty() {
@@ -60,7 +60,7 @@ impl Blocks {
                 time(from),
                 time(to)
             );
-            findings.push(Finding::ok("drill.blocks", found));
+            findings.push(Finding::proven("drill.blocks", found));
         }
         Ok(findings)
     }
@@ -74,10 +74,10 @@ impl Blocks {
             }
         }
         Ok(if silent.is_empty() {
-            Finding::ok("drill.blocks-whole", "every series of every block can be read")
+            Finding::proven("drill.blocks-whole", "every series of every block can be read")
         } else {
             let found = format!("nothing can be read of: {}", silent.join(", "));
-            Finding::error("drill.blocks-whole", found)
+            Finding::refuted("drill.blocks-whole", found)
         })
     }
 
@@ -87,15 +87,18 @@ impl Blocks {
         let Some(newest) = self.blocks.last().filter(|block| block.samples > 0) else {
             return Ok(Vec::new());
         };
-        if newest.series(api)? > 0 {
-            return Ok(Vec::new());
+        let series = newest.series(api)?;
+        if series > 0 {
+            let found = format!("{series} series answer in the newest time of the set");
+            return Ok(vec![Finding::proven("restore.query", found)]);
         }
         let found = "it answers nothing in the time that the set is about";
         let age = Timestamp::now().as_millisecond() - newest.max_time;
         Ok(vec![if age < DAY {
-            Finding::error("restore.query", found)
+            Finding::refuted("restore.query", found)
         } else {
-            Finding::warning("restore.query", format!("{found}: is it older than it may keep?"))
+            let why = format!("{found}: is it older than it may keep?");
+            Finding::not_looked_at("restore.query", why)
         }])
     }
 }

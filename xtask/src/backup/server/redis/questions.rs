@@ -30,9 +30,18 @@ impl Keyspace {
     pub(super) fn compare_with(&self, redis: &Redis<'_>) -> Result<Vec<Finding>> {
         let check = Client { id: redis.0.id, script: CHECK_FILE };
         let said = check.cmd(&[], "").output()?;
-        let Some(file) = counted(&said.stdout).filter(|_| said.success()) else {
-            let found = format!("its file is damaged: {}", said.stdout.trim());
-            return Ok(vec![Finding::error("drill.file", found)]);
+        let words = [&*said.stdout, &*said.stderr].concat();
+        let words = words.trim();
+        let file = match (said.status, counted(&said.stdout)) {
+            (Some(0), Some(file)) => file,
+            (Some(1), _) => {
+                let found = format!("its file is damaged: {words}");
+                return Ok(vec![Finding::refuted("drill.file", found)]);
+            }
+            _ => {
+                let found = format!("redis-check-rdb did not count its keys: {words}");
+                return Ok(vec![Finding::no_answer("drill.file", found)]);
+            }
         };
         let loaded = redis.keyspace()?.values().map(|db| db.keys).sum();
         Ok(self.differences(&file, loaded))
@@ -46,19 +55,19 @@ impl Keyspace {
                 "{loaded} keys were loaded, but the file holds {} of which {} may expire",
                 file.keys, file.expires
             );
-            findings.push(Finding::error("drill.keys", found));
+            findings.push(Finding::refuted("drill.keys", found));
         }
         // Keys come and go while a backup is made, but not all of those that never expire.
         let (before, after) = self.totals();
         if file.keys == 0 && before > self.expiring && after > 0 {
             let found = format!("it is empty, where the original held {before} keys");
-            findings.push(Finding::error("drill.keys", found));
+            findings.push(Finding::refuted("drill.keys", found));
         }
         if findings.is_empty() {
             let found = format!(
                 "{loaded} keys, as the file holds ({before} before, {after} after the backup)"
             );
-            findings.push(Finding::ok("drill.keys", found));
+            findings.push(Finding::proven("drill.keys", found));
         }
         findings
     }
