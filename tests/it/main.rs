@@ -17,6 +17,7 @@ mod backup_monitoring;
 mod backup_names;
 mod backup_refusals;
 mod backup_remote;
+mod backup_settings;
 mod bad_input;
 mod bare_machine;
 mod by_hand;

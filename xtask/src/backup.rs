@@ -21,6 +21,7 @@ pub mod prune;
 pub mod restore;
 pub mod server;
 pub mod set;
+pub mod settings;
 pub mod signature;
 pub mod stack_files;
 pub mod tar;

@@ -255,6 +255,14 @@ impl Stack {
         self.compose.command(&service.name, &self.env)
     }
 
+    /// Bytes of memory that the service's container may use; 0 for any number.
+    ///
+    /// # Errors
+    /// When a variable is missing, or the compose file has no size there.
+    pub fn memory_limit(&self, service: &Service) -> Result<u64> {
+        Ok(self.compose.memory_limit(&service.name, &self.env)?.unwrap_or(0))
+    }
+
     /// The image that `service` runs on.
     ///
     /// # Errors

@@ -15,8 +15,7 @@ use super::folder::Folder;
 use super::object::{Format, require_age};
 use super::server::{Method, Part, Stream, Subject};
 use super::set::{DataRecord, Manifest, SCHEMA, ServiceRecord, Set};
-use super::signature;
-use super::stack_files;
+use super::{settings, signature, stack_files};
 use crate::context::Context;
 use crate::docker::container::{self, Container};
 use crate::docker::image;
@@ -157,7 +156,7 @@ fn fill(writer: &mut Writer, jobs: Vec<Job>, configuration: &Cmd) -> Result<Set>
             said.extend(writer.store(name, stream)?);
         }
         let facts = finish(&said).with_context(|| format!("asking {name} afterwards"))?;
-        services.push(record(subject.service, subject.container, facts)?);
+        services.push(record(&subject, facts)?);
     }
     writer.store_configuration(configuration)?;
     let Request { stack, folder, format, .. } = writer.request;
@@ -202,7 +201,8 @@ fn free_second(folder: &Folder, project: &str) -> Result<Timestamp> {
     }
 }
 
-fn record(service: &Service, container: &Container, facts: DataRecord) -> Result<ServiceRecord> {
+fn record(subject: &Subject<'_>, facts: DataRecord) -> Result<ServiceRecord> {
+    let Subject { stack, service, container, .. } = subject;
     let image = image::get(&container.image)?;
     let data = service.data.as_ref().context("stacks.toml names no data directory")?;
     let digests = image.iter().flat_map(|image| image.digests());
@@ -213,6 +213,7 @@ fn record(service: &Service, container: &Container, facts: DataRecord) -> Result
         image_digests: digests.map(|digest| digest.as_str().try_into()).collect::<Result<_>>()?,
         data: data.path.as_str().try_into()?,
         memory_limit: container.host_config.memory,
+        settings: settings::of(stack, container),
         facts,
     })
 }

@@ -14,11 +14,11 @@ use super::folder::Folder;
 use super::free_space::Need;
 use super::object::{self, Keys};
 use super::proof::Answers;
-use super::server;
 use super::set::{Content, ObjectRecord, PRIVATE, ServiceRecord};
 use super::signature::Believed;
 use super::unpack::{Target, content_bytes};
 use super::verify::{self, Depth};
+use super::{server, settings};
 use crate::context::Context;
 use crate::docker::engine::Engine;
 use crate::docker::helper::Helper;
@@ -198,6 +198,7 @@ impl Drill<'_> {
         let owner = Stack::owner(data);
         let project = name(&self.stack.project());
         let (image, mut findings) = image_of(record)?;
+        findings.extend(settings::findings(self.stack, service, &record.settings)?);
         let volume = Volume::new(&project)?;
         let give = r#"chown "$1" /target; chmod "$2" /target"#;
         Helper::new(&project, &image)
@@ -208,8 +209,8 @@ impl Drill<'_> {
         let started = Instant::now();
         let target = Target { project: &project, image: &image, place: volume.name(), owner };
         target.unpack(&cx.report, self.folder, objects, &self.keys)?;
-        let (stack, memory) = (self.stack, record.memory_limit);
-        let examination = Examination { stack, service, held: &*held, target: &target, memory };
+        let stack = self.stack;
+        let examination = Examination { stack, service, held: &*held, target: &target };
         let mut seconds = 0.0;
         let mut on_ready = || seconds = started.elapsed().as_secs_f64();
         findings.extend(examination.run(Extent::Everything, &mut on_ready)?.findings);

@@ -31,8 +31,6 @@ pub struct Examination<'a> {
     pub held: &'a dyn Server,
     /// Where the data lies.
     pub target: &'a Target<'a>,
-    /// Bytes of memory that the server may use; 0 for the usual number.
-    pub memory: u64,
 }
 
 /// What came of it.
@@ -55,7 +53,9 @@ impl Examination<'_> {
         let files = self.held.look_at_files(&self.target.helper("/data:ro"));
         keep(&mut findings, "drill.files", files.map(Vec::from_iter))?;
         let alone = self.held.alone(self.stack, self.service)?;
-        let server = match Throwaway::start(self.target, self.held, &alone, self.memory) {
+        // As much as it will have in use: what starts with more may not start there.
+        let memory = self.stack.memory_limit(self.service)?;
+        let server = match Throwaway::start(self.target, self.held, &alone, memory) {
             Ok(server) => server,
             Err(error) => match error.downcast::<CannotOpen>() {
                 Ok(refusal) => {

@@ -22,6 +22,7 @@ use super::object::Keys;
 use super::proof::Answers;
 use super::server::{self, Server};
 use super::set::{ObjectRecord, ServiceRecord, stamp};
+use super::settings;
 use super::signature::Believed;
 use super::unpack::{Target, content_bytes};
 use crate::context::Context;
@@ -104,6 +105,18 @@ impl<'a> Request<'a> {
             ));
         }
         Ok(steps)
+    }
+
+    /// What is set otherwise today than when the set was made.
+    ///
+    /// # Errors
+    /// When the set does not fit the stack.
+    pub fn settings(&self) -> Result<Vec<Finding>> {
+        let items = self.items()?;
+        let findings = items
+            .iter()
+            .map(|item| settings::findings(self.stack, item.service, &item.record.settings));
+        Ok(findings.collect::<Result<Vec<_>>>()?.concat())
     }
 
     /// What would be done, with the commands.
@@ -207,8 +220,8 @@ impl<'a> Request<'a> {
             target.unpack(&cx.report, self.folder, &item.objects, &self.keys)?;
             cx.report.done(format!("unpack {name} ({})", Bytes(content_bytes(&item.objects))));
             let held = &*item.held;
-            let (stack, service, memory) = (self.stack, item.service, item.record.memory_limit);
-            let examination = Examination { stack, service, held, target: &target, memory };
+            let (stack, service) = (self.stack, item.service);
+            let examination = Examination { stack, service, held, target: &target };
             let Examined { server, findings } = examination
                 .run(self.extent, &mut || {})
                 .with_context(|| format!("starting {name} alone"))?;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::origin::{self, Origin, Trust};
+use super::settings::Settings;
 use crate::host::digest::sha256;
 use crate::host::files::{open, read_optional, write_atomically};
 use crate::host::identity::Identity;
@@ -83,6 +84,9 @@ pub struct ServiceRecord {
     pub data: RelativePath,
     /// Bytes of memory that it might use; 0 for any number.
     pub memory_limit: u64,
+    /// What it was set to; earlier versions did not note it.
+    #[serde(default, skip_serializing_if = "Settings::is_empty")]
+    pub settings: Settings,
     /// What its server said of its data.
     pub facts: DataRecord,
 }

@@ -80,6 +80,10 @@ pub struct Config {
     labels: Option<BTreeMap<String, String>>,
     #[serde(default)]
     healthcheck: Option<HealthCheck>,
+    /// What it runs.
+    pub cmd: Option<Vec<String>>,
+    /// `NAME=value`, secrets among them.
+    pub env: Option<Vec<String>>,
 }
 
 /// A container's limits.

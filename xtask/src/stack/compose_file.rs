@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::env::Env;
 use super::template::{self, interpolate};
 use crate::host::followed;
+use crate::report::units::Bytes;
 
 /// A compose file with its overlay, if it has one.
 #[derive(Debug, Clone)]
@@ -45,6 +46,7 @@ struct Service {
     /// An overlay may leave it to the base file.
     image: Option<String>,
     command: Option<Command>,
+    mem_limit: Option<String>,
     #[serde(default)]
     ports: Vec<String>,
     #[serde(default)]
@@ -99,6 +101,7 @@ impl ComposeFile {
             let whole = self.services.entry(name).or_default();
             whole.image = service.image.or(whole.image.take());
             whole.command = service.command.or(whole.command.take());
+            whole.mem_limit = service.mem_limit.or(whole.mem_limit.take());
             whole.ports.extend(service.ports);
             whole.profiles.extend(service.profiles);
         }
@@ -161,6 +164,19 @@ impl ComposeFile {
             Some(Command::Line(line)) => shlex::split(&value(line)?)
                 .with_context(|| format!("a quote in the command of {service} has no end")),
         }
+    }
+
+    /// Bytes of memory that the container of `service` may use with the values of `env`; `None` for
+    /// any number.
+    ///
+    /// # Errors
+    /// When a variable is missing, or the value is not a size.
+    pub fn memory_limit(&self, service: &str, env: &Env) -> Result<Option<u64>> {
+        let limit = self.services.get(service).and_then(|service| service.mem_limit.as_ref());
+        let Some(limit) = limit else { return Ok(None) };
+        let text = interpolate(limit, &|name| env.get(name))?;
+        let Bytes(bytes) = text.parse().map_err(anyhow::Error::msg)?;
+        Ok(Some(bytes))
     }
 
     /// The image of `service` when no variable chooses another.

@@ -3,6 +3,7 @@
 
 mod blocks;
 mod questions;
+mod retention;
 mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,6 +82,16 @@ impl Server for Blocks {
 
     fn take_back(stack: &Stack, step: &Step) -> Result<Option<Plan>> {
         snapshot::take_back(stack, step)
+    }
+
+    fn refuse(&self, stack: &Stack, _: &str) -> Result<()> {
+        let service = stack
+            .definition
+            .services
+            .iter()
+            .find(|one| one.backup.as_deref() == Some("prometheus"));
+        let service = service.context("stacks.toml has no prometheus")?;
+        self.refuse_shorter_retention(stack, &stack.command(service)?)
     }
 
     fn alone(&self, _: &Stack, _: &Service) -> Result<Alone> {

@@ -34,6 +34,18 @@ pub struct Keyspace {
     keys: BTreeMap<String, (u64, u64)>,
     /// Of those, keys that will expire.
     expiring: u64,
+    /// The memory that they took; earlier versions did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    memory: Option<Memory>,
+}
+
+/// What a server used, and might.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Memory {
+    /// In bytes.
+    used: u64,
+    /// `maxmemory`, above which it removes keys; 0 for never.
+    most: u64,
 }
 
 /// What `INFO keyspace` says of a database.
@@ -59,14 +71,19 @@ impl Server for Keyspace {
         let before = redis.keyspace()?;
         redis.save(&subject)?;
         let finish = move |_: &[_]| {
-            let keyspace = Self::between(&before, &redis.keyspace()?);
+            let memory = Some(redis.memory()?);
+            let keyspace = Self { memory, ..Self::between(&before, &redis.keyspace()?) };
             subject.record(redis.field("server", "redis_version")?, &keyspace)
         };
         Ok((expected, Box::new(finish)))
     }
 
-    fn alone(&self, _: &Stack, _: &Service) -> Result<Alone> {
-        Ok(questions::alone())
+    fn refuse(&self, stack: &Stack, _: &str) -> Result<()> {
+        self.refuse_less_memory(stack)
+    }
+
+    fn alone(&self, stack: &Stack, _: &Service) -> Result<Alone> {
+        Ok(questions::alone(stack))
     }
 
     fn is_ready(&self, client: Client<'_>) -> bool {
@@ -81,9 +98,8 @@ impl Server for Keyspace {
         self.compare_with(&Redis(client))
     }
 
-    /// Its users may have changed or removed any key by now.
-    fn prove(&self, _: &Stack, _: &Service, _: &str) -> Result<Vec<Finding>> {
-        Ok(Vec::new())
+    fn prove(&self, _: &Stack, _: &Service, id: &str) -> Result<Vec<Finding>> {
+        self.prove_live(&Redis(Client { id, script: CLIENT }))
     }
 }
 
@@ -93,7 +109,7 @@ impl Keyspace {
         let of = |all: &BTreeMap<_, Keys>, name| all.get(name).map_or(0, |db| db.keys);
         let names = before.keys().chain(after.keys());
         let keys = names.map(|name| (name.clone(), (of(before, name), of(after, name)))).collect();
-        Self { keys, expiring: before.values().map(|db| db.expires).sum() }
+        Self { keys, expiring: before.values().map(|db| db.expires).sum(), memory: None }
     }
 }
 
@@ -134,6 +150,11 @@ impl Redis<'_> {
     fn number(&self, section: &str, name: &str) -> Result<u64> {
         let text = self.field(section, name)?;
         text.parse().with_context(|| format!("reading {name} `{text}`"))
+    }
+
+    fn memory(&self) -> Result<Memory> {
+        let most = self.number("memory", "maxmemory")?;
+        Ok(Memory { used: self.number("memory", "used_memory")?, most })
     }
 
     fn keyspace(&self) -> Result<BTreeMap<String, Keys>> {

@@ -137,6 +137,9 @@ impl Args {
             cx.report
                 .warning(format!("the set was made by another project, {}", set.manifest.project));
         }
+        for finding in request.settings()? {
+            cx.report.finding(&finding);
+        }
         warn_of_drill(cx, folder, set, &stack)?;
         super::confirm(cx, &stack)?;
         let staged = request.carry_out(cx, &claim);

@@ -52,9 +52,9 @@ pub(super) struct Block {
     #[serde(rename = "series")]
     pub(super) series_stored: u64,
     pub(super) samples: u64,
-    /// Bytes on disk.
-    #[serde(skip)]
-    bytes: u64,
+    /// Bytes on disk; earlier versions did not note them.
+    #[serde(default)]
+    pub(super) bytes: u64,
     /// Of everything that tells it from another state of the same block.
     #[serde(skip)]
     digest: String,

@@ -3,20 +3,38 @@
 use anyhow::Result;
 
 use super::super::{Alone, Client};
-use super::{CLIENT, Keyspace, Redis};
-use crate::report::finding::Finding;
+use super::{CLIENT, Keyspace, Memory, Redis};
+use crate::report::finding::{Finding, Problem};
+use crate::report::units::Bytes;
 use crate::stack::Stack;
 
 /// Without an append-only file: with one that is missing, Redis would start empty and leave the
 /// saved data aside.
+///
+/// It has the memory that the stack's own has, but removes no key to stay below it.
 const SERVE: &str = r#"exec redis-server --dir /data --dbfilename dump.rdb --appendonly no --save '' \
-    --bind 127.0.0.1 --port 6379 --maxmemory-policy noeviction"#;
+    --bind 127.0.0.1 --port 6379 --maxmemory "$1" --maxmemory-policy noeviction"#;
+
+/// Above which Redis removes keys.
+const VARIABLE: &str = "REDIS_MAX_MEMORY";
+
+/// A cache that is full holds a little more than it may, and so may a restored one.
+const FULL: f64 = 1.05;
 
 const CHECK_FILE: &str = "exec redis-check-rdb /data/dump.rdb";
 
 /// The server for restored data.
-pub(super) fn alone() -> Alone {
-    Alone::new(SERVE, "16m", CLIENT)
+pub(super) fn alone(stack: &Stack) -> Alone {
+    let mut alone = Alone::new(SERVE, "16m", CLIENT);
+    alone.args.push(stack.env.get(VARIABLE).unwrap_or_else(|| "0".to_owned()));
+    alone
+}
+
+impl Memory {
+    /// Whether a server that may use `most` bytes, 0 for any number, would remove keys.
+    fn exceeds(self, most: u64) -> bool {
+        most > 0 && self.used as f64 > most as f64 * FULL
+    }
 }
 
 /// What `redis-check-rdb` counts in the file.
@@ -27,6 +45,55 @@ struct File {
 }
 
 impl Keyspace {
+    /// Today's `.env` must leave as much memory as the keys took, or the server would remove some.
+    pub(super) fn refuse_less_memory(&self, stack: &Stack) -> Result<()> {
+        let Some(memory) = self.memory else { return Ok(()) };
+        let today = stack.env.get(VARIABLE).unwrap_or_default();
+        let Ok(Bytes(most)) = today.parse() else { return Ok(()) };
+        // What was full then may be full again.
+        if !memory.exceeds(most) || (memory.most > 0 && most >= memory.most) {
+            return Ok(());
+        }
+        let (used, file) = (Bytes(memory.used), stack.env.path().display());
+        let then =
+            if memory.most > 0 { Bytes(memory.most).to_string() } else { "no limit".to_owned() };
+        let found = format!(
+            "redis used {used} when the set was made, under {then}; {VARIABLE} is {today} in {file}, so it would remove keys"
+        );
+        let needed = memory.most.max((memory.used as f64 * FULL) as u64).div_ceil(1 << 20);
+        Err(Problem::failed("restore.too-small", found)
+            .mend(format!("put {VARIABLE}={needed}mb into it, and REDIS_MEM_LIMIT above that"))
+            .into())
+    }
+
+    /// The stack's own server, which removes keys where it has too little memory, and whose users
+    /// are at work again.
+    pub(super) fn prove_live(&self, redis: &Redis<'_>) -> Result<Vec<Finding>> {
+        let evicted = redis.number("stats", "evicted_keys")?;
+        let keys = redis.keyspace()?.values().map(|db| db.keys).sum();
+        Ok(vec![self.live(keys, evicted)])
+    }
+
+    fn live(&self, keys: u64, evicted: u64) -> Finding {
+        let (before, after) = self.totals();
+        let least = before.min(after).saturating_sub(self.expiring);
+        let id = "restore.keys";
+        // A full cache goes on removing some.
+        if evicted as f64 > (FULL - 1.0) * least as f64 && keys < least {
+            let found = format!(
+                "it holds {keys} keys, where the set has {least} or more: it has removed {evicted} since its start, as {VARIABLE} has it"
+            );
+            return Finding::refuted(id, found);
+        }
+        if keys < least && evicted == 0 {
+            let found = format!(
+                "it holds {keys} keys, where the set has {least} or more; it has removed none itself, so perhaps its users did"
+            );
+            return Finding::refuted(id, found);
+        }
+        Finding::proven(id, format!("{keys} keys in use, {evicted} removed for want of memory"))
+    }
+
     pub(super) fn compare_with(&self, redis: &Redis<'_>) -> Result<Vec<Finding>> {
         let check = Client { id: redis.0.id, script: CHECK_FILE };
         let said = check.cmd(&[], "").output()?;
@@ -44,7 +111,20 @@ impl Keyspace {
             }
         };
         let loaded = redis.keyspace()?.values().map(|db| db.keys).sum();
-        Ok(self.differences(&file, loaded))
+        let mut findings = self.differences(&file, loaded);
+        let memory = redis.memory()?;
+        let was_full = self.memory.is_some_and(|then| then.most > 0 && memory.most >= then.most);
+        findings.push(if memory.exceeds(memory.most) && !was_full {
+            let (used, most) = (Bytes(memory.used), Bytes(memory.most));
+            let found =
+                format!("the keys take {used}, but {VARIABLE} is {most}: it would remove some");
+            Finding::refuted("drill.memory", found)
+                .mend(format!("raise {VARIABLE} in .env, and REDIS_MEM_LIMIT above it"))
+        } else {
+            let found = format!("they take {} of {VARIABLE}", Bytes(memory.used));
+            Finding::proven("drill.memory", found)
+        });
+        Ok(findings)
     }
 
     /// What is wrong where the `file` was restored and so many keys were `loaded` from it.
@@ -116,7 +196,7 @@ mod tests {
     #[test]
     fn keys_may_expire_but_not_be_lost() {
         let keys = [("db0".to_owned(), (10, 12))].into();
-        let keyspace = Keyspace { keys, expiring: 3 };
+        let keyspace = Keyspace { keys, expiring: 3, memory: None };
         let is_right = |keys, expires, loaded| {
             let findings = keyspace.differences(&File { keys, expires }, loaded);
             findings.iter().all(|finding| finding.severity == Severity::Ok)
@@ -126,6 +206,24 @@ mod tests {
         assert!(!is_right(11, 3, 7));
         assert!(!is_right(11, 3, 12), "more than the file holds");
         assert!(!is_right(0, 0, 0), "the original was not empty");
+    }
+
+    #[test]
+    fn a_server_in_use_that_has_removed_keys_does_not_hold_the_set() {
+        let keys = [("db0".to_owned(), (1000, 1010))].into();
+        let keyspace = Keyspace { keys, expiring: 10, memory: None };
+        let is_proven = |keys, evicted| keyspace.live(keys, evicted).severity == Severity::Ok;
+        assert!(is_proven(990, 0) && is_proven(1005, 0));
+        assert!(!is_proven(400, 600) && !is_proven(400, 0));
+        assert!(is_proven(980, 10), "a full cache");
+        let found = keyspace.live(400, 600).found;
+        assert!(found.contains("it has removed 600") && found.contains("REDIS_MAX_MEMORY"));
+    }
+
+    #[test]
+    fn keys_need_the_memory_that_they_took() {
+        let memory = Memory { used: 100 << 20, most: 0 };
+        assert!(!memory.exceeds(0) && !memory.exceeds(100 << 20) && memory.exceeds(64 << 20));
     }
 
     #[test]
