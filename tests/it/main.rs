@@ -12,6 +12,7 @@ mod backup_encrypted;
 mod backup_guide;
 mod backup_kept;
 mod backup_killed;
+mod backup_lacks;
 mod backup_latest;
 mod backup_monitoring;
 mod backup_names;

@@ -121,6 +121,7 @@ impl Drill<'_> {
         let mut findings =
             verify::objects(&cx.report, self.folder, sets, Depth::Full, &self.keys, true)?;
         let mut services = BTreeMap::new();
+        findings.extend(self.set.not_held());
         findings.extend(self.configuration());
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
             let skipped = |record: &ServiceRecord| {

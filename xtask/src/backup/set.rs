@@ -19,7 +19,7 @@ use crate::host::signature::SigningKey;
 use crate::names::{
     Digest, ImageReference, ObjectPath, ProjectName, RelativePath, ServiceName, SetId, StackName,
 };
-use crate::report::finding::Problem;
+use crate::report::finding::{Finding, Problem};
 
 /// What a manifest calls itself. A later xtask that writes another one still reads this.
 pub const SCHEMA: &str = "case-interview.backup-set/v1";
@@ -98,6 +98,9 @@ pub struct DataRecord {
     pub method: String,
     /// Such as `15.14 (Debian 15.14-1)`.
     pub version: String,
+    /// What the server has and the set does not hold; earlier versions did not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<String>,
     #[serde(flatten)]
     details: Map<String, Value>,
 }
@@ -109,9 +112,16 @@ impl DataRecord {
     /// When it cannot be written as JSON.
     pub fn new(method: &str, version: String, details: &impl Serialize) -> Result<Self> {
         match serde_json::to_value(details).context("writing what the server said")? {
-            Value::Object(details) => Ok(Self { method: method.to_owned(), version, details }),
+            Value::Object(details) => {
+                Ok(Self { method: method.to_owned(), version, lacks: Vec::new(), details })
+            }
             other => bail!("{method} recorded something other than a struct: {other}"),
         }
+    }
+
+    /// Says what the server has and the set does not hold.
+    pub fn lacking(self, lacks: Vec<String>) -> Self {
+        Self { lacks, ..self }
     }
 
     /// The details, as their server understands them.
@@ -185,6 +195,18 @@ impl Set {
         let signature = read_optional(&origin::path(path)).context("reading its signature")?;
         let origin = trust.origin(&bytes, &digest, signature.as_deref());
         Ok(Self { id: own, path: path.to_owned(), manifest, origin })
+    }
+
+    /// A finding for each thing that its servers have and it does not hold.
+    pub fn not_held(&self) -> Vec<Finding> {
+        let lacking = |service: &ServiceRecord| {
+            let name = service.name.to_string();
+            let finding = move |what: &String| {
+                Finding::warning("set.lacks", format!("not in the set: {what}")).about(&*name)
+            };
+            service.facts.lacks.iter().map(finding).collect::<Vec<_>>()
+        };
+        self.manifest.services.iter().flat_map(lacking).collect()
     }
 
     /// Its objects of `service`.

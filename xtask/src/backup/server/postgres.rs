@@ -17,8 +17,10 @@ use super::{Alone, Begun, Client, Part, Server, Stream, Subject};
 use crate::backup::set::Content;
 use crate::docker::helper::Helper;
 use crate::host::user;
+use crate::postgres::name::Name;
 use crate::process::Output;
 use crate::report::finding::{Finding, Problem};
+use crate::report::units::count;
 use crate::stack::Stack;
 use crate::stack::manifest::Service;
 
@@ -92,6 +94,7 @@ impl Server for Cluster {
         let (State { lsn: begin_lsn, .. }, before) = look()?;
         let finish = move |said: &[Output]| {
             let (state, after) = look()?;
+            let lacks = lacks(&state, &psql.unlogged(&state.databases)?, subject.logical);
             let end_lsn = said.iter().find_map(|output| end_point(&output.stderr));
             let cluster = Self {
                 major: state.major,
@@ -102,7 +105,7 @@ impl Server for Cluster {
                 preload: state.preload,
                 databases: merged(before, after),
             };
-            subject.record(state.version, &cluster)
+            Ok(subject.record(state.version, &cluster)?.lacking(lacks))
         };
         Ok((expected, Box::new(finish)))
     }
@@ -138,6 +141,28 @@ impl Server for Cluster {
     fn prove(&self, _: &Stack, _: &Service, id: &str) -> Result<Vec<Finding>> {
         self.compare_with(&Psql(Client { id, script: CLIENT }), Scope::Live)
     }
+}
+
+/// What the server has and a set of it does not hold.
+fn lacks(state: &State, unlogged: &[(Name, u64)], logical: bool) -> Vec<String> {
+    let mut lacks = Vec::new();
+    for (database, number) in unlogged {
+        let tables = count(usize::try_from(*number).unwrap_or(usize::MAX), "unlogged table");
+        lacks
+            .push(format!("the rows of {tables} of {database}, which PostgreSQL writes to no log"));
+    }
+    if !state.slots.is_empty() {
+        let slots = state.slots.join(", ");
+        lacks.push(format!("replication slots ({slots}): make them anew after a restore"));
+    }
+    if logical && !state.undumped.is_empty() {
+        let names: Vec<_> = state.undumped.iter().map(ToString::to_string).collect();
+        lacks.push(format!(
+            "dumps of {}, which are templates or allow no connection; the data directory has them",
+            names.join(", ")
+        ));
+    }
+    lacks
 }
 
 /// What `script` writes for the superuser, run beside the server by our own user.
@@ -225,7 +250,6 @@ fn bounds(before: &Look, after: &Look) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::postgres::name::Name;
 
     fn look(rows: u64, inserted: u64, deleted: u64, file: u64) -> Look {
         let (name, rows) = (Name::new("t").unwrap(), Some(rows));

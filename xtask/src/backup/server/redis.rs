@@ -12,6 +12,7 @@ use super::{Alone, Begun, Client, Part, Server, Stream, Subject};
 use crate::process::check_interrupted;
 use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::{Finding, Problem};
+use crate::report::units::count;
 use crate::stack::Stack;
 use crate::stack::manifest::Service;
 
@@ -20,6 +21,9 @@ const CLIENT: &str = r#"if [ -n "${REDIS_PASSWORD-}" ]; then export REDISCLI_AUT
 
 /// The file in the data directory and in the archive.
 const FILE: &str = "dump.rdb";
+
+/// Users that its configuration makes at each start.
+const CONFIGURED: [&str; 2] = ["default", "exporter"];
 
 /// Between two questions how far a save is.
 const POLL: Duration = Duration::from_millis(50);
@@ -73,7 +77,8 @@ impl Server for Keyspace {
         let finish = move |_: &[_]| {
             let memory = Some(redis.memory()?);
             let keyspace = Self { memory, ..Self::between(&before, &redis.keyspace()?) };
-            subject.record(redis.field("server", "redis_version")?, &keyspace)
+            let record = subject.record(redis.field("server", "redis_version")?, &keyspace)?;
+            Ok(record.lacking(redis.lacks()?))
         };
         Ok((expected, Box::new(finish)))
     }
@@ -155,6 +160,25 @@ impl Redis<'_> {
     fn memory(&self) -> Result<Memory> {
         let most = self.number("memory", "maxmemory")?;
         Ok(Memory { used: self.number("memory", "used_memory")?, most })
+    }
+
+    /// What lives in the server's memory alone: a restart ends it too.
+    fn lacks(&self) -> Result<Vec<String>> {
+        let mut lacks = Vec::new();
+        let users = self.0.ask(&["acl", "users"], "")?;
+        let users: Vec<_> = users.lines().map(str::trim_end).collect();
+        let made: Vec<_> = users.into_iter().filter(|name| !CONFIGURED.contains(name)).collect();
+        if !made.is_empty() {
+            let users = made.join(", ").escape_debug().to_string();
+            lacks
+                .push(format!("users made with ACL SETUSER ({users}): a restart removes them too"));
+        }
+        let scripts = self.number("memory", "number_of_cached_scripts")?;
+        if scripts > 0 {
+            let scripts = count(usize::try_from(scripts).unwrap_or(usize::MAX), "script");
+            lacks.push(format!("{scripts} that SCRIPT LOAD or EVAL has cached"));
+        }
+        Ok(lacks)
     }
 
     fn keyspace(&self) -> Result<BTreeMap<String, Keys>> {

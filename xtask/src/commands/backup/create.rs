@@ -163,6 +163,9 @@ fn say(cx: &Context, folder: &Folder, set: &Set) {
         Bytes(written(set))
     ));
     cx.report.progress(format!("in {}", folder.path().display()));
+    for finding in set.not_held() {
+        cx.report.finding(&finding);
+    }
     if manifest.recipients.is_empty() {
         cx.report.warning(
             "the set is not encrypted: it holds data and passwords in the clear, for whoever can read the folder or a copy of it (recipients in infrastructure/backup.toml)",

@@ -137,7 +137,7 @@ impl Args {
             cx.report
                 .warning(format!("the set was made by another project, {}", set.manifest.project));
         }
-        for finding in request.settings()? {
+        for finding in set.not_held().into_iter().chain(request.settings()?) {
             cx.report.finding(&finding);
         }
         warn_of_drill(cx, folder, set, &stack)?;

@@ -35,6 +35,9 @@ impl Args {
             let version = &service.facts.version;
             cx.report.line(format!("{}: {version} on {}", service.name, service.image));
         }
+        for finding in set.not_held() {
+            cx.report.finding(&finding);
+        }
         if manifest.recipients.is_empty() {
             cx.report.line("not encrypted");
         } else {

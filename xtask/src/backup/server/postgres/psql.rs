@@ -76,12 +76,18 @@ pub(super) struct State {
     /// The roles whose names have line breaks.
     #[serde(deserialize_with = "name::hexes")]
     pub(super) broken_roles: Vec<Name>,
+    /// Replication slots, which no base backup holds.
+    pub(super) slots: Vec<String>,
+    /// Databases of people's that are templates or allow no connection, which nobody dumps.
+    #[serde(deserialize_with = "name::hexes")]
+    pub(super) undumped: Vec<Name>,
     /// The databases that can be connected to.
     #[serde(deserialize_with = "name::hexes")]
     pub(super) databases: Vec<Name>,
 }
 
 /// A server whose container has psql, which [`CLIENT`] starts.
+#[derive(Clone, Copy)]
 pub(super) struct Psql<'a>(pub(super) Client<'a>);
 
 /// One answer about a database: its tables come first, then the rows of one after the other.
@@ -132,9 +138,26 @@ impl Psql<'_> {
             'in_recovery', pg_is_in_recovery(),
             'broken_roles', (SELECT coalesce(json_agg(encode(namesend(rolname), 'hex')), '[]') FROM pg_roles
                 WHERE position('\\x0a'::bytea IN namesend(rolname)) > 0 OR position('\\x0d'::bytea IN namesend(rolname)) > 0),
+            'slots', (SELECT coalesce(json_agg(slot_name), '[]') FROM pg_replication_slots WHERE NOT temporary),
+            'undumped', (SELECT coalesce(json_agg(encode(namesend(datname), 'hex') ORDER BY datname), '[]') FROM pg_database
+                WHERE (datistemplate OR NOT datallowconn) AND datname NOT IN ('template0', 'template1')),
             'databases', (SELECT json_agg(encode(namesend(datname), 'hex') ORDER BY datname) FROM pg_database WHERE datallowconn AND NOT datistemplate))";
         let said = self.one(&Name::maintenance_database(), STATE)?;
         serde_json::from_str(&said).context("reading the server's state")
+    }
+
+    /// The tables and sequences of each database that are empty after a crash and in a backup.
+    ///
+    /// # Errors
+    /// As [`Psql::one`].
+    pub(super) fn unlogged(&self, databases: &[Name]) -> Result<Vec<(Name, u64)>> {
+        const UNLOGGED: &str =
+            "SELECT count(*) FROM pg_class WHERE relpersistence = 'u' AND relkind IN ('r', 'S')";
+        let said = self.ask(databases, UNLOGGED)?;
+        let numbers = said.lines().map(|line| line.parse().context("counting unlogged tables"));
+        let numbers = numbers.collect::<Result<Vec<u64>>>()?;
+        ensure!(numbers.len() == databases.len(), "not every database has answered");
+        Ok(databases.iter().cloned().zip(numbers).filter(|(_, number)| *number > 0).collect())
     }
 
     /// The permanent tables of each database, partitions among them, with their rows where they are
