@@ -10,7 +10,7 @@ use tests::{Site, debian};
 use crate::backup_monitoring::{ask, dashboard, has_dashboard, silence, state_of};
 
 /// A key pair: the file with the private key, and the public one.
-fn key(site: &Site, name: &str) -> (String, String) {
+pub(crate) fn key(site: &Site, name: &str) -> (String, String) {
     let file = site.root().join(name).display().to_string();
     let output = Command::new(debian::program("age", "age-keygen"))
         .args(["--output", &file])
@@ -20,12 +20,12 @@ fn key(site: &Site, name: &str) -> (String, String) {
     (file, said.trim().rsplit(' ').next().unwrap().to_owned())
 }
 
-fn give_age(site: &Site) {
+pub(crate) fn give_age(site: &Site) {
     let bin = site.root().parent().unwrap().join("bin");
     symlink(debian::program("age", "age"), bin.join("age")).unwrap();
 }
 
-fn encrypt_to(site: &Site, public: &str) {
+pub(crate) fn encrypt_to(site: &Site, public: &str) {
     let config = site.root().join("infrastructure/backup.toml");
     let text = fs::read_to_string(&config).unwrap();
     let key = format!("recipients = [\"{public}\"]");

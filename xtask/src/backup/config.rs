@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
+use super::object::Keys;
 use crate::host::followed;
 use crate::host::signature::PublicKey;
 use crate::report::finding::Problem;
@@ -23,6 +24,9 @@ pub struct Config {
     /// Keys of other machines whose sets are believed.
     #[serde(default)]
     pub signers: Vec<PublicKey>,
+    /// The file with a private key that opens them, where this machine has it.
+    #[serde(default)]
+    pub identity: Option<PathBuf>,
     /// The largest table whose rows are counted.
     pub count_rows_below: Bytes,
     /// What `prune` keeps.
@@ -61,6 +65,16 @@ impl Config {
         })
     }
 
+    /// Whether sets made here cannot be opened here.
+    pub fn lacks_key(&self) -> bool {
+        !self.recipients.is_empty() && self.identity.is_none()
+    }
+
+    /// What opens encrypted objects: the file `given` on the command line, or the configured one.
+    pub fn keys(&self, given: Option<PathBuf>) -> Keys {
+        Keys { identity: given.or_else(|| self.identity.clone()) }
+    }
+
     fn parse(text: &str) -> Result<Self> {
         let config: Self = toml::from_str(text)?;
         anyhow::ensure!((1..=19).contains(&config.level), "level is not between 1 and 19");
@@ -79,9 +93,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_machine_that_only_encrypts_is_known_as_such() {
+        let shipped = include_str!("../../../infrastructure/backup.toml");
+        let encrypting = shipped.replace("recipients = []", "recipients = [\"age1x\"]");
+        assert!(Config::parse(&encrypting).unwrap().lacks_key());
+        let with_key = encrypting.replace("# identity = ", "identity = ");
+        let config = Config::parse(&with_key).unwrap();
+        assert!(!config.lacks_key());
+        assert_eq!(config.keys(None).identity, config.identity);
+        let given = Some(PathBuf::from("/given"));
+        assert_eq!(config.keys(given.clone()).identity, given);
+    }
+
+    #[test]
     fn mistakes_are_refused() {
         let shipped = include_str!("../../../infrastructure/backup.toml");
-        assert!(Config::parse(shipped).unwrap().recipients.is_empty());
+        let config = Config::parse(shipped).unwrap();
+        assert!(config.recipients.is_empty() && !config.lacks_key());
         for (from, to, expected) in [
             ("level = 3", "level = 20", "not between 1 and 19"),
             ("recipients = []", "recipients = [\"mallory\"]", "is not a public key"),

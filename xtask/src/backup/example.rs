@@ -10,11 +10,16 @@ use super::origin::{Origin, Trust};
 use super::set::{Content, Manifest, SCHEMA, Set};
 use crate::host::signature::SigningKey;
 
+/// What signs the sets.
+pub(crate) fn key() -> SigningKey {
+    SigningKey::parse("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=").unwrap()
+}
+
 /// A folder with one set of `app`, which has a block of Prometheus; the block's key; and what removes
 /// the folder when dropped.
 pub(super) fn folder_with_block() -> (Folder, String, TempDir) {
     let place = tempfile::tempdir().unwrap();
-    let key = SigningKey::random().unwrap();
+    let key = key();
     let ours = [key.public().unwrap()].into();
     let folder = Folder::at(place.path()).believing(Trust { ours, ..Trust::default() });
     let format = Format { level: 1, recipients: Vec::new() };

@@ -45,7 +45,7 @@ impl fmt::Display for Doubt {
 /// machines with another clock.
 pub fn doubts(sets: &[Set], now: Timestamp) -> BTreeMap<SetId, Doubt> {
     let mut stacks = BTreeMap::<(&ProjectName, &StackName), Vec<&Set>>::new();
-    for set in sets {
+    for set in sets.iter().filter(|set| set.origin.is_believed()) {
         stacks.entry((&set.manifest.project, &set.manifest.stack)).or_default().push(set);
     }
     stacks.into_values().flat_map(|sets| of_stack(&sets, now)).collect()

@@ -12,16 +12,16 @@ use jiff::tz::TimeZone;
 use super::config::Keep;
 use super::damaged;
 use super::folder::Folder;
-use super::order;
+use super::order::{self, Doubt};
 use super::origin;
 use super::set::Set;
 use super::verify;
 use crate::host::files::{self, sync};
-use crate::names::{ProjectName, ServiceName, StackName};
+use crate::names::{ProjectName, ServiceName, SetId, StackName};
 use crate::plan::Plan;
 use crate::process::{Cmd, check_interrupted};
 use crate::report::advice::{Advice, Xtask};
-use crate::report::finding::{Finding, Problem};
+use crate::report::finding::{Finding, Problem, Severity};
 
 /// The length of `20261123T131500Z`.
 const STAMP: usize = 16;
@@ -47,21 +47,24 @@ pub struct Prune<'a> {
 }
 
 impl<'a> Prune<'a> {
-    /// Chooses among the sets of `projects`. Only for the holder of the folder's lock.
+    /// Chooses among the sets of `projects`. Only for the holder of the folder's lock. Unless `force`,
+    /// older sets go only once the newest has proven itself: where it is not verified yet, `prove`
+    /// reads it and says what is wrong.
     ///
     /// # Errors
-    /// A problem, unless `force`, when the newest set is not
-    /// verified or holds much less than the one before.
+    /// A problem, unless `force`, when older sets would go and the newest is damaged or holds much less
+    /// than the one before.
     pub fn choose(
         folder: &'a Folder,
         projects: &[String],
         is_ours: impl Fn(&Set) -> bool,
         keep: Keep,
         force: bool,
+        prove: impl Fn(&Set) -> Result<Vec<Finding>>,
     ) -> Result<Self> {
         let (sets, damaged) = folder.sets()?;
         let damaged_findings = damaged::findings(&damaged, &sets);
-        let record = verify::recorded(folder)?;
+        let mut record = verify::recorded(folder)?;
         let doubts = order::doubts(&sets, Timestamp::now());
         let mut groups = BTreeMap::<_, Vec<Set>>::new();
         let (ours, mut others): (Vec<_>, Vec<_>) = sets.into_iter().partition(|set| is_ours(set));
@@ -75,27 +78,13 @@ impl<'a> Prune<'a> {
             }
         }
         for sets in groups.into_values() {
-            if !force {
-                refuse(&sets, &record)?;
+            if !force && reasons(&sets, &record, &doubts, keep, force).len() < sets.len() {
+                lean_on_newest(&sets, &mut record, &prove)?;
             }
-            let good: Vec<_> =
-                sets.iter().filter(|set| !verify::is_known_bad(set, &record)).collect();
-            let time = |set: &&Set| (!doubts.contains_key(&set.id)).then_some(set.manifest.started);
-            let times: Vec<_> = good.iter().map(time).collect();
-            let chosen = choose(&times, keep);
-            let reasons = chosen.into_iter().map(|(at, why)| (good[at].id.clone(), why));
-            let mut reasons: BTreeMap<_, _> = reasons.collect();
-            // Whatever is wanted, one that is known to be good stays.
-            if let Some(last) = good.iter().rfind(|set| verify::verified_at(set, &record).is_some())
-            {
-                reasons.entry(last.id.clone()).or_insert_with(|| "the last good one".to_owned());
-            }
+            let reasons = reasons(&sets, &record, &doubts, keep, force);
             for set in sets {
                 match reasons.get(&set.id) {
                     Some(reason) => kept.push((set, reason.clone())),
-                    None if verify::is_known_bad(&set, &record) && !force => {
-                        kept.push((set, "damaged; goes with --force".to_owned()));
-                    }
                     None => removed.push(set),
                 }
             }
@@ -198,18 +187,59 @@ fn group(set: &Set) -> (ProjectName, StackName, Vec<ServiceName>) {
     (manifest.project.clone(), manifest.stack.clone(), services)
 }
 
-fn refuse(sets: &[Set], record: &verify::Record) -> Result<()> {
-    let Some((newest, before)) = sets.split_last() else { return Ok(()) };
-    if before.is_empty() {
-        return Ok(());
+/// Why each of `sets` stays that does, by its id.
+fn reasons(
+    sets: &[Set],
+    record: &verify::Record,
+    doubts: &BTreeMap<SetId, Doubt>,
+    keep: Keep,
+    force: bool,
+) -> BTreeMap<SetId, String> {
+    let (bad, good): (Vec<_>, Vec<_>) =
+        sets.iter().partition(|set| verify::is_known_bad(set, record));
+    let time = |set: &&Set| (!doubts.contains_key(&set.id)).then_some(set.manifest.started);
+    let times: Vec<_> = good.iter().map(time).collect();
+    let chosen = choose(&times, keep).into_iter();
+    let mut reasons: BTreeMap<_, _> = chosen.map(|(at, why)| (good[at].id.clone(), why)).collect();
+    // Whatever is wanted, one that is known to be good stays.
+    if let Some(last) = good.iter().rfind(|set| verify::verified_at(set, record).is_some()) {
+        reasons.entry(last.id.clone()).or_insert_with(|| "the last good one".to_owned());
     }
+    if !force {
+        let damaged = |set: &&Set| (set.id.clone(), "damaged; goes with --force".to_owned());
+        reasons.extend(bad.iter().map(damaged));
+    }
+    reasons
+}
+
+/// Fails unless the newest of `sets` is whole, and as large as the one before lets expect. A set that
+/// was verified need not be read again.
+fn lean_on_newest(
+    sets: &[Set],
+    record: &mut verify::Record,
+    prove: impl Fn(&Set) -> Result<Vec<Finding>>,
+) -> Result<()> {
+    let Some((newest, before)) = sets.split_last() else { return Ok(()) };
     if verify::verified_at(newest, record).is_none() {
-        return Err(Problem::failed(
-            "prune.unverified",
-            format!("the newest set {} is not verified, so older ones stay", newest.id),
-        )
-        .mend(format!("{}, then this command again (--force prunes anyway)", Xtask::BackupVerify))
-        .into());
+        if let Some(wrong) = prove(newest)?.iter().find(|one| one.severity == Severity::Error) {
+            return Err(Problem::failed(
+                "prune.damaged",
+                format!(
+                    "the newest set {} is damaged ({}), so older ones stay",
+                    newest.id, wrong.found
+                ),
+            )
+            .mend(
+                Advice::from(format!("make a new set: {}", Xtask::Backup))
+                    .or("bring the file back from a copy of the folder")
+                    .or("remove the damaged set and what is not kept: --force"),
+            )
+            .into());
+        }
+        for object in &newest.manifest.objects {
+            let good = verify::Verified { at: Timestamp::now(), deep: false, wrong: None };
+            record.insert(object.path.clone(), good);
+        }
     }
     for service in &newest.manifest.services {
         let contents = |set: &Set| -> u64 {
@@ -272,6 +302,7 @@ fn monday(date: Date) -> Date {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backup::example;
 
     /// Those that stay of sets that were made at these times; a time that cannot be believed has a
     /// question mark.
@@ -319,6 +350,55 @@ mod tests {
         let all =
             ["2026-11-22T01:00", "1970-01-01T01:00?", "1970-01-01T02:00?", "1970-01-01T03:00?"];
         assert_eq!(kept(&all, Keep { daily: 2, ..NONE }), [all[0], all[2], all[3]]);
+    }
+
+    const LAST: Keep = Keep { last: 1, ..NONE };
+
+    /// The days of the sets that stay in a folder with sets of the 23rd and the 24th, after `change`
+    /// of the newest's object; and how often the newest was read.
+    fn pruned(keep: Keep, change: impl Fn(&std::path::Path)) -> (Result<Vec<String>>, usize) {
+        let (folder, _, _place) = example::folder_with_block();
+        let first = folder.sets().unwrap().0.remove(0);
+        let mut manifest = first.manifest;
+        manifest.started = "2026-11-24T13:15:00Z".parse().unwrap();
+        let object = manifest.objects.first_mut().unwrap();
+        let before = folder.path().join(&object.path);
+        object.path = "objects/prometheus/20261124T131500Z-app-block.zst".try_into().unwrap();
+        let newest = folder.path().join(&object.path);
+        fs::copy(before, &newest).unwrap();
+        manifest.commit(&folder.sets_path(), &example::key()).unwrap();
+        fs::create_dir_all(folder.state()).unwrap();
+        change(&newest);
+        let report = crate::report::Report::new(crate::report::Verbosity::Quiet, false);
+        let reads = std::cell::Cell::new(0);
+        let prove = |set: &Set| {
+            reads.set(reads.get() + 1);
+            let (sets, keys) = (std::slice::from_ref(set), Default::default());
+            verify::objects(&report, &folder, sets, verify::Depth::Full, &keys, true)
+        };
+        let chosen = Prune::choose(&folder, &["app".to_owned()], |_| true, keep, false, prove);
+        let day = |(set, _): &(Set, String)| set.manifest.started.strftime("%d").to_string();
+        (chosen.map(|prune| prune.kept.iter().map(day).collect()), reads.get())
+    }
+
+    #[test]
+    fn older_sets_go_once_the_newest_has_proven_itself() {
+        let (kept, reads) = pruned(LAST, |_| {});
+        assert_eq!((kept.unwrap(), reads), (vec!["24".to_owned()], 1));
+    }
+
+    #[test]
+    fn older_sets_stay_where_the_newest_is_damaged() {
+        let (kept, _) = pruned(LAST, |object| fs::write(object, "x").unwrap());
+        let error = format!("{:#}", kept.unwrap_err());
+        assert!(error.contains("is damaged") && error.contains("older ones stay"), "{error}");
+    }
+
+    #[test]
+    fn where_nothing_would_go_nothing_is_asked() {
+        let (kept, reads) =
+            pruned(Keep { last: 2, ..NONE }, |object| fs::write(object, "x").unwrap());
+        assert_eq!((kept.unwrap().len(), reads), (2, 0));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use serde::Serialize;
 
+use crate::backup::config::Config;
 use crate::context::Context;
 use crate::host::user;
 use crate::host::{files, followed};
@@ -18,7 +19,7 @@ use crate::report::{BAD, DIM, GOOD, WARNING};
 use crate::schedule::home::Home;
 use crate::schedule::record::Record;
 use crate::schedule::{cron, run, systemd};
-use crate::stack::job::{self, Job};
+use crate::stack::job::{self, Job, Need};
 
 /// Run backups, log rotation and metrics on a schedule
 ///
@@ -76,7 +77,7 @@ impl Args {
                     plan.run(format!("run {}", job.name), run::command(&home, job)?);
                     return plan.print(&cx.report);
                 }
-                run::run(cx, &home, job, jitter)
+                run::run(cx, &home, job, jitter, impossible(cx, job)?)
             }
         }
     }
@@ -161,6 +162,16 @@ fn remove(cx: &Context, home: &Home) -> Result<()> {
     cx.execute(plan)
 }
 
+const IMPOSSIBLE: &str = "not possible here";
+
+/// Where the work is done instead.
+fn elsewhere() -> String {
+    format!(
+        "on a machine with the key and a copy of the sets: {} --identity FILE",
+        Xtask::BackupDrill
+    )
+}
+
 #[derive(Debug, Serialize)]
 struct Line {
     job: String,
@@ -168,8 +179,10 @@ struct Line {
     when: String,
     #[serde(flatten)]
     record: Record,
-    /// `good`, `failed`, `running`, `broken off`, or `never` ran.
+    /// `good`, `failed`, `running`, `broken off`, `never` ran, or `not possible here`.
     result: &'static str,
+    /// Why it is not possible here.
+    why: Option<String>,
     /// Without jitter; none when the jobs are not installed.
     next: Option<Timestamp>,
 }
@@ -183,6 +196,9 @@ fn status(cx: &Context, home: &Home) -> Result<()> {
     let head = ["JOB", "WHEN", "LAST RUN", "RESULT", "NEXT RUN", "LAST SUCCESS"];
     cx.report.line(table::lines(&head, &rows).join("\n"));
     for line in &lines {
+        if let Some(why) = &line.why {
+            cx.report.progress(format!("{}: {why}; {}", line.job, elsewhere()));
+        }
         if let Some(error) = line.record.error.as_ref().filter(|_| line.result == "failed") {
             cx.report.warning(format!("{}: {error}", line.job));
         }
@@ -216,7 +232,9 @@ fn line(
     now: &Zoned,
 ) -> Result<Line> {
     let record = Record::load(home, &job.name)?;
+    let impossible = impossible(cx, job)?;
     let result = match (record.started, record.is_good()) {
+        _ if impossible.is_some() => IMPOSSIBLE,
         (None, _) => "never",
         (Some(_), None) if run::is_running(cx, home, job) => "running",
         (Some(_), None) => "broken off",
@@ -228,7 +246,18 @@ fn line(
         None => None,
     };
     let command = Xtask::Scheduled(job.command.clone()).to_string();
-    Ok(Line { job: job.name.clone(), command, when: job.to_string(), record, result, next })
+    let (job, when) = (job.name.clone(), job.to_string());
+    Ok(Line { job, command, when, record, result, why: impossible, next })
+}
+
+/// Why `job` cannot be run on this machine.
+fn impossible(cx: &Context, job: &Job) -> Result<Option<String>> {
+    Ok(match job.needs {
+        Some(Need::PrivateKey) if Config::load(&cx.root)?.lacks_key() => {
+            Some("backups are encrypted, and backup.toml names no private key".to_owned())
+        }
+        _ => None,
+    })
 }
 
 fn row(line: &Line) -> Vec<Cell> {

@@ -22,6 +22,9 @@ pub struct Record {
     pub ended: Option<Timestamp>,
     /// Why it failed, if it did.
     pub error: Option<String>,
+    /// Why it cannot be run on this machine, if so; it is then neither good nor failed.
+    #[serde(default)]
+    pub impossible: Option<String>,
     /// When a run last succeeded.
     pub succeeded: Option<Timestamp>,
 }
@@ -48,9 +51,9 @@ impl Record {
         write_metrics(home, jobs, report)
     }
 
-    /// Whether the last run that ended did well; none before the first.
+    /// Whether the last run that ended did well; none before the first, and where it is impossible.
     pub fn is_good(&self) -> Option<bool> {
-        self.ended.map(|_| self.error.is_none())
+        self.ended.filter(|_| self.impossible.is_none()).map(|_| self.error.is_none())
     }
 }
 
@@ -70,7 +73,11 @@ fn write_metrics(home: &Home, jobs: &[Job], report: &Report) -> Result<()> {
     page.write(&home.metrics(), "schedule")
 }
 
+/// Of a job that is impossible here nothing is expected, so nothing is said.
 fn describe(page: &mut Page, job: &Job, record: &Record) {
+    if record.impossible.is_some() {
+        return;
+    }
     let seconds = |time: Option<Timestamp>| time.map(Timestamp::as_second);
     for (name, help, value) in [
         ("interval_seconds", "Time between two runs of a scheduled job.", Some(job.interval())),
@@ -121,8 +128,10 @@ mod tests {
             started: Some(time),
             ended: Some(time),
             error: Some("e".into()),
-            succeeded: None,
+            ..Record::default()
         };
+        let impossible = Record { impossible: Some("no key".into()), ..failed.clone() };
+        assert_eq!(text(&impossible), "", "nobody is paged about it");
         let failed = text(&failed);
         assert!(
             failed.contains("case_interview_job_last_run_failed{job_name=\"a\"} 1"),

@@ -16,11 +16,18 @@ use crate::report::finding::Problem;
 use crate::stack::job::Job;
 
 /// Runs `job` unless it runs already, up to `jitter` minutes from now. It waits while another
-/// command is at work on the project.
+/// command is at work on the project. Where `impossible` says why it cannot be run on this machine,
+/// that is put on record instead.
 ///
 /// # Errors
 /// `job.failed` when its command fails; when the run cannot be recorded.
-pub fn run(cx: &Context, home: &Home, job: &Job, jitter: u32) -> Result<()> {
+pub fn run(
+    cx: &Context,
+    home: &Home,
+    job: &Job,
+    jitter: u32,
+    impossible: Option<String>,
+) -> Result<()> {
     wait(jitter)?;
     let _lock = match Lock::take(
         &lock_path(cx, home, job),
@@ -38,6 +45,12 @@ pub fn run(cx: &Context, home: &Home, job: &Job, jitter: u32) -> Result<()> {
     let jobs = &cx.manifest.jobs;
     let mut record = Record::load(home, &job.name)?;
     (record.started, record.ended) = (Some(Timestamp::now()), None);
+    record.impossible = impossible;
+    if let Some(why) = &record.impossible {
+        (record.ended, record.error) = (record.started, None);
+        cx.report.progress(format!("{} is not possible here: {why}", job.name));
+        return record.keep(home, &job.name, jobs, &cx.report);
+    }
     record.keep(home, &job.name, jobs, &cx.report)?;
     let outcome = command(home, job)?.each_line(|line| cx.report.line(line));
     let now = Timestamp::now();

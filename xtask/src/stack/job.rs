@@ -25,6 +25,17 @@ pub struct Job {
     /// Minutes by which a run may begin later.
     #[serde(default)]
     pub jitter: u32,
+    /// What not every machine has; where it is missing the job is not run, and that is no failure.
+    #[serde(default)]
+    pub needs: Option<Need>,
+}
+
+/// What a job may need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Need {
+    /// The private key, where backups are encrypted.
+    PrivateKey,
 }
 
 /// How often a job runs.

@@ -11,7 +11,6 @@ use crate::backup::config::Config;
 use crate::backup::drill::Drill;
 use crate::backup::folder::{Folder, Latest};
 use crate::backup::metrics;
-use crate::backup::object::Keys;
 use crate::backup::proof::Answers;
 use crate::backup::set::Set;
 use crate::context::Context;
@@ -78,7 +77,7 @@ impl Args {
                 continue;
             }
             let _lock = super::lock(cx, &folder, [&stack], "backup drill")?;
-            let keys = Keys { identity: self.identity.clone() };
+            let keys = config.keys(self.identity.clone());
             let believed = self.accepted.believe(&set, config)?;
             let drill = Drill { stack: &stack, folder: &folder, set: believed, keys };
             let (drilled, findings) = drill.run(cx)?;

@@ -4,14 +4,17 @@ use anyhow::Result;
 
 use crate::backup::config::{Config, Keep};
 use crate::backup::metrics;
+use crate::backup::object::Keys;
 use crate::backup::prune::Prune;
+use crate::backup::verify::{self, Depth};
 use crate::context::Context;
 use crate::report::units::{Bytes, count};
 use crate::stack::Stack;
 
 /// Remove sets that infrastructure/backup.toml does not keep, and objects that no set names
 ///
-/// Only sets of this project. Refuses while the newest set is not verified.
+/// Only sets of this project. Before older sets go, the newest is verified if it was not yet; they
+/// stay where it is damaged or suspiciously small.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The stack; every stack if left out
@@ -28,7 +31,7 @@ pub(super) struct Args {
     /// Keep the newest of each of this many months
     #[arg(long, value_name = "NUMBER")]
     keep_monthly: Option<usize>,
-    /// Prune even if the newest set is unverified or suspiciously small; remove damaged sets too
+    /// Prune even if the newest set is damaged or suspiciously small; remove damaged sets too
     #[arg(long)]
     force: bool,
 }
@@ -49,7 +52,11 @@ impl Args {
             let _lock = super::lock(cx, &folder, &stacks, "backup prune")?;
             let is_ours = |set: &_| super::is_of(set, &stacks);
             let projects: Vec<_> = stacks.iter().map(Stack::project).collect();
-            let prune = Prune::choose(&folder, &projects, is_ours, keep, self.force)?;
+            let prove = |set: &_| {
+                let (sets, keys) = (std::slice::from_ref(set), Keys::default());
+                verify::objects(&cx.report, &folder, sets, Depth::Full, &keys, !cx.dry_run)
+            };
+            let prune = Prune::choose(&folder, &projects, is_ours, keep, self.force, prove)?;
             for finding in &prune.damaged {
                 cx.report.finding(finding);
             }

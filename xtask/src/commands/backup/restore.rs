@@ -70,7 +70,7 @@ pub(super) struct Args {
 }
 
 /// How the last drill of the set ended, where that does not speak for it.
-fn warn_of_drill(cx: &Context, folder: &Folder, set: &Set, stack: &Stack) -> Result<()> {
+fn warn_of_drill(cx: &Context, folder: &Folder, set: Believed<'_>, stack: &Stack) -> Result<()> {
     let drill = Xtask::BackupDrillSet(stack.on(), set.id.to_string());
     match drill::recorded(folder)?.get(&set.id) {
         Some(last) if !last.ok => {
@@ -86,7 +86,8 @@ fn warn_of_drill(cx: &Context, folder: &Folder, set: &Set, stack: &Stack) -> Res
 }
 
 impl Args {
-    pub(super) fn run(self, cx: &Context, config: &Config) -> Result<()> {
+    pub(super) fn run(mut self, cx: &Context, config: &Config) -> Result<()> {
+        self.identity = config.keys(self.identity).identity;
         Engine::ask()?;
         if self.undo || self.drop {
             let end = if self.undo { End::PutBack } else { End::Remove };
@@ -116,7 +117,7 @@ impl Args {
         set: Believed<'_>,
     ) -> Result<()> {
         let begun = Instant::now();
-        let (mut plan, stack, claim) = prepare(stack, false, Absence::Refused)?;
+        let (mut plan, stack, claim) = prepare(cx, stack, false, Absence::Refused)?;
         images::provide(cx, &stack, &Xtask::BackupRestore(stack.on(), set.id.to_string()))?;
         let claim = claim.completed(&stack, &mut plan)?;
         if cx.dry_run && !plan.is_empty() {

@@ -10,7 +10,6 @@ use crate::backup::config::Config;
 use crate::backup::damaged::DAMAGED;
 use crate::backup::folder::Folder;
 use crate::backup::metrics;
-use crate::backup::object::Keys;
 use crate::backup::order;
 use crate::backup::proof::Answers;
 use crate::backup::set::Set;
@@ -49,7 +48,7 @@ impl Args {
             (_, true) => Depth::Deep,
             _ => Depth::Full,
         };
-        let keys = Keys { identity: self.identity };
+        let keys = config.keys(self.identity);
         let look = |folder: &Folder, sets: &[Set]| -> Result<Vec<Finding>> {
             let mut found = verify::origins(sets);
             found.extend(verify::objects(&cx.report, folder, sets, depth, &keys, !cx.dry_run)?);
