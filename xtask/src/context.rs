@@ -378,7 +378,10 @@ mod tests {
         fs::write(env, format!("{GOOD}POSTGRES_PASSWORD=a$b\n")).unwrap();
         assert!(cx.reload(&stack).is_err());
         let mut unclear = cx.reload_to_mend(&stack).unwrap();
-        let refused = crate::setup::env_file::plan(&mut unclear, false).unwrap_err().to_string();
+        use crate::setup::recovered::Lost;
+        let refused = crate::setup::env_file::plan(&mut unclear, false, Lost::Refused)
+            .unwrap_err()
+            .to_string();
         assert!(refused.contains(".env:4: POSTGRES_PASSWORD: "), "{refused}");
         assert_eq!(unclear.env.text().unwrap().lines().count(), 4, "nothing is generated");
     }

@@ -88,7 +88,7 @@ const CHECKS: &[Check] = &[
     stack(&["env.weak-secret", "env.secret-shared"], secrets::weak_secrets),
     stack(&["env.ambiguous"], env_file::ambiguous),
     stack(&["env.duplicate"], env_file::duplicate),
-    stack(&["env.unknown"], env_file::unknown),
+    stack(&["env.unknown", MISSPELT], env_file::unknown),
     stack(&["env.mode"], env_file::mode),
     stack(&["env.empty"], values::empty),
     stack(&["env.value"], values::allowed),
@@ -139,6 +139,10 @@ const BEFORE_CHANGE: &[&str] = &[
 /// What `setup` does not mend.
 const BEFORE_SETUP: &[&str] =
     &["data.gone", "disk.full", "disk.read-only", "env.weak-secret", "env.ambiguous"];
+
+/// What stops nobody, and is said before a stack is set up or started: the value that was meant does not
+/// count.
+const MISSPELT: &str = "env.misspelt";
 
 /// What keeps a stack from starting, although `setup` does its part and `up` looks for the engine
 /// and Compose itself. Broken notifications do too.
@@ -231,14 +235,16 @@ pub enum Intent {
 /// A prerequisite problem with the id of the first finding that is an error.
 pub fn refuse_unfit(cx: &Context, stack: &Stack, intent: Intent) -> Result<()> {
     let mut ids = match intent {
-        Intent::Setup => [BEFORE_CHANGE, BEFORE_SETUP].concat(),
-        Intent::Up(_) => [BEFORE_CHANGE, BEFORE_UP, alerts::IDS].concat(),
+        Intent::Setup => [BEFORE_CHANGE, BEFORE_SETUP, &[MISSPELT]].concat(),
+        Intent::Up(_) => [BEFORE_CHANGE, BEFORE_UP, alerts::IDS, &[MISSPELT]].concat(),
         Intent::Purge => BEFORE_CHANGE.to_vec(),
     };
     if intent == Intent::Up(Absence::Accepted) {
         ids.retain(|id| *id != "data.gone");
     }
     let diagnosis = diagnose_only(cx, std::slice::from_ref(stack), &ids)?;
+    let misspelt = diagnosis.findings().filter(|finding| finding.id == MISSPELT);
+    misspelt.for_each(|finding| cx.report.finding(finding));
     let errors: Vec<_> = diagnosis.errors().collect();
     match errors.as_slice() {
         [] => Ok(()),

@@ -41,7 +41,7 @@ impl Start {
     /// When an image cannot be pulled, a prerequisite is missing, a step fails, or a service does
     /// not answer in time.
     pub fn run(&self, cx: &Context, stack: &Stack) -> Result<()> {
-        let (setup, stack, claim) = prepare(cx.reload(stack)?, self.offline, self.absence)?;
+        let (setup, stack, claim) = prepare(cx, cx.reload(stack)?, self.offline, self.absence)?;
         if self.offline {
             warn_of_pinned(cx, &stack);
         }

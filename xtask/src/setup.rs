@@ -11,8 +11,11 @@ pub mod generated;
 pub mod inspect;
 pub mod network;
 pub mod origin;
+pub mod recovered;
 
 use anyhow::Result;
+
+use self::recovered::Lost;
 
 use crate::context::Context;
 use crate::data::{Absence, Claim};
@@ -23,10 +26,15 @@ use crate::stack::Stack;
 /// its data.
 ///
 /// # Errors
-/// When `.env` has a value that may not stand, the engine is needed and does not answer, or the data
+/// When `.env` has a value that may not stand, or is gone while containers have its values; the engine is needed and does not answer, or the data
 /// is not ours to use (see [`Claim::of`]).
-pub fn prepare(mut stack: Stack, offline: bool, absence: Absence) -> Result<(Plan, Stack, Claim)> {
-    let mut plan = env_file::plan(&mut stack, offline)?;
+pub fn prepare(
+    cx: &Context,
+    mut stack: Stack,
+    offline: bool,
+    absence: Absence,
+) -> Result<(Plan, Stack, Claim)> {
+    let mut plan = env_file::plan(&mut stack, offline, Lost::by(cx.yes))?;
     let claim = Claim::of(&stack, absence)?;
     plan.append(directories::plan(&stack, &claim)?);
     Ok((plan, stack, claim))
@@ -47,7 +55,7 @@ pub fn complete(stack: &Stack) -> Result<Plan> {
 /// # Errors
 /// As [`prepare`].
 pub fn plan(cx: &Context, stack: &Stack) -> Result<Plan> {
-    let (mut plan, stack, _) = prepare(cx.reload(stack)?, false, Absence::Refused)?;
+    let (mut plan, stack, _) = prepare(cx, cx.reload(stack)?, false, Absence::Refused)?;
     plan.append(complete(&stack)?);
     Ok(plan)
 }

@@ -5,6 +5,7 @@ pub mod dotenv;
 pub mod env;
 pub mod job;
 pub mod manifest;
+pub mod missing;
 pub mod template;
 mod unclear;
 pub mod url;

@@ -9,7 +9,10 @@ use crate::doctor;
 use crate::plan::Plan;
 use crate::report::advice::Xtask;
 use crate::report::finding::{Finding, Problem, Severity};
+use crate::setup::recovered::Lost;
 use crate::setup::{env_file, env_rewrite, origin};
+use crate::stack::Stack;
+use crate::stack::missing::{Missing, Source};
 
 /// Write, check or apply a stack's .env
 #[derive(Debug, clap::Args)]
@@ -24,6 +27,9 @@ enum Action {
     Init {
         /// The stack; every stack if left out
         stack: Option<String>,
+        /// Where the file is gone and containers made with it are there, write it from their values
+        #[arg(long)]
+        from_containers: bool,
     },
     /// Find values that are missing, weak, or read differently by Compose versions
     Check {
@@ -50,7 +56,7 @@ impl Args {
     /// When the file cannot be written, something in it is wrong, or the server refuses.
     pub fn run(self, cx: &Context) -> Result<()> {
         match self.action {
-            Action::Init { stack } => init(cx, stack.as_deref()),
+            Action::Init { stack, from_containers } => init(cx, stack.as_deref(), from_containers),
             Action::Check { stack, fix } => {
                 if fix {
                     rewrite(cx, stack.as_deref())?;
@@ -66,17 +72,47 @@ impl Args {
     }
 }
 
-fn init(cx: &Context, word: Option<&str>) -> Result<()> {
+fn init(cx: &Context, word: Option<&str>, from_containers: bool) -> Result<()> {
     for stack in cx.stacks(word)? {
         let _lock = cx.lock(&stack, "env init")?;
         let mut stack = cx.reload(&stack)?;
-        let plan = env_file::plan(&mut stack, false)?;
+        if from_containers {
+            refuse_without_need(cx, &stack)?;
+        }
+        ask_for_values(cx, &mut stack)?;
+        let plan = env_file::plan(&mut stack, false, Lost::by(cx.yes || from_containers))?;
         if plan.is_empty() && !cx.dry_run {
             cx.report.done(format!("{} is complete", stack.env.path().display()));
         }
         cx.execute(plan)?;
     }
     Ok(())
+}
+
+/// What neither the machine nor `.env.example` can know.
+fn ask_for_values(cx: &Context, stack: &mut Stack) -> Result<()> {
+    let missing = stack.missing()?.into_iter().filter(|one| one.source == Source::Person);
+    for Missing { name, .. } in missing {
+        let question = format!("The value of {name} in {}:", stack.env_file());
+        let answer = if cx.yes { None } else { cx.report.ask(&question) };
+        if let Some(value) = answer.filter(|value| !value.is_empty()) {
+            stack.env.preset(&name, value);
+        }
+    }
+    Ok(())
+}
+
+fn refuse_without_need(cx: &Context, stack: &Stack) -> Result<()> {
+    let found = if stack.env.text().is_some() {
+        "is there, and overwritten by nothing"
+    } else if cx.containers(stack)?.is_empty() {
+        "is not there, and no container that was made with it"
+    } else {
+        return Ok(());
+    };
+    Err(Problem::failed("env.not-from-containers", format!("{} {found}", stack.env_file()))
+        .mend(format!("what it lacks is added by {}", Xtask::EnvInit(stack.on())))
+        .into())
 }
 
 fn rewrite(cx: &Context, word: Option<&str>) -> Result<()> {

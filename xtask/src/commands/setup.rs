@@ -34,7 +34,8 @@ impl Args {
             let _lock = cx.lock(&stack, "setup")?;
             cx.remove_leftovers(&stack.project())?;
             backup::settle(cx, &stack)?;
-            let (mut plan, stack, _) = prepare(cx.reload(&stack)?, self.offline, Absence::Refused)?;
+            let (mut plan, stack, _) =
+                prepare(cx, cx.reload(&stack)?, self.offline, Absence::Refused)?;
             doctor::refuse_unfit(cx, &stack, Intent::Setup)?;
             if self.offline {
                 images::provide(cx, &stack, &Xtask::Setup(stack.on()))?;

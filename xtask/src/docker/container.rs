@@ -1,6 +1,7 @@
 //! Containers as the engine sees them.
 
 mod health;
+pub mod made;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

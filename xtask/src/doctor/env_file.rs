@@ -8,19 +8,28 @@ use super::facts::Facts;
 use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::{Finding, Severity};
 use crate::report::units::Bytes;
-use crate::setup::origin;
+use crate::setup::{origin, recovered};
 use crate::stack::Stack;
 use crate::stack::env::shell;
 use crate::stack::manifest::{MemoryPair, Service};
+use crate::stack::missing::{Missing, Source};
 
 /// Who asks about the file needs it; who asks about the machine is about to have it written.
 pub(super) fn absent(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     let mut findings = missing(facts, stack)?;
+    let is_gone = containers(facts, stack) > 0;
     for finding in findings.iter_mut().filter(|finding| finding.severity == Severity::Warning) {
         finding.severity = Severity::Error;
-        finding.mend = Xtask::EnvInit(stack.on()).into();
+        if !is_gone {
+            finding.mend = Xtask::EnvInit(stack.on()).into();
+        }
     }
     Ok(findings)
+}
+
+/// Containers that still have the values of the file; none where no engine answers.
+fn containers(facts: &Facts<'_>, stack: &Stack) -> usize {
+    facts.containers_of(stack).map_or(0, |containers| containers.len())
 }
 
 pub(super) fn missing(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
@@ -30,6 +39,10 @@ pub(super) fn missing(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> 
         stack.definition.services.iter().find(|service| origin::keeps_password(stack, service));
     let finding = match keeper {
         _ if stack.env.text().is_some() => Finding::ok("env.missing", format!("{file} is there")),
+        _ if containers(facts, stack) > 0 => {
+            let gone = recovered::gone(stack, containers(facts, stack));
+            is_missing(gone.message).mend(gone.mend)
+        }
         None => is_missing(format!("{file} is not there yet"))
             .mend(format!("{} writes it", Xtask::Up(on))),
         Some(Service { name, .. }) => is_missing(format!(
@@ -48,33 +61,28 @@ pub(super) fn incomplete(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding
     if stack.env.text().is_none() {
         return Ok(Vec::new());
     }
-    let required = stack.compose.variables().iter().filter(|variable| variable.required);
-    let mut names: Vec<_> = required.map(|variable| variable.name.as_str()).collect();
-    names.extend(stack.secrets());
-    names.sort_unstable();
-    names.dedup();
-    let is_empty = |name: &&str| {
-        !stack.env.is_unclear(name) && stack.env.get(name).is_none_or(|value| value.is_empty())
-    };
-    let mend = format!("{} (keeps every value that is there)", Xtask::EnvInit(stack.on()));
-    let mut findings: Vec<_> = names
-        .into_iter()
-        .filter(is_empty)
-        .map(|name| {
-            let state = if stack.env.assignment(name).is_some() { "empty" } else { "missing" };
-            let finding = Finding::error("env.incomplete", format!("{name} is {state}"));
-            facts.place(stack, name, finding.mend(&mend))
-        })
-        .collect();
-    let is_unwritten =
-        |name: &&String| !stack.env.is_unclear(name) && stack.env.in_file(name).is_none();
-    for name in stack.env.presets().keys().filter(is_unwritten) {
-        let found = format!("{name} is missing; plain compose would take another value than xtask");
-        findings.push(facts.place(
-            stack,
-            name,
-            Finding::warning("env.incomplete", found).mend(&mend),
-        ));
+    let init = format!("{} (keeps every value that is there)", Xtask::EnvInit(stack.on()));
+    let mut findings = Vec::new();
+    for Missing { name, source } in stack.missing()? {
+        let state = if stack.env.assignment(&name).is_some() { "empty" } else { "missing" };
+        let finding = match source {
+            // Composes take it from there too.
+            Source::Shell(_) => continue,
+            Source::CommandLine(_) => Finding::warning(
+                "env.incomplete",
+                format!("{name} is {state}; plain compose would take another value than xtask"),
+            )
+            .mend(&init),
+            Source::Person => Finding::error(
+                "env.incomplete",
+                format!("{name} is {state}, and .env.example has no value"),
+            )
+            .mend(format!("write NAME=value into {}", stack.env_file())),
+            Source::Generated | Source::Example(_) => {
+                Finding::error("env.incomplete", format!("{name} is {state}")).mend(&init)
+            }
+        };
+        findings.push(facts.place(stack, &name, finding));
     }
     if findings.is_empty() {
         findings
@@ -128,12 +136,12 @@ pub(super) fn unknown(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> 
         if key.is_empty() || known.contains(&key) || of_tools(key) {
             continue;
         }
-        let mend = match nearest(key, &known) {
-            Some(near) => format!("did you mean {near}?"),
-            None => "remove the line, if nothing else reads it".to_owned(),
+        let (id, mend) = match nearest(key, &known) {
+            Some(near) => ("env.misspelt", format!("did you mean {near}?")),
+            None => ("env.unknown", "remove the line, if nothing else reads it".to_owned()),
         };
         let found = format!("the {} stack uses no {key}", stack.name());
-        let finding = Finding::warning("env.unknown", found).mend(mend);
+        let finding = Finding::warning(id, found).mend(mend);
         findings.push(finding.at(facts.shown(stack.env.path()), Some(assignment.line)));
     }
     Ok(findings)

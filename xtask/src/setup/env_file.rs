@@ -6,23 +6,27 @@ use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context as _, Result};
 
+use super::recovered::{self, Lost, Recovered};
 use crate::host::followed;
 use crate::plan::Plan;
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Problem;
 use crate::report::units::count;
 use crate::secret::Secret;
 use crate::stack::Stack;
 use crate::stack::dotenv;
-use crate::stack::env::shell;
+use crate::stack::missing::{Missing, Source};
 
 /// Only its owner may read a file with passwords.
 pub const MODE: u32 = 0o600;
 
-/// The step that writes what is missing, if anything is; `stack` then has the new values.
+/// The step that writes what is missing, if anything is; `stack` then has the new values. Where the file
+/// is missing and containers still have its values, `lost` says what is done.
 ///
 /// # Errors
-/// When `.env.example` cannot be read, or the system's random generator fails.
-pub fn plan(stack: &mut Stack, offline: bool) -> Result<Plan> {
+/// When `.env.example` cannot be read, only a person knows a value, containers have the values of a file
+/// that is gone, or the system's random generator fails.
+pub fn plan(stack: &mut Stack, offline: bool, lost: Lost) -> Result<Plan> {
     // What is unclear would count as missing, and be overwritten.
     if let Some(unclear) = stack.unclear().first() {
         return Err(Problem::from(unclear).into());
@@ -30,7 +34,14 @@ pub fn plan(stack: &mut Stack, offline: bool) -> Result<Plan> {
     let mut plan = Plan::new();
     let path = stack.env.path().to_owned();
     let old = stack.env.text().map(str::to_owned);
-    let (text, added) = completed(stack, offline)?;
+    let recovered = match &old {
+        None => recovered::values(stack, lost)?,
+        Some(_) => Recovered::new(),
+    };
+    for (name, value) in &recovered {
+        stack.env.preset(name, value.clone());
+    }
+    let (text, added) = completed(stack, offline, &recovered)?;
     if old.as_deref() != Some(&text) {
         let verb = if old.is_some() { "complete" } else { "write" };
         plan.edit(format!("{verb} {}{added}", stack.env_file()), path, text.as_bytes(), MODE);
@@ -46,9 +57,24 @@ pub fn plan(stack: &mut Stack, offline: bool) -> Result<Plan> {
     Ok(plan)
 }
 
+fn ask_a_person(stack: &Stack, names: &[String]) -> Problem {
+    let found =
+        format!("{} in {}, and .env.example has no value", says_missing(names), stack.env_file());
+    Problem::prerequisite("env.incomplete", found).mend(
+        Advice::from(format!("write NAME=value into {}", stack.env_file()))
+            .or(format!("be asked for it, on a terminal: {}", Xtask::EnvInit(stack.on()))),
+    )
+}
+
+fn says_missing(names: &[String]) -> String {
+    format!("{} {} missing", names.join(", "), if names.len() == 1 { "is" } else { "are" })
+}
+
 /// What a file lacked.
 #[derive(Debug, Default)]
 struct Added {
+    /// Names of what containers still have.
+    recovered: Vec<String>,
     values: Vec<String>,
     generated: Vec<String>,
     exported: Vec<String>,
@@ -58,9 +84,12 @@ struct Added {
 impl fmt::Display for Added {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
-        for (names, what) in
-            [(&self.values, ""), (&self.generated, " generated"), (&self.exported, " as exported")]
-        {
+        for (names, what) in [
+            (&self.recovered, " from the containers"),
+            (&self.values, ""),
+            (&self.generated, " generated"),
+            (&self.exported, " as exported"),
+        ] {
             if !names.is_empty() {
                 parts.push(format!("{}{what}", names.join(", ")));
             }
@@ -73,7 +102,7 @@ impl fmt::Display for Added {
 }
 
 /// The text with everything that was missing, and what that was.
-fn completed(stack: &Stack, offline: bool) -> Result<(String, Added)> {
+fn completed(stack: &Stack, offline: bool, recovered: &Recovered) -> Result<(String, Added)> {
     let mut text = match stack.env.text() {
         Some(text) => text.to_owned(),
         None => {
@@ -90,25 +119,33 @@ fn completed(stack: &Stack, offline: bool) -> Result<(String, Added)> {
         text = changed;
         Ok(is_new)
     };
-    for (name, value) in stack.env.presets() {
-        if stack.env.in_file(name).is_none() && set(name, value)? {
-            added.values.push(format!("{name}={value}"));
+    let mut unknown = Vec::new();
+    for Missing { name, source } in stack.missing()? {
+        let (value, group) = match source {
+            Source::CommandLine(value) if recovered.contains_key(&name) => {
+                (value, Some(&mut added.recovered))
+            }
+            Source::CommandLine(value) | Source::Example(value) => (value, None),
+            // What only the shell has would be lost with it, and the data would be locked.
+            Source::Shell(value) => (value, Some(&mut added.exported)),
+            Source::Generated => {
+                (Secret::generate()?.reveal().to_owned(), Some(&mut added.generated))
+            }
+            Source::Person => {
+                unknown.push(name);
+                continue;
+            }
+        };
+        match (set(&name, &value)?, group) {
+            (true, Some(names)) => names.push(name),
+            (true, None) => added.values.push(format!("{name}={value}")),
+            (false, _) => {}
         }
     }
+    if !unknown.is_empty() {
+        return Err(ask_a_person(stack, &unknown).into());
+    }
     for service in &stack.definition.services {
-        for name in service.secrets.iter().filter(|name| stack.env.in_file(name).is_none()) {
-            // What only the shell has would be lost with it, and the data would be locked.
-            match shell(name).filter(|value| !value.is_empty()) {
-                Some(exported) => {
-                    set(name, &exported)?;
-                    added.exported.push(name.clone());
-                }
-                None => {
-                    set(name, Secret::generate()?.reveal())?;
-                    added.generated.push(name.clone());
-                }
-            }
-        }
         // An offline image of another version was chosen on purpose.
         if let Some(image) = service.offline_image.as_ref().filter(|_| offline)
             && !stack.is_offline(service)

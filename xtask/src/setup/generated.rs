@@ -30,6 +30,8 @@ use crate::stack::manifest::{GeneratedFile, Service};
 
 /// Only the service that it is for may read it.
 const MODE: u32 = 0o400;
+/// Where a service sees its files, by the overlays.
+pub const INSIDE: &str = "/etc/generated";
 /// 2^10 rounds, as the tools of Prometheus advise: a twentieth of a second a login.
 const BCRYPT_COST: u32 = 10;
 
@@ -280,6 +282,23 @@ fn contents(stack: &Stack, file: &GeneratedFile) -> Result<String> {
     }
 }
 
+/// Whether the password can be read in the file again.
+pub fn shows_secret(file: &GeneratedFile) -> bool {
+    ["{plain}", "{json}"].iter().any(|form| file.contents.contains(form))
+}
+
+/// The password in a file that was made of it; `None` where the text is another.
+pub fn secret_in(file: &GeneratedFile, text: &str) -> Option<String> {
+    let between = |form: &str| {
+        let (before, after) = file.contents.split_once(form)?;
+        text.strip_prefix(before)?.strip_suffix(after)
+    };
+    match between("{plain}") {
+        Some(plain) => Some(plain.to_owned()),
+        None => serde_json::from_str(between("{json}")?).ok(),
+    }
+}
+
 /// `template` with the forms of `secret` that it names.
 fn fill(template: &str, secret: &str) -> Result<String> {
     type Form = fn(&str) -> Result<String>;
@@ -307,6 +326,12 @@ mod tests {
         let password = "pa\"ss'word";
         assert_eq!(fill("{plain}", password).unwrap(), password);
         assert_eq!(fill(r#"{"u": {json}}"#, password).unwrap(), r#"{"u": "pa\"ss'word"}"#);
+        for contents in ["{plain}", r#"{"u": {json}}"#] {
+            let (name, secret, about) = ("a".to_owned(), None, None);
+            let file = GeneratedFile { name, secret, contents: contents.to_owned(), about };
+            let text = fill(contents, password).unwrap();
+            assert_eq!(secret_in(&file, &text).as_deref(), Some(password));
+        }
         assert_eq!(fill("#{sha256}", "").unwrap()[..9], *"#e3b0c442");
         let line = fill("admin: '{bcrypt}'", password).unwrap();
         let hash = line.strip_prefix("admin: '").unwrap().trim_end_matches('\'');

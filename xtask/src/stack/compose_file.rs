@@ -42,23 +42,53 @@ struct File {
 
 /// The parts of a service that xtask looks at; everything else is compose's.
 #[derive(Debug, Default, Clone, Deserialize)]
-struct Service {
+pub struct Service {
     /// An overlay may leave it to the base file.
-    image: Option<String>,
-    command: Option<Command>,
-    mem_limit: Option<String>,
+    pub image: Option<String>,
+    /// What it runs, unless its image says.
+    pub command: Option<Command>,
+    /// `address:host:container`.
     #[serde(default)]
-    ports: Vec<String>,
+    pub ports: Vec<String>,
     #[serde(default)]
     profiles: Vec<String>,
+    /// By the variable's name.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// What is mounted.
+    #[serde(default)]
+    pub volumes: Vec<Volume>,
+    /// Its limit of memory.
+    pub mem_limit: Option<String>,
+}
+
+/// A mount, in the long form.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Volume {
+    /// On the host.
+    pub source: Option<String>,
+    /// Inside.
+    pub target: String,
 }
 
 /// What a container runs, in either form.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
-enum Command {
+pub enum Command {
+    /// Argument by argument.
     Words(Vec<String>),
+    /// As a shell would split it.
     Line(String),
+}
+
+impl Command {
+    /// The arguments, each with its variables.
+    pub fn words(&self) -> Vec<&str> {
+        match self {
+            Self::Words(words) => words.iter().map(String::as_str).collect(),
+            Self::Line(line) => line.split_whitespace().collect(),
+        }
+    }
 }
 
 /// A port that a service publishes.
@@ -101,8 +131,10 @@ impl ComposeFile {
             let whole = self.services.entry(name).or_default();
             whole.image = service.image.or(whole.image.take());
             whole.command = service.command.or(whole.command.take());
-            whole.mem_limit = service.mem_limit.or(whole.mem_limit.take());
             whole.ports.extend(service.ports);
+            whole.environment.extend(service.environment);
+            whole.volumes.extend(service.volumes);
+            whole.mem_limit = service.mem_limit.or(whole.mem_limit.take());
             whole.profiles.extend(service.profiles);
         }
         self.paths.push(path);
@@ -137,6 +169,11 @@ impl ComposeFile {
         let with_default =
             |variable: &Variable| Some((variable.name.clone(), variable.default.clone()?));
         self.variables.iter().filter_map(with_default).collect()
+    }
+
+    /// What the files say of a service, with its variables.
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services.get(name)
     }
 
     /// The names of its services.

@@ -108,9 +108,53 @@ pub fn interpolate(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Resul
     Ok(result)
 }
 
+/// The values of the variables with which `template` became `actual`; `None` where it cannot have, or
+/// two variables follow each other so that nobody can tell them apart. Read from the end, since an
+/// address before a port may have colons too.
+pub fn extract(template: &str, actual: &str) -> Option<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    let (mut rest, mut open) = (actual, None::<&str>);
+    for part in parts(template).ok()?.iter().rev() {
+        match (part, open) {
+            (Part::Text(""), _) => {}
+            (Part::Text(text), None) => rest = rest.strip_suffix(text)?,
+            (Part::Text(text), Some(name)) => {
+                let at = rest.rfind(text)?;
+                found.push((name.to_owned(), rest.get(at + text.len()..)?.to_owned()));
+                (rest, open) = (rest.get(..at)?, None);
+            }
+            (Part::Reference(_), Some(_)) => return None,
+            (Part::Reference(reference), None) => open = Some(reference.name),
+        }
+    }
+    match open {
+        Some(name) => found.push((name.to_owned(), rest.to_owned())),
+        None if rest.is_empty() => {}
+        None => return None,
+    }
+    Some(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_template_became_tells_its_values() {
+        let value = |template, actual, name: &str| {
+            let found = extract(template, actual)?;
+            found.into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
+        };
+        let port = "${HOST:-a}:${PORT:-1}:5432";
+        assert_eq!(value(port, "127.0.0.1:5433:5432", "PORT").as_deref(), Some("5433"));
+        assert_eq!(value(port, "::1:5433:5432", "HOST").as_deref(), Some("::1"));
+        assert_eq!(value("${DIR:-/data}/redis", "/srv/x/redis", "DIR").as_deref(), Some("/srv/x"));
+        assert_eq!(value("--a=${A}", "--a=b", "A").as_deref(), Some("b"));
+        assert_eq!(value("${A:?no}", "", "A").as_deref(), Some(""));
+        for (template, actual) in [("--a=${A}", "--b=b"), ("${A}${B}", "ab"), ("a", "ab")] {
+            assert_eq!(extract(template, actual), None, "{template}");
+        }
+    }
 
     #[test]
     fn variables_are_replaced_as_compose_replaces_them() {
