@@ -63,5 +63,6 @@ mod signatures;
 mod unclear;
 mod userland;
 mod versions;
+mod waiting;
 mod whose_data;
 mod words;

@@ -15,6 +15,7 @@ use crate::images;
 use crate::logs::removal::removal;
 use crate::metrics::wanted;
 use crate::plan::Plan;
+use crate::ready::paused;
 use crate::ready::wait::until_ready;
 use crate::report::advice::Xtask;
 use crate::setup::{absent, accounts, complete, network, origin, prepare};
@@ -47,6 +48,9 @@ impl Start {
         }
         doctor::refuse_unfit(cx, &stack, Intent::Up(self.absence))?;
         let containers = cx.containers(&stack)?;
+        if let Some(problem) = containers.iter().find_map(paused) {
+            return Err(problem.into());
+        }
         let compose = Compose::to_use(&containers, &cx.manifest.requirements.compose)?;
         images::provide(cx, &stack, &self.again)?;
         let mut plan = setup;

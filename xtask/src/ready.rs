@@ -8,7 +8,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::client::{self, Unanswered};
+use crate::docker::container::Container;
 use crate::host::files::below;
+use crate::process::quote;
+use crate::report::finding::Problem;
 use crate::stack::Stack;
 use crate::stack::manifest::{Endpoint, Probe, Service};
 
@@ -25,6 +28,29 @@ pub fn ask(stack: &Stack, service: &Service, endpoint: &Endpoint) -> Result<(), 
         Some(Probe::Grafana) => grafana::ask(stack, service, &url),
         None => client::ask(&url, endpoint.probe_path.as_deref()),
     }
+}
+
+/// The ports that a running service has, and those it should have by `.env`, where they differ.
+pub fn outdated_ports(
+    stack: &Stack,
+    container: &Container,
+    service: &str,
+) -> Option<(String, String)> {
+    let published = stack.compose.published_ports(&stack.env).ok()?;
+    let of_service = published.iter().filter(|port| port.service == service);
+    let mut wanted: Vec<_> = of_service.map(|port| port.port).collect();
+    wanted.sort_unstable();
+    let runs = container.host_ports();
+    let words = |ports: &[u16]| ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    (container.is_running() && runs != wanted).then(|| (words(&runs), words(&wanted)))
+}
+
+/// What is in the way where somebody has paused the container: neither does it answer, nor does every
+/// Compose start it.
+pub fn paused(container: &Container) -> Option<Problem> {
+    let service = container.service().filter(|_| container.state.status == "paused")?;
+    let unpause = format!("docker unpause {}", quote(container.name()));
+    Some(Problem::failed("service.paused", format!("{service} is paused")).mend(unpause))
 }
 
 /// The files in `folder` with this ending.

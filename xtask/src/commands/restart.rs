@@ -24,6 +24,9 @@ pub struct Args {
     stack: String,
     /// The services; all if left out
     services: Vec<String>,
+    /// Longest wait for the services to answer, in seconds
+    #[arg(long, default_value_t = 180, value_name = "SECONDS")]
+    timeout: u64,
 }
 
 impl Args {
@@ -68,7 +71,7 @@ impl Args {
             if cx.dry_run {
                 continue;
             }
-            until_ready(cx, &stack, &services, Duration::from_secs(180))?;
+            until_ready(cx, &stack, &services, Duration::from_secs(self.timeout))?;
         }
         Ok(())
     }

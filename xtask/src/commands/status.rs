@@ -12,9 +12,11 @@ use crate::docker::exec;
 use crate::docker::stats::{self, Use};
 use crate::quota::{self, NEAR};
 use crate::report::advice::Xtask;
+use crate::report::finding::Problem;
 use crate::report::table::{self, Cell};
 use crate::report::units::{Bytes, duration};
 use crate::report::{BAD, DIM, GOOD, WARNING};
+use crate::setup::recovered;
 use crate::stack::Stack;
 use crate::stack::manifest::Service;
 
@@ -42,13 +44,23 @@ struct Line {
     cpu_shares: Option<u64>,
     data_bytes: Option<u64>,
     data_quota_bytes: Option<u64>,
+    /// Variables of `.env` that had other values when the container was made.
+    otherwise: Vec<String>,
+}
+
+impl Line {
+    /// Whether it serves nobody.
+    fn is_down(&self) -> bool {
+        self.state != "running" || self.health.as_deref() == Some("unhealthy")
+    }
 }
 
 impl Args {
     /// Prints the services of the stacks.
     ///
     /// # Errors
-    /// When the engine does not answer.
+    /// When the engine does not answer, or something is down: a service of a stack that was named, or of
+    /// one that has containers.
     pub fn run(self, cx: &Context) -> Result<()> {
         let stacks = cx.stacks(self.stack.as_deref())?;
         let all = side_by_side(&stacks)?;
@@ -60,8 +72,30 @@ impl Args {
             show(cx, lines);
             hint(cx, stack, lines);
         }
+        let down = self.down(&stacks, &all);
         let services: Vec<_> = all.into_iter().flatten().collect();
-        cx.report.document("xtask.status/v1", &serde_json::json!({ "services": services }))
+        cx.report.document("xtask.status/v1", &serde_json::json!({ "services": services }))?;
+        down.map_or(Ok(()), |problem| Err(problem.into()))
+    }
+
+    /// What keeps a script from going on. A stack of which nothing is there is meant to be down, unless
+    /// it was named.
+    fn down(&self, stacks: &[Stack], all: &[Vec<Line>]) -> Option<Problem> {
+        let is_there = |lines: &[Line]| lines.iter().any(|line| line.state != "absent");
+        let is_meant = |lines: &[Line]| self.stack.is_some() || is_there(lines);
+        let of_all = stacks.iter().zip(all);
+        let meant: Vec<_> = of_all.filter(|(_, lines)| is_meant(lines)).collect();
+        let is_down = |lines: &[Line]| lines.iter().any(Line::is_down);
+        let Some((stack, _)) = meant.iter().find(|(_, lines)| is_down(lines)) else {
+            let nothing = || Problem::failed("status.down", "no stack is up");
+            return meant.is_empty().then(nothing);
+        };
+        let lines = meant.iter().flat_map(|(_, lines)| lines.iter());
+        let names: Vec<_> =
+            lines.filter(|line| line.is_down()).map(|line| line.service.as_str()).collect();
+        let verb = if names.len() == 1 { "is" } else { "are" };
+        let found = format!("{} {verb} down", names.join(", "));
+        Some(Problem::failed("status.down", found).mend(Xtask::Up(stack.on())))
     }
 }
 
@@ -147,6 +181,7 @@ fn line(
         memory_limit_bytes: limit(container.host_config.memory),
         cpu_percent: now.cpu,
         cpu_shares: limit(container.host_config.cpu_shares),
+        otherwise: recovered::differing(stack, container),
         ..line
     })
 }
@@ -218,8 +253,13 @@ fn data(line: &Line) -> Cell {
 }
 
 fn hint(cx: &Context, stack: &Stack, lines: &[Line]) {
+    let up = Xtask::Up(stack.on());
     if lines.iter().any(|line| line.state != "running") {
-        let (name, up) = (stack.name(), Xtask::Up(stack.on()));
+        let name = stack.name();
         cx.report.progress(format!("{name} is not fully up; {up} starts what is missing"));
+    }
+    for line in lines.iter().filter(|line| !line.otherwise.is_empty()) {
+        let (service, names) = (&line.service, line.otherwise.join(", "));
+        cx.report.warning(format!("{service} is configured otherwise ({names}): {up} applies it"));
     }
 }

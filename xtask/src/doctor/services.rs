@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::facts::Facts;
 use crate::docker::container::Container;
+use crate::ready::outdated_ports;
 use crate::report::advice::Xtask;
 use crate::report::finding::Finding;
 use crate::stack::Stack;
@@ -55,17 +56,6 @@ fn troubled(container: &Container) -> Option<Finding> {
         }
         _ => None,
     }
-}
-
-/// The ports that a running service has, and those it should have.
-fn outdated_ports(stack: &Stack, container: &Container, service: &str) -> Option<(String, String)> {
-    let published = stack.compose.published_ports(&stack.env).ok()?;
-    let of_service = published.iter().filter(|port| port.service == service);
-    let mut wanted: Vec<_> = of_service.map(|port| port.port).collect();
-    wanted.sort_unstable();
-    let runs = container.host_ports();
-    let words = |ports: &[u16]| ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
-    (container.is_running() && runs != wanted).then(|| (words(&runs), words(&wanted)))
 }
 
 /// Whether `service` runs, on the ports of today's `.env`.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::ask;
+use super::{ask, outdated_ports, paused};
 use crate::client::Unanswered;
 use crate::context::Context;
 use crate::docker::container::Container;
@@ -14,7 +14,7 @@ use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Problem;
 use crate::report::live::Live;
 use crate::report::units::duration;
-use crate::setup::origin;
+use crate::setup::{origin, recovered};
 use crate::stack::Stack;
 use crate::stack::manifest::{Endpoint, Service};
 
@@ -146,14 +146,37 @@ fn given_up(
 ) -> Option<Problem> {
     pending.iter().find_map(|Pending { service, last, .. }| {
         let container = containers.iter().find(|one| one.service() == Some(&service.name));
-        let broken = match container {
-            Some(container) => hopeless(container),
-            None => Some("has no container".to_owned()),
+        let Some(container) = container else {
+            return Some(failed(stack, service, None, "has no container"));
         };
+        if let Some(problem) = unreachable(stack, service, container) {
+            return Some(problem);
+        }
         let too_late = |late| format!("does not answer after {}: {last}", duration(late));
-        let why = broken.or_else(|| late.map(too_late))?;
-        Some(failed(stack, service, container, &why))
+        let why = hopeless(container).or_else(|| late.map(too_late))?;
+        let mut problem = failed(stack, service, Some(container), &why);
+        let others = recovered::differing(stack, container);
+        if !others.is_empty() {
+            let made = format!("It was made with another {}", others.join(", "));
+            problem.message = format!("{}\n{made} than {} has", problem.message, stack.env_file());
+            problem.mend = Advice::from(Xtask::Up(stack.on())).and(problem.mend);
+        }
+        Some(problem)
     })
+}
+
+/// What the engine knows to keep everybody from the service, whatever it does.
+fn unreachable(stack: &Stack, service: &Service, container: &Container) -> Option<Problem> {
+    if let Some(problem) = paused(container) {
+        return Some(problem);
+    }
+    let name = &service.name;
+    let (runs, wanted) = outdated_ports(stack, container, name)?;
+    let found = format!(
+        "{name} is on port {runs}, and {} says {wanted}: its container was made before",
+        stack.env_file()
+    );
+    Some(Problem::failed("service.outdated", found).mend(Xtask::Up(stack.on())))
 }
 
 /// Why waiting longer for this container makes no sense.

@@ -2,17 +2,19 @@
 //! images, mounts, limits and arguments, and the passwords in their generated files.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::Result;
 
 use super::generated;
 use crate::docker::container::made::{self, Made};
-use crate::docker::container::of_project;
+use crate::docker::container::{Container, of_project};
 use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Problem;
 use crate::report::units::{Bytes, count};
 use crate::secret::Secret;
 use crate::stack::Stack;
+use crate::stack::compose_file::Service;
 use crate::stack::template::{extract, references};
 
 /// What is done where containers have the values of a file that is gone.
@@ -57,7 +59,7 @@ pub fn values(stack: &Stack, lost: Lost) -> Result<Recovered> {
     }
     let defaults = stack.compose.defaults();
     let is_usual = |name: &str, value: &str| {
-        defaults.get(name).is_some_and(|usual| usual == value)
+        defaults.get(name).is_some_and(|usual| is_same(usual, value))
             && !stack.env.presets().contains_key(name)
     };
     values.retain(|name, value| !value.is_empty() && !is_usual(name, value));
@@ -88,26 +90,7 @@ pub fn gone(stack: &Stack, containers: usize) -> Problem {
 
 fn of_container(stack: &Stack, service: &str, made: &Made, values: &mut Recovered) {
     let Some(written) = stack.compose.service(service) else { return };
-    let mut pairs = Vec::new();
-    for (name, template) in &written.environment {
-        pairs.extend(made.variable(name).map(|value| (template.as_str(), value.to_owned())));
-    }
-    pairs.extend(written.image.as_deref().map(|template| (template, made.image().to_owned())));
-    for template in &written.ports {
-        pairs.extend(made.ports().into_iter().map(|port| (template.as_str(), port)));
-    }
-    for volume in &written.volumes {
-        let source = made.source(&volume.target);
-        pairs.extend(volume.source.as_deref().zip(source).map(|(a, b)| (a, b.to_owned())));
-    }
-    for word in written.command.iter().flat_map(|command| command.words()) {
-        // A word that is a variable alone would match any argument.
-        if word.starts_with('$') {
-            continue;
-        }
-        pairs.extend(made.command().iter().map(|actual| (word, actual.clone())));
-    }
-    for (template, actual) in pairs {
+    for (template, actual) in pairs(written, made) {
         let found = extract(template, &actual).unwrap_or_default();
         for (name, value) in found.into_iter().filter(|(_, value)| !value.contains('\n')) {
             values.entry(name).or_insert(value);
@@ -121,20 +104,63 @@ fn of_container(stack: &Stack, service: &str, made: &Made, values: &mut Recovere
     }
 }
 
-/// The engine knows bytes; `1gb` stays as it is written where it is as many.
+/// What the compose files say, each with what the container has of it.
+fn pairs<'a>(written: &'a Service, made: &Made) -> Vec<(&'a str, String)> {
+    let mut pairs = Vec::new();
+    for (name, template) in &written.environment {
+        pairs.extend(made.variable(name).map(|value| (template.as_str(), value.to_owned())));
+    }
+    pairs.extend(written.image.as_deref().map(|template| (template, made.image().to_owned())));
+    for template in &written.ports {
+        pairs.extend(made.ports().into_iter().map(|port| (template.as_str(), port)));
+    }
+    for volume in &written.volumes {
+        let source = made.source(&volume.target).map(str::to_owned);
+        pairs.extend(volume.source.as_deref().zip(source));
+    }
+    // A word that is a variable alone would match any argument.
+    let words = written.command.iter().flat_map(|command| command.words());
+    for word in words.filter(|word| !word.starts_with('$')) {
+        pairs.extend(made.command().iter().map(|actual| (word, actual.clone())));
+    }
+    pairs
+}
+
+/// The variables that had other values when `container` was made than they have now; `up` applies
+/// today's. Empty where that cannot be found out.
+pub fn differing(stack: &Stack, container: &Container) -> Vec<String> {
+    let made = made::get(&container.id).ok().flatten();
+    let (Some(service), Some(made)) = (container.service(), made) else { return Vec::new() };
+    let mut had = Recovered::new();
+    of_container(stack, service, &made, &mut had);
+    let same_place = |had: &str| {
+        let real = |path: PathBuf| path.canonicalize().unwrap_or(path);
+        real(stack.folder.join(had)) == real(stack.data_dir())
+    };
+    let holds = |name: &str, had: &str| match stack.env.get(name) {
+        _ if name == "DATA_DIR" => same_place(had),
+        Some(now) => is_same(&now, had),
+        None => had.is_empty(),
+    };
+    had.retain(|name, had| !holds(name, had));
+    had.into_keys().collect()
+}
+
+/// The engine knows bytes.
 fn memory(template: Option<&str>, bytes: u64, values: &mut Recovered) {
     let Some(Ok(references)) = template.map(references) else { return };
-    if let [only] = references.as_slice() {
-        let usual = only.default.and_then(|default| default.parse::<Bytes>().ok());
-        if usual != Some(Bytes(bytes)) {
-            let text = if bytes % (1 << 20) == 0 {
-                format!("{}m", bytes >> 20)
-            } else {
-                format!("{bytes}b")
-            };
-            values.entry(only.name.to_owned()).or_insert(text);
-        }
+    if let [only] = references.as_slice()
+        && bytes > 0
+    {
+        let is_whole = bytes % (1 << 20) == 0;
+        let text = if is_whole { format!("{}m", bytes >> 20) } else { format!("{bytes}b") };
+        values.entry(only.name.to_owned()).or_insert(text);
     }
+}
+
+/// Whether two values mean the same: sizes may be written in several ways.
+fn is_same(one: &str, other: &str) -> bool {
+    one == other || one.parse::<Bytes>().is_ok_and(|one| other.parse() == Ok(one))
 }
 
 /// Passwords that are in no environment, out of the files that were made of them for the service.
