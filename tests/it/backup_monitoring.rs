@@ -146,7 +146,7 @@ fn monitoring_comes_back_with_its_samples_dashboards_and_silences(on: &'static s
         .says("4 blocks, which answer queries")
         .says("every series of every block can be read")
         .says("1 silence and what was notified")
-        .says("1 dashboard made by hand, 1 accounts");
+        .says("1 dashboard made by hand, 1 account");
 
     let samples = "sum(count_over_time(synthetic[1d]))";
     assert_eq!(value(&part, samples), 3.0 * 5.0 * 120.0);

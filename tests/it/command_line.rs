@@ -253,3 +253,27 @@ fn doctor_tells_a_service_that_runs_otherwise_from_one_that_does_not_stay_up() {
     site.xtask(&["restart", "dev", "redis"]).ends_with(1);
     site.xtask(&["doctor", "dev"]).ends_with(3).says("✗ redis: it ");
 }
+
+#[test]
+fn what_people_type_is_understood_or_answered_with_the_right_command() {
+    let site = Site::new("typed", &[FULL[1]]);
+    site.xtask(&["backup", "lst"]).ends_with(2).says("did you mean: cargo xtask backup list");
+    site.xtask(&["psql"]).ends_with(2).says("cargo xtask shell dev postgres");
+    site.xtask(&["reset"]).ends_with(2).says("cargo xtask down dev --purge");
+    site.xtask(&["up", "redis"]).ends_with(2).says("it is a service of dev");
+    site.xtask(&["shell", "dev"]).ends_with(2).says("cargo xtask shell dev redis");
+    site.up();
+    for line in [
+        &["shell", "redis", "ping"][..],
+        &["shell", "dev", "redis", "ping"],
+        &["shell", "dev", "redis", "--", "ping"],
+    ] {
+        assert_eq!(site.xtask(line).succeeds().stdout.trim(), "PONG", "{line:?}");
+    }
+    // Another copy would be asked than the one that is meant.
+    let elsewhere = ["shell", "dev", "redis", "ping", "--project", "other"];
+    site.xtask(&elsewhere).ends_with(2).says("put it before the stack");
+    let lines = site.xtask(&["logs", "redis", "-n", "2", "--since", "yesterday"]).succeeds().stdout;
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+    site.xtask(&["restart", "redis"]).succeeds();
+}

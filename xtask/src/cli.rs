@@ -13,6 +13,7 @@ use crate::commands::{
     alerts, backup, check, completions, doctor, down, env, images, logs, metrics, restart,
     rotate_logs, schedule, setup, shell, status, test, up, urls,
 };
+use crate::report::advice::Xtask;
 
 /// Docker infrastructure of the Case Interview Practice Platform
 ///
@@ -154,10 +155,36 @@ pub fn explain(error: &clap::Error) -> (String, String) {
         _ => text.replace("For more information, try '--help'.", "`--help` says more"),
     };
     let mut mend: Vec<_> = paragraphs.map(plain).filter(|text| !text.is_empty()).collect();
+    if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) {
+        let ways = meant(word).into_iter().map(|way| way.to_string());
+        let ways: Vec<_> = ways.collect();
+        if !ways.is_empty() {
+            mend = ways;
+        }
+    }
     if error.kind() == ErrorKind::MissingRequiredArgument && found.contains("<STACK>") {
         mend.insert(0, format!("STACK is one of: {}", words::stacks().join(", ")));
     }
     (found, mend.join("; "))
+}
+
+/// What somebody has probably meant by a command that there is not: a program inside a service, or the
+/// name of a command below another.
+fn meant(word: &str) -> Vec<Xtask> {
+    let words =
+        |words: &[&str]| Xtask::Meant(words.iter().map(|word| (*word).to_owned()).collect());
+    if word == "reset" {
+        return vec![words(&["down", "dev", "--purge"]), words(&["up", "dev"])];
+    }
+    if let Some(shell) = words::shell_with(word) {
+        return vec![shell];
+    }
+    let whole = Cli::command();
+    let below = whole.get_subcommands().flat_map(|one| {
+        let names = one.get_subcommands().map(clap::Command::get_name);
+        names.map(move |name| (one.get_name().to_owned(), name.to_owned()))
+    });
+    below.filter(|(_, name)| name == word).map(|(above, name)| words(&[&above, &name])).collect()
 }
 
 /// What Compose takes for a project's name.
@@ -201,6 +228,30 @@ mod tests {
         let (found, mend) = explained("status --jsn");
         assert_eq!(found, "unexpected argument '--jsn' found");
         assert!(mend.contains("'--json'"), "{mend}");
+    }
+
+    #[test]
+    fn what_people_type_is_answered_with_the_command_that_does_it() {
+        for (typed, command) in [
+            ("psql", "cargo xtask shell dev postgres"),
+            ("redis-cli get x", "cargo xtask shell dev redis"),
+            ("reset dev", "cargo xtask down dev --purge"),
+            ("restore latest", "cargo xtask backup restore"),
+            ("drill", "cargo xtask backup drill"),
+            ("init", "cargo xtask env init"),
+            ("statu dev", "'status'"),
+        ] {
+            let (_, mend) = explained(typed);
+            assert!(mend.contains(command), "{typed}: {mend}");
+        }
+        let parses = |line: &str| parse(line.split(' ').map(OsString::from)).is_ok();
+        for line in ["shell postgres", "shell redis get x", "shell dev redis get x"] {
+            assert!(parses(&format!("xtask {line}")), "{line}");
+        }
+        for line in ["logs -n 3 redis", "logs redis --since 5min", "logs dev --since yesterday"] {
+            assert!(parses(&format!("xtask {line}")), "{line}");
+        }
+        assert!(parses("xtask shell dev postgres -- -c x"));
     }
 
     #[test]

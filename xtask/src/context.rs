@@ -148,6 +148,18 @@ impl Context {
         }
     }
 
+    /// The words for a stack and its services. Where the first is no stack but a service that only one
+    /// has, the stack was forgotten, and is taken. Not for what changes data.
+    pub fn take_service(&self, stack: &str, services: &[String]) -> (String, Vec<String>) {
+        match self.manifest.only_with(stack) {
+            Some(definition) => {
+                let services = std::iter::once(stack.to_owned()).chain(services.iter().cloned());
+                (definition.short().to_owned(), services.collect())
+            }
+            None => (stack.to_owned(), services.to_vec()),
+        }
+    }
+
     /// The same stack with its files read anew, after they have been changed.
     ///
     /// # Errors

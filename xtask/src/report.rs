@@ -4,6 +4,7 @@
 pub mod advice;
 pub mod finding;
 pub mod live;
+pub mod nearest;
 pub mod table;
 pub mod units;
 

@@ -20,7 +20,7 @@ use crate::process::{check_interrupted, quote};
 use crate::report::Report;
 use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::{Answer, Finding};
-use crate::report::units::Bytes;
+use crate::report::units::{Bytes, count};
 
 /// How closely it is looked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,14 +156,14 @@ fn findings(set: &Set, wrong: &BTreeMap<&str, Finding>, depth: Depth) -> Vec<Fin
     if !of_set.is_empty() {
         return of_set;
     }
-    let count = set.manifest.objects.len();
+    let count = count(set.manifest.objects.len(), "object");
     let how = match depth {
-        Depth::Quick => "have their size (not read)",
-        Depth::Full => "are what the manifest says",
-        Depth::Deep => "are what the manifest says and open to their end",
+        Depth::Quick => "of the right size (not read)",
+        Depth::Full => "as the manifest says",
+        Depth::Deep => "as the manifest says, and open to the end",
     };
     vec![
-        Finding::proven("set.verified", format!("{count} objects, {}, {how}", Bytes(set.bytes())))
+        Finding::proven("set.verified", format!("{count}, {}, {how}", Bytes(set.bytes())))
             .about(&set.id),
     ]
 }

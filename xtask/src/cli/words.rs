@@ -8,6 +8,7 @@ use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, Command};
 
 use crate::context;
+use crate::report::advice::{On, Xtask};
 use crate::stack::manifest::{Definition, Manifest};
 
 /// What the arguments called `stack`, `service` and `services` may be, in every command.
@@ -15,6 +16,7 @@ pub(super) fn teach(command: Command) -> Command {
     let command = command.mut_args(|arg: Arg| match arg.get_id().as_str() {
         "stack" => arg.value_parser(Words(stacks)),
         "service" | "services" => arg.value_parser(Words(services)),
+        "job" => arg.value_parser(Words(jobs)),
         _ => arg,
     });
     command.mut_subcommands(teach)
@@ -30,6 +32,21 @@ pub(super) fn stacks() -> Vec<&'static str> {
 fn services() -> Vec<&'static str> {
     let stacks = manifest().iter().flat_map(|manifest| &manifest.stacks);
     stacks.flat_map(|stack| &stack.services).map(|service| service.name.as_str()).collect()
+}
+
+/// What `schedule run` may be asked for.
+fn jobs() -> Vec<&'static str> {
+    manifest().iter().flat_map(|manifest| &manifest.jobs).map(|job| job.name.as_str()).collect()
+}
+
+/// The command that opens a program such as `psql`, where the shell of a service is that program.
+pub(super) fn shell_with(program: &str) -> Option<Xtask> {
+    let stacks = manifest().iter().flat_map(|manifest| &manifest.stacks);
+    let mut all = stacks.flat_map(|stack| stack.services.iter().map(move |one| (stack, one)));
+    let opens = |shell: &str| shell.split_whitespace().any(|word| word == program);
+    let (stack, service) =
+        all.find(|(_, one)| one.name == program || (opens(&one.shell) && program != "sh"))?;
+    Some(Xtask::Shell(On::new(stack.short(), None, None), service.name.clone()))
 }
 
 /// `None` where it cannot be read, which the command will say.

@@ -30,6 +30,7 @@ use crate::host::lock::Lock;
 use crate::lifecycle::Start;
 use crate::report::advice::Xtask;
 use crate::report::finding::{Finding, Problem};
+use crate::report::nearest::nearest;
 use crate::stack::Stack;
 
 /// Longest wait for the restored services to answer.
@@ -66,7 +67,10 @@ impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
         let config = Config::load(&cx.root)?;
         match self.action {
-            None => self.create.run(cx, &config),
+            None => {
+                refuse_mistyped(cx, self.create.stack())?;
+                self.create.run(cx, &config)
+            }
             Some(Action::Create(args)) => args.run(cx, &config),
             Some(Action::List(args)) => args.run(cx, &config),
             Some(Action::Show(args)) => args.run(cx, &config),
@@ -76,6 +80,17 @@ impl Args {
             Some(Action::Prune(args)) => args.run(cx, &config),
         }
     }
+}
+
+/// `backup lst` is a set of the stack `lst` to the parser.
+fn refuse_mistyped(cx: &Context, stack: Option<&str>) -> Result<()> {
+    let Some(word) = stack.filter(|word| cx.manifest.select(word).is_err()) else { return Ok(()) };
+    let command = Action::augment_subcommands(clap::Command::new("backup"));
+    let names: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let Some(near) = nearest(word, &names) else { return Ok(()) };
+    let found = format!("there is neither a stack nor a subcommand `{word}`");
+    let meant = Xtask::Meant(vec!["backup".to_owned(), near.to_owned()]);
+    Err(Problem::usage("stack.unknown", found).mend(format!("did you mean: {meant}")).into())
 }
 
 /// Waits until nobody else changes `folder`, removes what killed drills have left, and has the

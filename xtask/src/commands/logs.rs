@@ -32,9 +32,9 @@ pub struct Args {
     #[arg(long, short)]
     follow: bool,
     /// Only the last lines of each service
-    #[arg(long, value_name = "LINES")]
+    #[arg(long, short = 'n', value_name = "LINES")]
     tail: Option<usize>,
-    /// Only lines from this time on: `10m`, `2h`, `3d` ago, 2026-11-23, 2026-11-23T13:05
+    /// Only lines from this time on: `10m`, `2h`, `3d` ago, 07:40, yesterday, 2026-11-23T13:05
     #[arg(long, value_name = "TIME")]
     since: Option<When>,
     /// Only lines before this time
@@ -62,7 +62,8 @@ impl Args {
     /// # Errors
     /// When a service is unknown, nothing is there, or a log cannot be read.
     pub fn run(self, cx: &Context) -> Result<()> {
-        let services = self.services(cx)?;
+        let (stack, names) = cx.take_service(&self.stack, &self.services);
+        let services = services(cx, &stack, &names)?;
         let query =
             Query { since: self.since, until: self.until, grep: self.grep, tail: self.tail };
         let mut sources = Vec::new();
@@ -89,36 +90,33 @@ impl Args {
             .mend("zstd --test the file, and bring it back from a backup; the rest stays readable")
             .into())
     }
+}
 
-    fn services(&self, cx: &Context) -> Result<Vec<Service>> {
-        let mut services: Vec<Service> = Vec::new();
-        let stacks = cx.stacks(Some(&self.stack))?;
-        for stack in &stacks {
-            let tasks = rotate::tasks(stack, cx.containers(stack)?)?;
-            for name in &self.services {
-                if tasks.iter().all(|task| task.service != **name) {
-                    stack.service(name)?;
-                }
-            }
-            for task in tasks {
-                if self.services.is_empty()
-                    || self.services.iter().any(|name| task.service == **name)
-                {
-                    let style = COLORS[services.len() % COLORS.len()].on_default();
-                    let (stack, name) = (stack.name().to_owned(), task.service.clone());
-                    services.push(Service { stack, name: name.to_string(), style, task });
-                }
+fn services(cx: &Context, word: &str, names: &[String]) -> Result<Vec<Service>> {
+    let mut services: Vec<Service> = Vec::new();
+    let stacks = cx.stacks(Some(word))?;
+    for stack in &stacks {
+        let tasks = rotate::tasks(stack, cx.containers(stack)?)?;
+        for name in names {
+            if tasks.iter().all(|task| task.service != **name) {
+                stack.service(name)?;
             }
         }
-        if services.is_empty() {
-            let found =
-                format!("{} has no containers and no archive, so there are no logs", self.stack);
-            let problem = Problem::failed("stack.not-up", found);
-            let mend = stacks.iter().map(|stack| Xtask::Up(stack.on()));
-            return Err(problem.mend(mend.fold(Advice::none(), Advice::or)).into());
+        for task in tasks {
+            if names.is_empty() || names.iter().any(|name| task.service == **name) {
+                let style = COLORS[services.len() % COLORS.len()].on_default();
+                let (stack, name) = (stack.name().to_owned(), task.service.clone());
+                services.push(Service { stack, name: name.to_string(), style, task });
+            }
         }
-        Ok(services)
     }
+    if services.is_empty() {
+        let found = format!("{} has no containers and no archive, so there are no logs", word);
+        let problem = Problem::failed("stack.not-up", found);
+        let mend = stacks.iter().map(|stack| Xtask::Up(stack.on()));
+        return Err(problem.mend(mend.fold(Advice::none(), Advice::or)).into());
+    }
+    Ok(services)
 }
 
 fn follow_all(

@@ -35,15 +35,16 @@ impl Args {
     /// # Errors
     /// When there is nothing to restart, or a service does not answer afterwards.
     pub fn run(self, cx: &Context) -> Result<()> {
-        for stack in cx.stacks(Some(&self.stack))? {
+        let (word, names) = cx.take_service(&self.stack, &self.services);
+        for stack in cx.stacks(Some(&word))? {
             let mut services = Vec::new();
-            for service in &self.services {
+            for service in &names {
                 services.push(stack.service(service)?);
             }
             if services.is_empty() {
                 services.extend(stack.active());
             }
-            let _lock = cx.lock(&stack, &format!("restart {}", self.stack))?;
+            let _lock = cx.lock(&stack, &format!("restart {word}"))?;
             cx.remove_leftovers(&stack.project())?;
             backup::settle(cx, &stack)?;
             let containers = cx.containers(&stack)?;

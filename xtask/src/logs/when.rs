@@ -1,12 +1,12 @@
 //! A time as people write it on a command line.
 
-use jiff::civil::{Date, DateTime};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::docker::log::format_stamp;
 
-const FORMS: &str = "write 90s, 10m, 2h, 3d or 1w ago, a day such as 2026-11-23, or a time such as 2026-11-23T13:05 (UTC) or 2026-11-23T13:05:48+01:00";
+const FORMS: &str = "write 90s, 10m, 2h, 3d or 1w ago, a day such as 2026-11-23 or yesterday, or a time such as 07:40, 2026-11-23T13:05 (UTC) or 2026-11-23T13:05:48+01:00";
 
 /// A stamp as entries have it, for comparing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,32 +16,52 @@ impl std::str::FromStr for When {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let time = ago(text).or_else(|| absolute(text));
+        let now = Timestamp::now();
+        let time = ago(text, now).or_else(|| absolute(text)).or_else(|| recent(text, now));
         let time = time.ok_or_else(|| format!("`{text}` is not a time; {FORMS}"))?;
         Ok(Self(format_stamp(time)))
     }
 }
 
 /// `1d12h` before now.
-fn ago(text: &str) -> Option<Timestamp> {
+fn ago(text: &str, now: Timestamp) -> Option<Timestamp> {
     let mut seconds = 0_i64;
     let mut rest = text;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).filter(|digits| *digits > 0)?;
         let number: i64 = rest[..digits].parse().ok()?;
-        let unit = match rest[digits..].chars().next()? {
-            's' => 1,
-            'm' => 60,
-            'h' => 3600,
-            'd' => 86400,
-            'w' => 7 * 86400,
+        rest = &rest[digits..];
+        let word = &rest[..rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len())];
+        let unit = match word {
+            "s" | "sec" | "second" | "seconds" => 1,
+            "m" | "min" | "minute" | "minutes" => 60,
+            "h" | "hour" | "hours" => 3600,
+            "d" | "day" | "days" => 86400,
+            "w" | "week" | "weeks" => 7 * 86400,
             _ => return None,
         };
         seconds = seconds.checked_add(number.checked_mul(unit)?)?;
-        rest = &rest[digits + 1..];
+        rest = &rest[word.len()..];
     }
     let some = (!text.is_empty()).then_some(seconds)?;
-    Timestamp::now().checked_sub(SignedDuration::from_secs(some)).ok()
+    now.checked_sub(SignedDuration::from_secs(some)).ok()
+}
+
+/// `today`, `yesterday`, or a time of the day that was last, all in UTC.
+fn recent(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let now = now.to_zoned(TimeZone::UTC).datetime();
+    let yesterday = |time: DateTime| time.checked_sub(jiff::Span::new().days(1)).ok();
+    let today = now.date().at(0, 0, 0, 0);
+    let time = match text {
+        "today" => today,
+        "yesterday" => yesterday(today)?,
+        _ => {
+            let time = text.contains(':').then(|| text.parse::<Time>().ok())??;
+            let time = now.date().to_datetime(time);
+            if time > now { yesterday(time)? } else { time }
+        }
+    };
+    time.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
 }
 
 fn absolute(text: &str) -> Option<Timestamp> {
@@ -71,6 +91,17 @@ mod tests {
         };
         assert!((90..95).contains(&age("90s")));
         assert!((129_600..129_605).contains(&age("1d12h")));
+        assert!((300..305).contains(&age("5min")));
+        assert!((7200..7205).contains(&age("2hours")));
+        let now: Timestamp = "2026-11-23T07:50:00Z".parse().unwrap();
+        for (text, expected) in [
+            ("07:40", "2026-11-23T07:40:00Z"),
+            ("23:00", "2026-11-22T23:00:00Z"),
+            ("today", "2026-11-23T00:00:00Z"),
+            ("yesterday", "2026-11-22T00:00:00Z"),
+        ] {
+            assert_eq!(recent(text, now).unwrap().to_string(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -216,13 +216,30 @@ impl Manifest {
         };
         match self.stacks.iter().find(is_meant) {
             Some(stack) => Ok(vec![stack]),
-            None => {
-                let words = self.stacks.iter().map(Definition::short);
-                let words: Vec<_> = words.chain(["all"]).collect();
-                Err(Problem::usage("stack.unknown", format!("there is no stack `{word}`"))
-                    .mend(format!("one of: {}", words.join(", ")))
-                    .into())
-            }
+            None => Err(Problem::usage("stack.unknown", format!("there is no stack `{word}`"))
+                .mend(match self.only_with(word) {
+                    Some(stack) => format!("it is a service of {}", stack.short()),
+                    None => format!("one of: {}", self.words().join(", ")),
+                })
+                .into()),
+        }
+    }
+
+    /// The words for the stacks, and for all.
+    pub fn words(&self) -> Vec<&str> {
+        self.stacks.iter().map(Definition::short).chain(["all"]).collect()
+    }
+
+    /// The one stack that has a service called `service`; none where that is a word for a stack.
+    pub fn only_with(&self, service: &str) -> Option<&Definition> {
+        let has = |stack: &&Definition| stack.services.iter().any(|one| one.name == service);
+        let mut with = self.stacks.iter().filter(has);
+        let is_stack = |stack: &Definition| {
+            stack.name == service || stack.aliases.iter().any(|alias| alias == service)
+        };
+        match (with.next(), with.next()) {
+            (Some(only), None) if !self.stacks.iter().any(is_stack) => Some(only),
+            _ => None,
         }
     }
 }

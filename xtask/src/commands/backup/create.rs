@@ -67,6 +67,11 @@ struct ObjectLine<'a> {
 }
 
 impl Args {
+    /// The word for the stack, if one was given.
+    pub(super) fn stack(&self) -> Option<&str> {
+        self.stack.as_deref()
+    }
+
     pub(super) fn run(self, cx: &Context, config: &Config) -> Result<()> {
         Engine::ask()?;
         let mut sets = Vec::new();

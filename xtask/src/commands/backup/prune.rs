@@ -79,8 +79,8 @@ impl Args {
                 removed.push(set.id.clone());
             }
             if !prune.objects.is_empty() {
-                let count = prune.objects.len();
-                cx.report.done(format!("{count} objects removed, {} free again", Bytes(bytes)));
+                let count = count(prune.objects.len(), "object");
+                cx.report.done(format!("{count} removed, {} free again", Bytes(bytes)));
             }
         }
         if cx.dry_run {

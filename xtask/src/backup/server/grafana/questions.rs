@@ -63,6 +63,7 @@ impl Database {
     /// Each dashboard that was made by hand can be read, and accounts are as many as there were.
     pub(super) fn differences(&self, look: &Look) -> Vec<Finding> {
         let Look { dashboards, users } = look;
+        let accounts = count(usize::try_from(*users).unwrap_or(usize::MAX), "account");
         let mut findings = Vec::new();
         let missing: Vec<_> =
             self.dashboards.iter().filter(|uid| !dashboards.contains(uid)).cloned().collect();
@@ -72,12 +73,12 @@ impl Database {
         }
         let (fewest, most) = self.users;
         if !(fewest..=most).contains(users) {
-            let found = format!("{users} accounts, where there were {fewest} to {most}");
+            let found = format!("{accounts}, where there were {fewest} to {most}");
             findings.push(Finding::refuted("drill.users", found));
         }
         if findings.is_empty() {
             let made = count(self.dashboards.len(), "dashboard");
-            let found = format!("{made} made by hand, {users} accounts");
+            let found = format!("{made} made by hand, {accounts}");
             findings.push(Finding::proven("drill.dashboards", found));
         }
         findings
