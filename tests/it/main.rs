@@ -37,6 +37,7 @@ mod healthy;
 mod images;
 mod images_grafana;
 mod killed;
+mod laptop;
 mod lifecycle;
 mod limits;
 mod logs;

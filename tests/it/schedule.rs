@@ -167,14 +167,22 @@ fn assert_the_jobs_have_run(machine: &Machine<'_>) {
     assert_eq!(fs::metadata(&program).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
+/// What Prometheus reads of whether work is meant to run by itself.
+fn wanted(site: &Site) -> String {
+    let text = fs::read_to_string(site.data().join("metrics/schedule-wanted.prom")).unwrap();
+    text.trim().rsplit(' ').next().unwrap().to_owned()
+}
+
 fn assert_install_is_idempotent_and_can_be_removed(machine: &Machine<'_>, with: &str) {
     let again = machine.xtask(&["schedule", "install", "--with", with]);
     assert!(again.contains("the jobs are installed"), "{again}");
+    assert_eq!(wanted(machine.site), "1");
     machine.xtask(&["schedule", "remove"]);
     assert!(machine.status()["scheduler"].is_null());
     for gone in ["state/bin/xtask", "metrics/schedule.prom"] {
         assert!(!machine.site.data().join(gone).exists(), "{gone}");
     }
+    assert_eq!(wanted(machine.site), "0");
     let again = machine.xtask(&["schedule", "remove"]);
     assert!(again.contains("no jobs are installed"), "{again}");
 }

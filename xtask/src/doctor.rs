@@ -119,6 +119,7 @@ const CHECKS: &[Check] = &[
     stack(&["images.present"], images::present),
     stack(&["images.offline"], images::offline),
     stack(alerts::IDS, notifications),
+    machine(&["schedule.off"], machine::schedule_off),
     stack(&["logs.unbounded", "logs.unreadable"], logs::bounded),
     stack(&["logs.inside"], logs::inside),
     stack(&["run.leftovers"], data::leftovers),

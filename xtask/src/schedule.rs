@@ -9,3 +9,22 @@ pub mod home;
 pub mod record;
 pub mod run;
 pub mod systemd;
+
+use anyhow::Result;
+
+use self::home::Home;
+
+/// By what the jobs are installed, if they are.
+///
+/// # Errors
+/// When the units cannot be looked at.
+pub fn installed(home: &Home) -> Result<Option<&'static str>> {
+    let units = systemd::installed(home)?;
+    Ok(if !units.is_empty() {
+        Some("systemd")
+    } else if cron::is_installed(home) {
+        Some("cron")
+    } else {
+        None
+    })
+}

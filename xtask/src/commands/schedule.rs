@@ -10,6 +10,7 @@ use crate::backup::config::Config;
 use crate::context::Context;
 use crate::host::user;
 use crate::host::{files, followed};
+use crate::metrics::wanted;
 use crate::plan::Plan;
 use crate::process::Cmd;
 use crate::report::advice::Xtask;
@@ -18,7 +19,7 @@ use crate::report::table::{self, Cell};
 use crate::report::{BAD, DIM, GOOD, WARNING};
 use crate::schedule::home::Home;
 use crate::schedule::record::Record;
-use crate::schedule::{cron, run, systemd};
+use crate::schedule::{self, cron, run, systemd};
 use crate::stack::job::{self, Job, Need};
 
 /// Run backups, log rotation and metrics on a schedule
@@ -109,6 +110,7 @@ fn install(cx: &Context, home: &Home, with: Option<Scheduler>) -> Result<()> {
             }
         }
     }
+    plan.append(wanted::schedule_plan(&home.data_dir, true)?);
     if plan.is_empty() {
         cx.report.done("the jobs are installed");
     }
@@ -156,6 +158,7 @@ fn remove(cx: &Context, home: &Home) -> Result<()> {
             plan.run(format!("remove {}", path.display()), rm);
         }
     }
+    plan.append(wanted::schedule_plan(&home.data_dir, false)?);
     if plan.is_empty() {
         cx.report.done("no jobs are installed");
     }
@@ -188,7 +191,7 @@ struct Line {
 }
 
 fn status(cx: &Context, home: &Home) -> Result<()> {
-    let scheduler = installed(home)?;
+    let scheduler = schedule::installed(home)?;
     let now = Zoned::now();
     let lines = cx.manifest.jobs.iter().map(|job| line(cx, home, job, scheduler, &now));
     let lines: Vec<_> = lines.collect::<Result<_>>()?;
@@ -211,17 +214,6 @@ fn status(cx: &Context, home: &Home) -> Result<()> {
         "xtask.schedule/v1",
         &serde_json::json!({ "scheduler": scheduler, "jobs": lines }),
     )
-}
-
-fn installed(home: &Home) -> Result<Option<&'static str>> {
-    let units = systemd::installed(home)?;
-    Ok(if !units.is_empty() {
-        Some("systemd")
-    } else if cron::is_installed(home) {
-        Some("cron")
-    } else {
-        None
-    })
 }
 
 fn line(

@@ -10,12 +10,15 @@ use crate::commands::urls;
 use crate::context::Context;
 use crate::data::Absence;
 use crate::docker::engine::Engine;
+use crate::docker::location::Location;
 use crate::doctor;
 use crate::images::unpulled::NO_REGISTRY;
 use crate::lifecycle::Start;
+use crate::metrics::wanted;
 use crate::offline::PROGRAMS;
 use crate::report::advice::Xtask;
 use crate::report::finding::{Problem, Severity, resumed_by};
+use crate::schedule::{self, home::Home};
 use crate::stack::Stack;
 
 /// Set up if needed, start, wait until every service answers, print the endpoints
@@ -80,8 +83,20 @@ impl Args {
         let stack = cx.reload(&stack)?;
         warn_of_offline(cx, &stack);
         warn_of_silence(cx, &stack)?;
+        record_schedule(cx)?;
         urls::print(cx, std::slice::from_ref(&stack), urls::Form::default())
     }
+}
+
+/// Where nobody has said whether work is to run by itself, what is installed says it: nobody is paged
+/// because there are no backups on a machine that is not to make any.
+fn record_schedule(cx: &Context) -> Result<()> {
+    let Ok(home) = Home::of(cx) else { return Ok(()) };
+    if !Location::current()?.shares_paths() || wanted::schedule(&home.data_dir)?.is_some() {
+        return Ok(());
+    }
+    let is_installed = schedule::installed(&home)?.is_some();
+    wanted::schedule_plan(&home.data_dir, is_installed)?.carry_out(&cx.report)
 }
 
 fn is_without_registry(error: &anyhow::Error) -> bool {

@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::context::Context;
+use crate::docker::container;
 use crate::process::quote;
 use crate::report::advice::Xtask;
 use crate::report::finding::Finding;
@@ -57,7 +58,26 @@ impl Args {
                 }
             });
         }
-        print(cx, &stacks, self.form)
+        print(cx, &stacks, self.form)?;
+        for stack in &stacks {
+            warn_of_down(cx, stack);
+        }
+        Ok(())
+    }
+}
+
+/// Whoever asks for endpoints is about to use them.
+fn warn_of_down(cx: &Context, stack: &Stack) {
+    // An engine that does not answer runs nothing.
+    let containers = cx.containers(stack).unwrap_or_default();
+    let active = stack.active().into_iter().filter(|service| !service.endpoints.is_empty());
+    let down: Vec<_> = active
+        .filter(|service| container::running(&containers, &service.name).is_none())
+        .map(|service| service.name.as_str())
+        .collect();
+    if !down.is_empty() {
+        let (verb, up) = (if down.len() == 1 { "is" } else { "are" }, Xtask::Up(stack.on()));
+        cx.report.warning(format!("{} {verb} down: {up}", down.join(", ")));
     }
 }
 

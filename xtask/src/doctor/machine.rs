@@ -1,5 +1,7 @@
 //! The machine: Docker, Compose, memory, networks, kernel.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 
 use super::facts::Facts;
@@ -8,6 +10,8 @@ use crate::docker::endpoint::Endpoint;
 use crate::docker::engine;
 use crate::docker::location::Location;
 use crate::host::memory;
+use crate::metrics::wanted;
+use crate::report::advice::Xtask;
 use crate::report::finding::Finding;
 use crate::report::units::Bytes;
 use crate::stack::Stack;
@@ -159,6 +163,22 @@ pub(super) fn huge_pages(facts: &Facts<'_>) -> Result<Vec<Finding>> {
         )
         .mend("echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"),
     }])
+}
+
+/// What is off by choice is said, since nobody is paged about it.
+pub(super) fn schedule_off(facts: &Facts<'_>) -> Result<Vec<Finding>> {
+    let data_dirs: BTreeSet<_> = facts.stacks.iter().map(Stack::data_dir).collect();
+    let mut findings = Vec::new();
+    for data_dir in data_dirs {
+        if wanted::schedule(&data_dir)? == Some(false) {
+            let found = format!(
+                "off by choice: backups, log rotation and metrics do not run by themselves, and nobody is paged about that; {} has them run",
+                Xtask::ScheduleInstall
+            );
+            findings.push(Finding::ok("schedule.off", found));
+        }
+    }
+    Ok(findings)
 }
 
 #[cfg(test)]
