@@ -28,7 +28,7 @@ fn for_compose(script: &str, compose: Compose) -> String {
 fn choose_images(part: &Part<'_>) {
     let manifest = Manifest::load(root()).unwrap();
     let stack = manifest.stacks.iter().find(|stack| part.folder().ends_with(&stack.name)).unwrap();
-    let compose = ComposeFile::load(&part.folder()).unwrap();
+    let compose = ComposeFile::load(&part.folder(), None).unwrap();
     let example = part.folder().join(".env.example");
     let mut text = fs::read_to_string(&example).unwrap();
     for service in &stack.services {

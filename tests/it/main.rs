@@ -31,6 +31,7 @@ mod dotenv;
 mod engine_stopped;
 mod env_check;
 mod env_lost;
+mod exposure;
 mod foreign;
 mod guarded;
 mod healthy;

@@ -14,7 +14,8 @@ use xtask::stack::manifest::Manifest;
 fn stock(machine: &Machine) {
     let manifest = Manifest::load(root()).unwrap();
     let stack = manifest.stacks.iter().find(|stack| stack.name == "development").unwrap();
-    let compose = ComposeFile::load(&root().join("infrastructure/docker/development")).unwrap();
+    let compose =
+        ComposeFile::load(&root().join("infrastructure/docker/development"), None).unwrap();
     for service in &stack.services {
         let offline = service.offline_image.as_ref().unwrap();
         machine.stock(offline, &compose.default_image(&service.name).unwrap());

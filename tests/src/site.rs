@@ -83,8 +83,9 @@ impl Site {
         for part in self.parts() {
             for entry in fs::read_dir(part.folder()).expect("the stack's folder").flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
-                if name.starts_with(".env") && name != EXAMPLE {
-                    fs::remove_file(entry.path()).expect("the original's .env away");
+                let is_own = name.starts_with(".env") && name != EXAMPLE;
+                if is_own || name.starts_with("docker-compose.override.") {
+                    fs::remove_file(entry.path()).expect("the original's own files away");
                 }
             }
         }

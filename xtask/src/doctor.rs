@@ -8,6 +8,7 @@ mod directories;
 mod disk;
 pub mod env_check;
 mod env_file;
+mod exposure;
 mod facts;
 pub mod fix;
 mod images;
@@ -67,7 +68,13 @@ const fn stack(
 const CHECKS: &[Check] = &[
     machine(&["docker.command"], machine::docker_command),
     machine(
-        &["engine.reachable", "engine.not-running", "engine.permission", "engine.unreachable"],
+        &[
+            "engine.reachable",
+            "engine.not-running",
+            "engine.permission",
+            "engine.unreachable",
+            "engine.context",
+        ],
         machine::engine_reachable,
     ),
     machine(&["engine.version"], machine::engine_version),
@@ -94,7 +101,10 @@ const CHECKS: &[Check] = &[
     stack(&["env.value"], values::allowed),
     stack(&["env.memory-pair"], env_file::memory_pairs),
     stack(&["env.overridden"], env_file::overridden),
-    stack(&["port.in-use", "port.address", "port.invalid"], ports::in_use),
+    stack(&["env.diverts"], exposure::diverting),
+    stack(&["compose.override", "compose.other-file"], exposure::files),
+    stack(&["port.open", "port.address"], exposure::addresses),
+    stack(&["port.in-use", "port.invalid"], ports::in_use),
     stack(&["disk.data", "disk.full", "disk.read-only", "disk.size"], disk::of_data),
     stack(&["project.other-clone"], data::other_clone),
     stack(&["env.data-dir"], directories::place),
@@ -164,7 +174,12 @@ const BEFORE_UP: &[&str] = &[
     "data.other-kind",
     "data.version",
     "data.half-initialised",
+    "env.diverts",
+    "compose.other-file",
 ];
+
+/// What `up` says before it starts a stack nevertheless.
+const SAID_BEFORE_UP: &[&str] = &["port.open", "env.diverts", MISSPELT];
 
 /// What the checks found.
 #[derive(Debug)]
@@ -236,19 +251,23 @@ pub enum Intent {
 /// A prerequisite problem with the id of the first finding that is an error.
 pub fn refuse_unfit(cx: &Context, stack: &Stack, intent: Intent) -> Result<()> {
     let mut ids = match intent {
-        Intent::Setup => [BEFORE_CHANGE, BEFORE_SETUP, &[MISSPELT]].concat(),
-        Intent::Up(_) => [BEFORE_CHANGE, BEFORE_UP, alerts::IDS, &[MISSPELT]].concat(),
+        Intent::Setup => [BEFORE_CHANGE, BEFORE_SETUP, SAID_BEFORE_UP].concat(),
+        Intent::Up(_) => [BEFORE_CHANGE, BEFORE_UP, SAID_BEFORE_UP, alerts::IDS].concat(),
         Intent::Purge => BEFORE_CHANGE.to_vec(),
     };
     if intent == Intent::Up(Absence::Accepted) {
         ids.retain(|id| *id != "data.gone");
     }
     let diagnosis = diagnose_only(cx, std::slice::from_ref(stack), &ids)?;
-    let misspelt = diagnosis.findings().filter(|finding| finding.id == MISSPELT);
-    misspelt.for_each(|finding| cx.report.finding(finding));
     let errors: Vec<_> = diagnosis.errors().collect();
     match errors.as_slice() {
-        [] => Ok(()),
+        [] => {
+            let is_said = |finding: &&Finding| {
+                finding.severity == Severity::Warning && SAID_BEFORE_UP.contains(&finding.id)
+            };
+            diagnosis.findings().filter(is_said).for_each(|finding| cx.report.finding(finding));
+            Ok(())
+        }
         [error] => Err(Problem::from(*error).into()),
         [first, ..] => {
             errors.iter().for_each(|error| cx.report.finding(error));
@@ -329,7 +348,7 @@ mod tests {
                 "{id}"
             );
         }
-        for id in [BEFORE_CHANGE, BEFORE_SETUP, BEFORE_UP].concat() {
+        for id in [BEFORE_CHANGE, BEFORE_SETUP, BEFORE_UP, SAID_BEFORE_UP].concat() {
             assert!(known.contains(&id), "{id}");
         }
     }

@@ -120,8 +120,10 @@ fn warn_of_pinned(cx: &Context, stack: &Stack) {
 fn start_plan(stack: &Stack, compose: &Compose, unwanted: &[&Container]) -> Result<Plan> {
     let mut plan = complete(stack)?;
     plan.append(removal(stack, unwanted, " (configured otherwise)"));
+    let on_top = stack.compose.override_path().and_then(|path| path.file_name());
+    let on_top = on_top.map(|name| format!(" and {}", name.to_string_lossy())).unwrap_or_default();
     plan.run(
-        format!("start {} with {compose}", stack.name()),
+        format!("start {} with {compose}{on_top}", stack.name()),
         compose.up(&stack.compose_project()),
     );
     Ok(plan)

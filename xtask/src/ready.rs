@@ -40,9 +40,12 @@ pub fn outdated_ports(
     let of_service = published.iter().filter(|port| port.service == service);
     let mut wanted: Vec<_> = of_service.map(|port| port.port).collect();
     wanted.sort_unstable();
+    wanted.dedup();
     let runs = container.host_ports();
     let words = |ports: &[u16]| ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
-    (container.is_running() && runs != wanted).then(|| (words(&runs), words(&wanted)))
+    // It may have others, which the engine chose.
+    let lacks = wanted.iter().any(|port| !runs.contains(port));
+    (container.is_running() && lacks).then(|| (words(&runs), words(&wanted)))
 }
 
 /// What is in the way where somebody has paused the container: neither does it answer, nor does every

@@ -6,6 +6,7 @@ pub mod env;
 pub mod job;
 pub mod manifest;
 pub mod missing;
+pub mod published;
 pub mod template;
 mod unclear;
 pub mod url;
@@ -52,6 +53,17 @@ pub struct Overrides {
     pub data_dir: Option<PathBuf>,
 }
 
+impl Overrides {
+    /// The compose file that a person puts on top of ours. What was meant for the usual copy must
+    /// not act on another.
+    pub fn compose_file(&self) -> String {
+        match &self.project {
+            Some(project) => format!("docker-compose.override.{project}.yml"),
+            None => "docker-compose.override.yml".to_owned(),
+        }
+    }
+}
+
 impl Stack {
     /// Reads the stack's files below `root`.
     ///
@@ -59,7 +71,7 @@ impl Stack {
     /// When the compose file or `.env` cannot be read or makes no sense.
     pub fn load(root: &Path, definition: &Definition, overrides: &Overrides) -> Result<Self> {
         let folder = root.join("infrastructure/docker").join(&definition.name);
-        let compose = ComposeFile::load(&folder)?;
+        let compose = ComposeFile::load(&folder, Some(&overrides.compose_file()))?;
         let name = match &overrides.project {
             Some(project) => format!(".env.{project}"),
             None => ".env".to_owned(),
@@ -154,6 +166,11 @@ impl Stack {
             Some(copy) => format!("{stem}.{copy}.{ending}"),
             None => format!("{stem}.{ending}"),
         }
+    }
+
+    /// The name of the compose file that a person may put on top of ours.
+    pub fn override_name(&self) -> String {
+        self.overrides.compose_file()
     }
 
     /// Its `.env` from the repository's root.

@@ -207,7 +207,7 @@ fn image(service: &str) -> String {
         return found.offline_image.clone().expect("an offline image");
     }
     let folder = root().join("infrastructure/docker").join(stack);
-    ComposeFile::load(&folder).unwrap().default_image(service).unwrap()
+    ComposeFile::load(&folder, None).unwrap().default_image(service).unwrap()
 }
 
 fn docker(args: &[&str]) -> String {

@@ -80,7 +80,7 @@ pub(super) fn valid_for_every_compose(cx: &Context) -> Result<Vec<Finding>> {
     let mut questions = Vec::new();
     let stacks = cx.stacks_whatever_env_says(None)?;
     for stack in &stacks {
-        let paths = stack.compose.paths();
+        let paths = stack.compose.own_paths();
         for compose in &found {
             // By hand the base file is read alone.
             let files = (1..=paths.len()).filter_map(|count| paths.get(..count));
@@ -136,7 +136,7 @@ fn reads(
 pub(super) fn overlays_keep_flags(cx: &Context) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for stack in cx.stacks_whatever_env_says(None)? {
-        let [base, overlay] = stack.compose.paths() else { continue };
+        let [base, overlay] = stack.compose.own_paths() else { continue };
         let (base, file) = (commands(base)?, relative(cx, overlay));
         for (service, command) in commands(overlay)? {
             let lost = base.get(&service).into_iter().flatten().filter(|flag| {

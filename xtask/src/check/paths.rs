@@ -42,7 +42,7 @@ pub(super) fn containers_can_read(cx: &Context) -> Result<Vec<Finding>> {
     let mut count = 0;
     for stack in cx.stacks_whatever_env_says(None)? {
         let mut folders = BTreeSet::new();
-        for file in stack.compose.paths() {
+        for file in stack.compose.own_paths() {
             folders.extend(mounted(file)?);
         }
         for folder in folders {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::container::Container;
+use super::endpoint::Endpoint;
 use super::image;
 use super::plugin::compose_plugin;
 use super::version::parse_version;
@@ -209,7 +210,13 @@ fn same_image(reference: &str, container: &Container) -> bool {
 fn base(call: Call) -> Cmd {
     match call {
         Call::Plugin => Cmd::new("docker").arg("compose"),
-        Call::Standalone => Cmd::new("docker-compose"),
+        Call::Standalone => {
+            let cmd = Cmd::new("docker-compose");
+            match Endpoint::to_export() {
+                Some(endpoint) => cmd.env("DOCKER_HOST", endpoint),
+                None => cmd,
+            }
+        }
     }
 }
 

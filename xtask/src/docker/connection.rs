@@ -24,6 +24,9 @@ impl Connection {
     /// # Errors
     /// A prerequisite problem when no engine is there.
     pub(super) fn open(patience: Patience) -> Result<Self> {
+        if matches!(Endpoint::current(), Endpoint::Unknown(_)) {
+            return Err(unreachable("").into());
+        }
         if let Some(path) = Endpoint::current().socket() {
             let socket = UnixStream::connect(path).map_err(|error| unreachable(&error.to_string()));
             return Ok(Self::over(socket?, patience));

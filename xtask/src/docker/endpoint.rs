@@ -12,39 +12,59 @@ const DEFAULT: &str = "unix:///var/run/docker.sock";
 
 /// Where the client talks to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint(String);
+pub enum Endpoint {
+    /// A URL, or a path.
+    At(String),
+    /// The context that was chosen cannot be read, and why. No other engine is meant.
+    Unknown(String),
+}
 
 impl Endpoint {
     /// The engine that the docker client would use: `DOCKER_HOST`, else the current context's.
     pub fn current() -> &'static Self {
         static CURRENT: OnceLock<Endpoint> = OnceLock::new();
-        CURRENT.get_or_init(|| {
-            let from_context = || {
-                let context =
-                    docker().args(["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]);
-                context.read().ok().filter(|host| !host.is_empty())
-            };
-            let host = variable("DOCKER_HOST")
-                .or_else(|| if has_default_context() { None } else { from_context() });
-            Self(host.unwrap_or_else(|| DEFAULT.to_owned()))
+        CURRENT.get_or_init(|| match variable("DOCKER_HOST") {
+            Some(host) => Self::At(host),
+            None if has_default_context() => Self::At(DEFAULT.to_owned()),
+            None => Self::of_context(),
         })
+    }
+
+    fn of_context() -> Self {
+        let asked = ["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"];
+        match docker().args(asked).read() {
+            Ok(host) if host.is_empty() => Self::Unknown("it names no engine".to_owned()),
+            Ok(host) => Self::At(host),
+            Err(error) => Self::Unknown(format!("{error:#}")),
+        }
+    }
+
+    /// What a program has to find in `DOCKER_HOST` to use the same engine; nothing where it finds
+    /// it by itself. Docker-compose 1.x follows `DOCKER_HOST` and the client's settings, but not
+    /// `DOCKER_CONTEXT`.
+    pub fn to_export() -> Option<String> {
+        let is_by_context =
+            variable("DOCKER_HOST").is_none() && variable("DOCKER_CONTEXT").is_some();
+        is_by_context.then(|| Self::current().to_string())
     }
 
     /// The socket of this machine that it is, if it is one.
     pub fn socket(&self) -> Option<&std::path::Path> {
-        self.0.strip_prefix("unix://").map(std::path::Path::new)
+        let Self::At(address) = self else { return None };
+        address.strip_prefix("unix://").map(std::path::Path::new)
     }
 
-    /// Whether the engine is on another machine, whose files and ports are not ours.
+    /// Whether the engine is on another machine, whose files and ports are not ours; one that is
+    /// not known may be.
     pub fn is_remote(&self) -> bool {
-        !(self.0.starts_with("unix://")
-            || self.0.starts_with("npipe://")
-            || self.0.starts_with('/'))
+        let Self::At(address) = self else { return true };
+        !(["unix://", "npipe://", "/"].iter().any(|here| address.starts_with(here)))
     }
 
     /// The other machine's name or address; `None` where the engine is on this one.
     pub fn host(&self) -> Option<String> {
-        let (_, rest) = self.0.split_once("://").filter(|_| self.is_remote())?;
+        let Self::At(address) = self else { return None };
+        let (_, rest) = address.split_once("://").filter(|_| self.is_remote())?;
         let authority = rest.split('/').next().unwrap_or(rest);
         let host = authority.rsplit('@').next().unwrap_or(authority);
         // A port follows the last colon, outside the brackets of an IPv6 address.
@@ -55,7 +75,10 @@ impl Endpoint {
 
 impl std::fmt::Display for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::At(address) => f.write_str(address),
+            Self::Unknown(_) => f.write_str("an unknown place"),
+        }
     }
 }
 
@@ -74,6 +97,12 @@ fn has_default_context() -> bool {
 /// Not running, no permission and unreachable are three things with three ways out.
 pub(super) fn unreachable(said: &str) -> Problem {
     let endpoint = Endpoint::current();
+    if let Endpoint::Unknown(why) = endpoint {
+        let context = variable("DOCKER_CONTEXT").unwrap_or_else(|| "the current one".to_owned());
+        let found = format!("the Docker context {context} cannot be used: {why}");
+        return Problem::prerequisite("engine.context", found)
+            .mend("choose one of docker context ls, or the local engine: unset DOCKER_CONTEXT; docker context use default");
+    }
     let last = said.lines().last().unwrap_or_default();
     if said.to_lowercase().contains("permission denied") {
         let group = format!(
@@ -117,7 +146,7 @@ mod tests {
             ("tcp://[::1]:2376", Some("[::1]")),
             ("unix:///var/run/docker.sock", None),
         ] {
-            assert_eq!(Endpoint(endpoint.to_owned()).host().as_deref(), host, "{endpoint}");
+            assert_eq!(Endpoint::At(endpoint.to_owned()).host().as_deref(), host, "{endpoint}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::facts::Facts;
-use super::{env_file, ports, secrets, values};
+use super::{env_file, exposure, ports, secrets, values};
 use crate::context::Context;
 use crate::report::finding::Finding;
 use crate::stack::Stack;
@@ -24,6 +24,8 @@ pub fn run(cx: &Context, stack: &Stack) -> Vec<Finding> {
         env_file::memory_pairs,
         ports::invalid,
         ports::twice_in,
+        exposure::addresses,
+        exposure::diverting,
         env_file::overridden,
     ];
     let run = |check: fn(&Facts<'_>, &Stack) -> Result<Vec<Finding>>| {

@@ -1,16 +1,15 @@
 //! Published ports: free, this stack's own, or somebody else's?
 
-use std::net::IpAddr;
-
 use anyhow::Result;
 
+use super::exposure;
 use super::facts::Facts;
 use crate::docker::container::Container;
 use crate::docker::endpoint::Endpoint;
 use crate::host::ports::{self, Port};
 use crate::report::finding::{Finding, Severity};
 use crate::stack::Stack;
-use crate::stack::compose_file::PublishedPort;
+use crate::stack::published::PublishedPort;
 
 pub(super) fn in_use(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
     let file = facts.shown(stack.env.path());
@@ -23,8 +22,8 @@ pub(super) fn in_use(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> {
         let found = "whether ports are free is unknown: they are the engine's";
         return Ok(vec![Finding::ok("port.in-use", found).about(stack.name())]);
     }
-    if let Some(finding) = address(stack) {
-        return Ok(vec![facts.place(stack, "BIND_ADDRESS", finding)]);
+    if exposure::unusable(stack).is_some() {
+        return Ok(Vec::new());
     }
     // Without an engine, who listens is all that can be known.
     let containers = facts.containers().unwrap_or_default();
@@ -53,25 +52,8 @@ pub(super) fn invalid(facts: &Facts<'_>, stack: &Stack) -> Result<Vec<Finding>> 
     Ok(published.iter().filter(|port| port.port == 0).map(finding).collect())
 }
 
-/// What is wrong with the address that ports are bound to.
-fn address(stack: &Stack) -> Option<Finding> {
-    let text = stack.env.get("BIND_ADDRESS").unwrap_or_default();
-    let mend = "127.0.0.1 is this machine alone, 0.0.0.0 everybody who reaches it";
-    if !text.is_empty() && text.parse::<IpAddr>().is_err() {
-        let found = format!("BIND_ADDRESS is `{text}`, which is not an IP address");
-        return Some(Finding::error("port.address", found).mend(mend));
-    }
-    match ports::probe(stack.bind_address(), 0) {
-        Port::Unusable(why) => {
-            let found = format!("BIND_ADDRESS is `{text}`, which this machine cannot bind: {why}");
-            Some(Finding::error("port.address", found).mend(mend))
-        }
-        _ => None,
-    }
-}
-
 fn judge(stack: &Stack, port: &PublishedPort, containers: &[Container], file: &str) -> Finding {
-    let (address, number) = (stack.bind_address(), port.port);
+    let (address, number) = (port.address, port.port);
     let project = stack.project();
     let what = format!("port {number}");
     let holder = containers.iter().find(|container| container.publishes(address, number));
@@ -95,15 +77,15 @@ fn judge(stack: &Stack, port: &PublishedPort, containers: &[Container], file: &s
         },
     };
     Finding::error("port.in-use", format!("{what} is taken by {by}"))
-        .mend(way_out(stack, port, holder, file))
+        .mend(way_out(port, holder, file))
 }
 
-fn way_out(stack: &Stack, port: &PublishedPort, holder: Option<&Container>, file: &str) -> String {
+fn way_out(port: &PublishedPort, holder: Option<&Container>, file: &str) -> String {
     let stop = match holder {
         Some(container) => format!("docker stop {}", container.name()),
         None => format!("stop it (sudo ss -ltnp 'sport = :{}' shows it)", port.port),
     };
-    let address = stack.bind_address();
+    let address = port.address;
     let candidates = port.port.saturating_add(1)..=port.port.saturating_add(200);
     let free = candidates.into_iter().find(|port| ports::probe(address, *port) == Port::Free);
     match (&port.variable, free) {
@@ -120,7 +102,7 @@ pub(super) fn twice(facts: &Facts<'_>) -> Result<Vec<Finding>> {
         // A port that is none is the other check's finding.
         let published = stack.compose.published_ports(&stack.env).unwrap_or_default();
         for port in published.into_iter().filter(|port| port.port > 0) {
-            all.push((stack.bind_address(), port));
+            all.push(port);
         }
     }
     let mut findings: Vec<_> = clashes(&all)
@@ -145,14 +127,15 @@ pub(super) fn twice_in(facts: &Facts<'_>, _: &Stack) -> Result<Vec<Finding>> {
     twice(facts)
 }
 
-fn clashes(all: &[(IpAddr, PublishedPort)]) -> Vec<(&PublishedPort, &PublishedPort)> {
+fn clashes(all: &[PublishedPort]) -> Vec<(&PublishedPort, &PublishedPort)> {
+    let others = |index: usize| all.iter().skip(index + 1);
     let pairs = all
         .iter()
         .enumerate()
-        .flat_map(|(index, one)| all.iter().skip(index + 1).map(move |other| (one, other)));
-    let clashes =
-        pairs.filter(|(one, other)| one.1.port == other.1.port && ports::overlap(one.0, other.0));
-    clashes.map(|(one, other)| (&one.1, &other.1)).collect()
+        .flat_map(|(index, one)| others(index).map(move |other| (one, other)));
+    pairs
+        .filter(|(one, other)| one.port == other.port && ports::overlap(one.address, other.address))
+        .collect()
 }
 
 #[cfg(test)]
@@ -162,8 +145,8 @@ mod tests {
     #[test]
     fn one_port_on_two_addresses_is_no_clash() {
         let port = |address: &str, service: &str, port| {
-            let service = service.to_owned();
-            (address.parse().unwrap(), PublishedPort { service, variable: None, port })
+            let (service, address) = (service.to_owned(), address.parse().unwrap());
+            PublishedPort { service, variable: None, address, port }
         };
         let all = [
             port("127.0.0.1", "a", 80),

@@ -15,6 +15,7 @@ use crate::report::units::{Bytes, count};
 use crate::secret::Secret;
 use crate::stack::Stack;
 use crate::stack::compose_file::Service;
+use crate::stack::published::Entry;
 use crate::stack::template::{extract, references};
 
 /// What is done where containers have the values of a file that is gone.
@@ -111,8 +112,8 @@ fn pairs<'a>(written: &'a Service, made: &Made) -> Vec<(&'a str, String)> {
         pairs.extend(made.variable(name).map(|value| (template.as_str(), value.to_owned())));
     }
     pairs.extend(written.image.as_deref().map(|template| (template, made.image().to_owned())));
-    for template in &written.ports {
-        pairs.extend(made.ports().into_iter().map(|port| (template.as_str(), port)));
+    for template in written.ports.iter().filter_map(Entry::template) {
+        pairs.extend(made.ports().into_iter().map(|port| (template, port)));
     }
     for volume in &written.volumes {
         let source = made.source(&volume.target).map(str::to_owned);

@@ -5,17 +5,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
 use super::env::Env;
+use super::published::{Entry, PublishedPort};
 use super::template::{self, interpolate};
 use crate::host::followed;
 use crate::report::units::Bytes;
 
-/// A compose file with its overlay, if it has one.
+/// A compose file with its overlay, and with what a person puts on top, where they are there.
 #[derive(Debug, Clone)]
 pub struct ComposeFile {
     paths: Vec<PathBuf>,
+    /// The person's, which is the last of `paths`.
+    has_override: bool,
     services: BTreeMap<String, Service>,
     variables: Vec<Variable>,
 }
@@ -37,6 +41,7 @@ pub struct Variable {
 
 #[derive(Debug, Deserialize)]
 struct File {
+    #[serde(default)]
     services: BTreeMap<String, Service>,
 }
 
@@ -49,17 +54,27 @@ pub struct Service {
     pub command: Option<Command>,
     /// `address:host:container`.
     #[serde(default)]
-    pub ports: Vec<String>,
+    pub ports: Vec<Entry>,
     #[serde(default)]
     profiles: Vec<String>,
     /// By the variable's name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_none")]
     pub environment: BTreeMap<String, String>,
     /// What is mounted.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_none")]
     pub volumes: Vec<Volume>,
     /// Its limit of memory.
     pub mem_limit: Option<String>,
+}
+
+/// Nothing where it is in another form, which our own files do not have.
+fn or_none<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + DeserializeOwned,
+{
+    let value = yaml_serde::Value::deserialize(deserializer)?;
+    Ok(yaml_serde::from_value(value).unwrap_or_default())
 }
 
 /// A mount, in the long form.
@@ -91,29 +106,23 @@ impl Command {
     }
 }
 
-/// A port that a service publishes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublishedPort {
-    /// The service.
-    pub service: String,
-    /// The variable that chooses it.
-    pub variable: Option<String>,
-    /// The port on the host; 0 for none.
-    pub port: u16,
-}
-
 impl ComposeFile {
-    /// Reads the file in `folder`, and the overlay if there is one.
+    /// Reads the file in `folder`, and the overlay and the file called `on_top` on top of it
+    /// where they are there.
     ///
     /// # Errors
     /// When one cannot be read, or is no compose file; the error names the line.
-    pub fn load(folder: &Path) -> Result<Self> {
-        let mut whole =
-            Self { paths: Vec::new(), services: BTreeMap::new(), variables: Vec::new() };
+    pub fn load(folder: &Path, on_top: Option<&str>) -> Result<Self> {
+        let (paths, services, variables) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let mut whole = Self { paths, has_override: false, services, variables };
         whole.add(folder.join("docker-compose.yml"))?;
         let overlay = folder.join("docker-compose.overlay.yml");
         if overlay.is_file() {
             whole.add(overlay)?;
+        }
+        if let Some(path) = on_top.map(|name| folder.join(name)).filter(|path| path.is_file()) {
+            whole.add(path)?;
+            whole.has_override = true;
         }
         Ok(whole)
     }
@@ -146,9 +155,19 @@ impl ComposeFile {
         self.paths.first().map_or(Path::new(""), PathBuf::as_path)
     }
 
-    /// The file and its overlay, in the order in which a Compose reads them.
+    /// Every file, in the order in which a Compose reads them.
     pub fn paths(&self) -> &[PathBuf] {
         &self.paths
+    }
+
+    /// The file and its overlay, which belong to the repository.
+    pub fn own_paths(&self) -> &[PathBuf] {
+        self.paths.get(..self.paths.len() - usize::from(self.has_override)).unwrap_or_default()
+    }
+
+    /// What a person has put on top of both.
+    pub fn override_path(&self) -> Option<&Path> {
+        self.paths.last().filter(|_| self.has_override).map(PathBuf::as_path)
     }
 
     /// Whether `service` starts with these profiles.
@@ -243,14 +262,8 @@ impl ComposeFile {
     pub fn published_ports(&self, env: &Env) -> Result<Vec<PublishedPort>> {
         let mut published = Vec::new();
         for (name, service) in &self.services {
-            for template in &service.ports {
-                let text = interpolate(template, &|name| env.get(name))?;
-                // [address:]host:container; an IPv6 address has colons of its own.
-                let host = text.rsplit(':').nth(1).unwrap_or_default();
-                let variable =
-                    template::references(template)?.last().map(|last| last.name.to_owned());
-                let port = host.parse().unwrap_or(0);
-                published.push(PublishedPort { service: name.clone(), variable, port });
+            for entry in &service.ports {
+                published.extend(entry.ports(name, &|name| env.get(name))?);
             }
         }
         Ok(published)
