@@ -119,6 +119,7 @@ fn messages_arrive_on_every_channel_and_what_does_not_arrive_is_reported(on: &'s
     one_alert_is_told_with_its_links_and_so_is_its_end(monitoring, &mail, &receiver);
     // And one that Prometheus has raised itself.
     mail.wait_for(&["Subject: [CRITICAL] A test fires", RUNBOOK]);
+    words_of_others_are_told_as_text(monitoring, &mail, &receiver);
     let listed = site.xtask(&["alerts", "list", "--json"]).succeeds().json();
     assert_eq!(listed["schema"], "xtask.alerts/v1");
     let mut alerts = listed["alerts"].as_array().unwrap().iter();
@@ -179,6 +180,37 @@ fn one_alert_is_told_with_its_links_and_so_is_its_end(
     let over = receiver.wait_for("/pagerduty", &["resolve", "[RESOLVED] Redis does not answer"]);
     assert_eq!(over.body["dedup_key"], page.body["dedup_key"], "the same incident");
     receiver.wait_for("/bot", &["RedisDown", "\"status\":\"resolved\"", RUNBOOK]);
+}
+
+/// Who writes a label, as through a metric, writes neither mentions nor links nor markup.
+fn words_of_others_are_told_as_text(part: &Part<'_>, mail: &Mail, receiver: &Receiver) {
+    let evil = "<!channel> <https://evil.example.org|bank> `@here` & <script>alert(1)</script>\nBcc: all\u{1b}[2J\u{202e}";
+    let alerts = json!([{
+        "labels": { "alertname": format!("Evil {evil}"), "severity": "critical", "service": evil },
+        "annotations": {
+            "summary": format!("Summary {evil}"),
+            "description": evil,
+            "runbook_url": "https://a.example.org/x|y><!here>\n",
+            "dashboard_url": "javascript:alert(1)",
+        },
+        "startsAt": "2020-01-01T00:00:00Z",
+        "endsAt": "2099-01-01T00:00:00Z",
+        "generatorURL": "http://prometheus.example.org/graph",
+    }]);
+    alertmanager(part, "POST", "/api/v2/alerts", &alerts.to_string());
+    let told = receiver.wait_for("/slack", &["Summary &lt;!channel&gt;"]).body.to_string();
+    for never in ["<!", "<https://evil", "|bank>", "<script", "`@here", "\\u001b", "\\nBcc"] {
+        assert!(!told.contains(never), "{never}: {told}");
+    }
+    assert!(told.contains("<https://a.example.org/xy!here|Runbook>"), "{told}");
+    let page = receiver.wait_for("/pagerduty", &["trigger", "Summary <!channel>"]).body;
+    assert!(!page["payload"]["summary"].as_str().unwrap().contains(char::is_control), "{page}");
+    let mail = mail.wait_for(&["Summary &lt;!channel&gt;"]);
+    let (head_and_text, html) = mail.split_once("text/html").unwrap();
+    for never in ["<script", "href=\"javascript", "\nBcc", "\u{1b}"] {
+        assert!(!html.contains(never), "{never}: {html}");
+    }
+    assert!(!head_and_text.contains("\nBcc") && !head_and_text.contains('\u{1b}'), "{mail}");
 }
 
 fn a_secret_that_is_no_longer_named_goes(site: &Site, text: &str) {

@@ -18,11 +18,39 @@ impl Random {
     }
 }
 
+/// Rounds of this run.
+fn rounds() -> u64 {
+    let rounds = std::env::var("XTASK_TEST_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    rounds.unwrap_or(USUAL)
+}
+
+/// Hands over arbitrary strings, again and again: of signs that mean something in one language or
+/// another, and of any others. A failure names the seed of its round.
+pub(crate) fn text(mut take: impl FnMut(&str)) {
+    const SIGNS: &[&str] = &[
+        "'", "\"", "\\", "`", "$", "${A}", "$(a)", "%", "%%", "%h", "{", "}", "{{", "}}", "<", ">",
+        "&", "|", "#", ":", "::", ";", ",", "=", "?", "/", "../", "-", "--", "@", "!", "*", "[",
+        "]", "(", ")", "^", "~", ".", "+", "\n", "\r", "\t", "\0", "\x1b", "\x7f", " ", "é", "日",
+        "👩", "\u{202e}", "\u{2028}", "\u{85}", "a", "Z", "0", "\\n", "\\x41", "name",
+    ];
+    for seed in 0..rounds() {
+        let mut random = Random(seed);
+        let mut string = String::new();
+        for _ in 0..random.below(12) {
+            match random.below(4) {
+                0 => string.extend(char::from_u32(random.below(0x11_0000) as u32)),
+                _ => string.push_str(SIGNS[random.below(SIGNS.len())]),
+            }
+        }
+        let round = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| take(&string)));
+        assert!(round.is_ok(), "seed {seed}: {string:?}");
+    }
+}
+
 /// Hands over what becomes of `whole` when a few of its parts are changed, moved, repeated, left out
 /// or replaced by one of `words`, again and again. A failure names the seed of its round.
 pub(crate) fn garbled(whole: &[u8], words: &[&str], mut read: impl FnMut(&[u8])) {
-    let rounds = std::env::var("XTASK_TEST_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
-    for seed in 0..rounds.unwrap_or(USUAL) {
+    for seed in 0..rounds() {
         let mut random = Random(seed);
         let mut bytes = whole.to_vec();
         for _ in 0..=random.below(4) {

@@ -1,10 +1,11 @@
 //! The only place that prints. Results go to stdout, everything else to stderr; every line is
-//! masked on its way out.
+//! masked on its way out, and holds no control character that others wrote.
 
 pub mod advice;
 pub mod finding;
 pub mod live;
 pub mod nearest;
+pub mod printable;
 pub mod table;
 pub mod units;
 
@@ -16,6 +17,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::Value;
 
+use self::printable::{plain, with_own_colours};
 use crate::process::Cmd;
 use crate::secret::mask;
 
@@ -80,11 +82,12 @@ impl Report {
     /// One line of result on stdout; dropped under `--json`.
     pub fn line(&self, text: impl AsRef<str>) {
         if !self.json {
-            to_stdout(&mask(text.as_ref()));
+            to_stdout(&with_own_colours(&mask(text.as_ref())));
         }
     }
 
-    /// A line of result that holds secrets, because the user asked to see them.
+    /// A line of result that holds secrets, because the user asked to see them, for a shell to
+    /// read: exactly these bytes.
     pub fn revealed(&self, text: impl AsRef<str>) {
         to_stdout(text.as_ref());
     }
@@ -143,12 +146,12 @@ impl Report {
 
     /// A step that is done.
     pub fn done(&self, text: impl AsRef<str>) {
-        self.progress(format!("{GOOD}✓{GOOD:#} {}", text.as_ref()));
+        self.progress(format!("{GOOD}✓{GOOD:#} {}", plain(text.as_ref())));
     }
 
     /// Something the user should know although the command goes on.
     pub fn warning(&self, text: impl AsRef<str>) {
-        to_stderr(&format!("{WARNING}warning:{WARNING:#} {}", text.as_ref()));
+        to_stderr(&format!("{WARNING}warning:{WARNING:#} {}", plain(text.as_ref())));
     }
 
     /// Asks on the terminal; without one, or without an answer, it is no.
@@ -163,7 +166,7 @@ impl Report {
             return None;
         }
         let mut stderr = anstream::stderr().lock();
-        let _ = write!(stderr, "{question} ").and_then(|()| stderr.flush());
+        let _ = write!(stderr, "{} ", plain(&mask(question))).and_then(|()| stderr.flush());
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).ok()?;
         Some(answer.trim().to_owned())
@@ -200,7 +203,7 @@ fn extend(document: &mut Value, more: Value) {
 }
 
 fn trace(cmd: &Cmd) {
-    to_stderr(&format!("{DIM}$ {cmd}{DIM:#}"));
+    to_stderr(&format!("{DIM}$ {}{DIM:#}", plain(&cmd.to_string())));
 }
 
 /// A reader that went away (`| head`) is no failure of ours.
@@ -209,7 +212,7 @@ fn to_stdout(text: &str) {
 }
 
 pub(crate) fn to_stderr(text: &str) {
-    let _ = writeln!(anstream::stderr().lock(), "{}", mask(text));
+    let _ = writeln!(anstream::stderr().lock(), "{}", with_own_colours(&mask(text)));
 }
 
 #[cfg(test)]

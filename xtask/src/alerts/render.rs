@@ -195,8 +195,8 @@ impl Renderer<'_> {
         Ok(SlackConfig {
             api_url_file: self.file(file)?,
             color: r#"{{ template "notify.slack.color" . }}"#,
-            fallback: r#"{{ template "notify.title" . }}"#,
-            title: r#"{{ template "notify.title" . }}"#,
+            fallback: r#"{{ template "notify.slack.title" . }}"#,
+            title: r#"{{ template "notify.slack.title" . }}"#,
             title_link: r#"{{ template "notify.link" . }}"#,
             text: r#"{{ template "notify.slack.text" . }}"#,
             send_resolved: true,

@@ -17,6 +17,7 @@ use crate::logs::when::When;
 use crate::report::WARNING;
 use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Problem;
+use crate::report::printable::plain;
 
 /// Print the logs of a stack's services in order of time
 ///
@@ -165,6 +166,7 @@ fn show(cx: &Context, service: &Service, line: &Line, width: usize) -> Result<()
         let line = serde_json::json!({ "stack": stack, "service": name, "time": stamp, "stream": stream, "text": text });
         return cx.report.document_line("xtask.log-line/v1", &line);
     }
+    let text = plain(&text);
     if *origin == Origin::Gap {
         cx.report
             .line(format!("{style}{name:width$}{style:#} {stamp} {WARNING}gap: {text}{WARNING:#}"));

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::advice::{Advice, Xtask};
+use super::printable::plain;
 use super::{BAD, DIM, GOOD, Report, WARNING};
 use crate::host::kind::Refused;
 use crate::process::Interrupted;
@@ -195,8 +196,9 @@ impl Report {
         if finding.severity == Severity::Ok && self.verbosity == super::Verbosity::Quiet {
             return Vec::new();
         }
-        let line = format!("{style}{mark}{style:#} {finding}{id}");
-        [line].into_iter().chain(finding.mend.lines()).collect()
+        let line = format!("{style}{mark}{style:#} {}{id}", plain(&finding.to_string()));
+        let mend = finding.mend.lines().map(|line| plain(&line).into_owned());
+        [line].into_iter().chain(mend).collect()
     }
 }
 
@@ -213,8 +215,8 @@ impl Report {
         let (id, exit) = classify(error);
         let message = format!("{error:#}");
         let mend = advice(error);
-        super::to_stderr(&format!("{BAD}error:{BAD:#} {message}"));
-        mend.lines().for_each(|line| super::to_stderr(&line));
+        super::to_stderr(&format!("{BAD}error:{BAD:#} {}", plain(&message)));
+        mend.lines().for_each(|line| super::to_stderr(&plain(&line)));
         if !self.tells_failure() {
             let document = serde_json::json!({ "id": id, "message": message, "mend": mend });
             let _ = self.document("xtask.error/v1", &document);
@@ -272,14 +274,24 @@ pub fn resumed_by(error: anyhow::Error, done: &str, command: Xtask) -> anyhow::E
 /// A workflow command of GitHub Actions
 /// (docs.github.com, "Workflow commands for GitHub Actions").
 fn annotation(finding: &Finding) -> String {
-    let escape = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     let kind = if finding.severity == Severity::Error { "error" } else { "warning" };
     let mut place = format!("title={}", finding.id);
     if let Some(file) = &finding.file {
+        let file = workflow_property(file);
         place = format!("file={file},line={},{place}", finding.line.unwrap_or(1));
     }
     let mend = finding.mend.one_line().map(|mend| format!(" → {mend}")).unwrap_or_default();
-    format!("::{kind} {place}::{}", escape(&format!("{finding}{mend}")))
+    format!("::{kind} {place}::{}", workflow_data(&format!("{finding}{mend}")))
+}
+
+/// Text after the last `::` of a workflow command.
+fn workflow_data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// A property's value in a workflow command.
+fn workflow_property(text: &str) -> String {
+    workflow_data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
 /// How a command ends; the numbers are a contract with scripts.
@@ -368,6 +380,19 @@ mod tests {
         assert_eq!((again.message.as_str(), again.mend), ("no engine", "start it".into()));
         let other = Finding::of_error("x.y", &anyhow::anyhow!("inner").context("outer"));
         assert_eq!((other.id, other.found.as_str()), ("x.y", "outer: inner"));
+    }
+
+    #[test]
+    fn no_text_ends_a_workflow_command_or_adds_one() {
+        let decoded = |text: &str| {
+            let signs = [("%2C", ","), ("%3A", ":"), ("%0A", "\n"), ("%0D", "\r"), ("%25", "%")];
+            signs.iter().fold(text.to_owned(), |text, (code, sign)| text.replace(code, sign))
+        };
+        crate::garble::text(|text| {
+            let (data, property) = (workflow_data(text), workflow_property(text));
+            assert!(!data.contains(['\n', '\r']) && !property.contains(['\n', '\r', ',', ':']));
+            assert_eq!((decoded(&data), decoded(&property)), (text.to_owned(), text.to_owned()));
+        });
     }
 
     #[test]

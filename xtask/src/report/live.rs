@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
+use super::printable::one_line;
 use crate::report::Report;
 use crate::secret::mask;
 
@@ -31,7 +32,7 @@ impl Live {
 
     /// Replaces the line.
     pub fn show(&mut self, text: &str) {
-        let text: String = mask(text).chars().filter(|c| !c.is_control()).take(WIDTH).collect();
+        let text: String = one_line(&mask(text)).chars().take(WIDTH).collect();
         if self.shown && text != self.last {
             let _ = write!(std::io::stderr(), "\r\x1b[2K{text}");
             self.last = text;

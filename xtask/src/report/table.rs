@@ -2,6 +2,8 @@
 
 use anstyle::Style;
 
+use super::printable::one_line;
+
 /// A cell: its text and how it is coloured.
 #[derive(Debug, Clone)]
 pub struct Cell {
@@ -12,13 +14,13 @@ pub struct Cell {
 impl Cell {
     /// A coloured cell.
     pub fn styled(text: impl Into<String>, style: Style) -> Self {
-        Self { text: text.into(), style }
+        Self { text: one_line(&text.into()).into_owned(), style }
     }
 }
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self { text: text.into(), style: Style::new() }
+        Self::styled(text, Style::new())
     }
 }
 
