@@ -8,6 +8,7 @@ use tests::composes::FULL;
 use tests::{Random, Site, is_long, seed};
 use xtask::backup::folder::Folder;
 use xtask::backup::object::Keys;
+use xtask::backup::origin::{EXTENSION, Trust};
 use xtask::backup::verify::{self, Depth};
 use xtask::report::finding::Severity;
 use xtask::report::{Report, Verbosity};
@@ -17,6 +18,7 @@ fn is_found(folder: &Folder, depth: Depth) -> bool {
     let report = Report::new(Verbosity::Quiet, false);
     let (sets, damaged) = folder.sets().unwrap();
     let mut findings = verify::strays(folder, &sets, &damaged).unwrap();
+    findings.extend(verify::origins(&sets));
     findings
         .extend(verify::objects(&report, folder, &sets, depth, &Keys::default(), true).unwrap());
     findings.iter().any(|finding| finding.severity == Severity::Error)
@@ -38,12 +40,27 @@ fn every_changed_byte_is_found_and_so_is_every_lost_or_exchanged_file() {
     site.redis(&["set", "kept", "yes"]);
     let first = site.backup(&["--only", "redis"]);
     site.backup(&[]);
-    let folder = Folder::at(site.backups());
+    let ours = [site.signing_key().public().unwrap()].into();
+    let folder = Folder::at(site.backups()).believing(Trust { ours, ..Trust::default() });
     assert!(!is_found(&folder, Depth::Deep));
     let mut paths = Vec::new();
     files(&site.backups().join("objects"), &mut paths);
     files(&site.backups().join("sets"), &mut paths);
-    assert_eq!(paths.len(), 7);
+    let (signatures, paths): (Vec<_>, Vec<_>) =
+        paths.into_iter().partition(|path| path.to_string_lossy().ends_with(EXTENSION));
+    assert_eq!((signatures.len(), paths.len()), (2, 7));
+    for path in &signatures {
+        let whole = fs::read_to_string(path).unwrap();
+        for changed in
+            [String::new(), whole.replacen("\nRW", "\nRV", 1), whole.replace("file:", "")]
+        {
+            fs::write(path, changed).unwrap();
+            assert!(is_found(&folder, Depth::Quick), "{}", path.display());
+        }
+        fs::remove_file(path).unwrap();
+        assert!(is_found(&folder, Depth::Quick), "{}", path.display());
+        fs::write(path, whole).unwrap();
+    }
 
     let mut random = Random(seed());
     let rounds = if is_long() { 5000 } else { 1000 };

@@ -153,7 +153,7 @@ fn memory(template: Option<&str>, bytes: u64, values: &mut Recovered) {
     if let [only] = references.as_slice()
         && bytes > 0
     {
-        let is_whole = bytes % (1 << 20) == 0;
+        let is_whole = bytes.is_multiple_of(1 << 20);
         let text = if is_whole { format!("{}m", bytes >> 20) } else { format!("{bytes}b") };
         values.entry(only.name.to_owned()).or_insert(text);
     }
