@@ -250,7 +250,7 @@ fn a_prometheus_without_the_overlay_is_refused_and_up_mends_it() {
         net::http(part.port("PROMETHEUS_PORT"), "GET", "/-/ready", &[], "")
             .is_some_and(|(status, ..)| status == 200)
     });
-    site.xtask(&["backup", "monitoring"])
+    site.xtask(&["backup", "monitoring", "--only", "prometheus"])
         .ends_with(1)
         .says("without docker-compose.overlay.yml")
         .says("cargo xtask up mon");

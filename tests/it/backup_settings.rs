@@ -7,7 +7,8 @@ use tests::composes::FULL;
 
 /// About 30 MB of keys.
 fn fill(site: &Site) {
-    site.redis(&["debug", "populate", "100000", "key", "200"]);
+    let script = "for n = 1, 100000 do redis.call('set', 'key:' .. n, string.rep('x', 200)) end";
+    site.redis(&["eval", script, "0"]);
     assert_eq!(site.redis(&["dbsize"]), "100000");
 }
 

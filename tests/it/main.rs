@@ -10,6 +10,7 @@ mod backup_damage;
 mod backup_disk;
 mod backup_encrypted;
 mod backup_guide;
+mod backup_incomplete;
 mod backup_kept;
 mod backup_killed;
 mod backup_lacks;

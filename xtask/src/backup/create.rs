@@ -5,16 +5,16 @@ mod writer;
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
 
 use self::writer::Writer;
 use super::config::Config;
 use super::deduplication::Shared;
 use super::folder::Folder;
-use super::object::{Format, require_age};
+use super::object::{DISK_FULL, Format, require_age};
 use super::server::{Method, Part, Stream, Subject};
-use super::set::{DataRecord, Manifest, SCHEMA, ServiceRecord, Set};
+use super::set::{DataRecord, Manifest, Missing, SCHEMA, ServiceRecord, Set};
 use super::{settings, signature, stack_files};
 use crate::context::Context;
 use crate::docker::container::{self, Container};
@@ -23,7 +23,7 @@ use crate::docker::transfer::Way;
 use crate::plan::Plan;
 use crate::process::{Cmd, check_interrupted};
 use crate::report::advice::{Advice, Xtask};
-use crate::report::finding::Problem;
+use crate::report::finding::{Finding, Problem};
 use crate::report::units::{Bytes, count};
 use crate::stack::Stack;
 use crate::stack::manifest::Service;
@@ -35,8 +35,10 @@ pub struct Request<'a> {
     pub stack: &'a Stack,
     /// Its containers.
     pub containers: &'a [Container],
-    /// The services, all of which must run.
+    /// The services.
     pub services: Vec<&'a Service>,
+    /// Whether a person named them, so that all of them must be in the set.
+    pub is_named: bool,
     /// Whether dumps are wanted too.
     pub logical: bool,
     /// How backups are made.
@@ -52,6 +54,8 @@ pub struct Request<'a> {
 pub struct Creation<'a> {
     request: Request<'a>,
     jobs: Vec<Job<'a>>,
+    /// What will not be in it.
+    pub missing: Vec<Missing>,
     shared: Shared,
     configuration: Cmd,
 }
@@ -67,17 +71,36 @@ impl<'a> Request<'a> {
     /// Asks every server what it will give, and whether there is room for it. Changes nothing.
     ///
     /// # Errors
-    /// When a service does not run or answer, or the backup cannot be made.
+    /// When none of the services, or one that was named, runs and answers, or the backup cannot be
+    /// made.
     pub fn prepare(self, cx: &Context) -> Result<Creation<'a>> {
         if !self.format.recipients.is_empty() {
             require_age()?;
         }
-        let jobs = self.services.iter().map(|service| self.job(service)).collect::<Result<_>>()?;
+        let (mut jobs, mut missing) = (Vec::new(), Vec::new());
+        for service in &self.services {
+            match self.job(service) {
+                Ok(job) => jobs.push(job),
+                Err(error) if self.needs_all() => return Err(error),
+                Err(error) => missing.push(left_out(cx, service, error)?),
+            }
+        }
+        if jobs.is_empty() {
+            let found = "no service could be backed up; see above";
+            return Err(Problem::failed("backup.not-running", found)
+                .mend(Xtask::Up(self.stack.on()))
+                .into());
+        }
         let shared = Shared::of(self.folder, &self.stack.project(), &self.format.recipients)?;
         let configuration = stack_files::tar(cx, self.stack)?;
-        let creation = Creation { request: self, jobs, shared, configuration };
+        let creation = Creation { request: self, jobs, missing, shared, configuration };
         creation.refuse_full_disk()?;
         Ok(creation)
+    }
+
+    /// Whether there is no set without one of the services.
+    fn needs_all(&self) -> bool {
+        self.is_named || self.services.len() == 1
     }
 
     fn job(&self, service: &'a Service) -> Result<Job<'a>> {
@@ -132,12 +155,12 @@ impl Creation<'_> {
     /// # Errors
     /// When anything fails; there is no set then, and no object of it.
     pub fn carry_out(self, cx: &Context) -> Result<Set> {
-        let Self { request, jobs, shared, configuration } = self;
+        let Self { request, jobs, missing, shared, configuration } = self;
         let started = free_second(request.folder, &request.stack.project())?;
         let way = Way::choose(&request.folder.state())?;
         let objects = Vec::new();
         let mut writer = Writer { cx, request: &request, started, way, shared, objects };
-        let outcome = fill(&mut writer, jobs, &configuration);
+        let outcome = fill(&mut writer, jobs, missing, &configuration);
         if outcome.is_err() {
             writer.discard();
         }
@@ -145,18 +168,34 @@ impl Creation<'_> {
     }
 }
 
-fn fill(writer: &mut Writer, jobs: Vec<Job>, configuration: &Cmd) -> Result<Set> {
+fn fill(
+    writer: &mut Writer,
+    jobs: Vec<Job>,
+    mut missing: Vec<Missing>,
+    configuration: &Cmd,
+) -> Result<Set> {
     let mut services = Vec::new();
-    for Job { subject, streams } in jobs {
-        let name = &subject.service.name;
-        let (streams, finish) = (subject.method.begin)(subject, streams)
-            .with_context(|| format!("making {name} ready"))?;
-        let mut said = Vec::new();
-        for stream in streams {
-            said.extend(writer.store(name, stream)?);
+    for job in jobs {
+        let (service, before) = (job.subject.service, writer.objects.len());
+        match store(writer, job) {
+            Ok(mut record) => {
+                for why in std::mem::take(&mut record.facts.missing) {
+                    missing.push(Missing { service: record.name.clone(), why });
+                }
+                services.push(record);
+            }
+            Err(error) if writer.request.needs_all() || is_disk_full(&error) => {
+                return Err(error);
+            }
+            Err(error) => {
+                missing.push(left_out(writer.cx, service, error)?);
+                writer.discard_from(before);
+                writer.cx.remove_leftovers(&writer.request.stack.project())?;
+            }
         }
-        let facts = finish(&said).with_context(|| format!("asking {name} afterwards"))?;
-        services.push(record(&subject, facts)?);
+    }
+    if services.is_empty() {
+        bail!("no service could be backed up; see above");
     }
     writer.store_configuration(configuration)?;
     let Request { stack, folder, format, .. } = writer.request;
@@ -169,11 +208,39 @@ fn fill(writer: &mut Writer, jobs: Vec<Job>, configuration: &Cmd) -> Result<Set>
         recipients: format.recipients.clone(),
         folder: folder.identity()?,
         sequence: Some(folder.next_place()?),
+        missing,
         services,
         objects: writer.objects.clone(),
     };
     let key = signature::own_key(stack)?.context("the key that signs has gone")?;
     manifest.commit(&folder.sets_path(), &key)
+}
+
+fn store(writer: &mut Writer, job: Job) -> Result<ServiceRecord> {
+    let Job { subject, streams } = job;
+    let name = &subject.service.name;
+    let (streams, finish) =
+        (subject.method.begin)(subject, streams).with_context(|| format!("making {name} ready"))?;
+    let mut said = Vec::new();
+    for stream in streams {
+        said.extend(writer.store(name, stream)?);
+    }
+    let facts = finish(&said).with_context(|| format!("asking {name} afterwards"))?;
+    record(&subject, facts)
+}
+
+/// Reports why the set is made without `service`.
+fn left_out(cx: &Context, service: &Service, error: anyhow::Error) -> Result<Missing> {
+    check_interrupted()?;
+    let finding = Finding::of_error("backup.service-failed", &error).about(&service.name);
+    cx.report.finding(&finding);
+    Ok(Missing { service: service.name.as_str().try_into()?, why: finding.found })
+}
+
+/// What fails for one service then, fails for all.
+fn is_disk_full(error: &anyhow::Error) -> bool {
+    let mut problems = error.chain().filter_map(|cause| cause.downcast_ref::<Problem>());
+    problems.any(|problem| problem.id == DISK_FULL)
 }
 
 /// Says that the `new` parts of a stream are written; `None` where there are none.

@@ -43,6 +43,7 @@ pub(super) fn folder_with_block() -> (Folder, String, TempDir) {
         recipients: Vec::new(),
         folder: None,
         sequence: None,
+        missing: Vec::new(),
         services: Vec::new(),
         objects: vec![written.unwrap().commit(object).unwrap()],
     };

@@ -40,15 +40,21 @@ fn attempts(folder: &Folder) -> Result<Attempts> {
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 
-/// Notes how an attempt to back up `services` ended. Only for the holder of the folder's lock.
+/// Notes of which of `services` there is a new backup. Only for the holder of the folder's lock.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn note(folder: &Folder, project: &str, services: &[&str], ok: bool) -> Result<()> {
+pub fn note(
+    folder: &Folder,
+    project: &str,
+    services: &[&str],
+    is_made: impl Fn(&str) -> bool,
+) -> Result<()> {
     let mut all = attempts(folder)?;
     let of_project = all.entry(project.to_owned()).or_default();
     for service in services {
-        of_project.insert((*service).to_owned(), Attempt { at: Timestamp::now(), ok });
+        let attempt = Attempt { at: Timestamp::now(), ok: is_made(service) };
+        of_project.insert((*service).to_owned(), attempt);
     }
     let text = serde_json::to_string_pretty(&all).context("writing the attempts")?;
     write_atomically(&attempts_path(folder), text.as_bytes(), PRIVATE)

@@ -206,11 +206,14 @@ impl Write for Sink<'_> {
     }
 }
 
+/// There is no room for an object.
+pub const DISK_FULL: &str = "backup.disk-full";
+
 fn explain(error: anyhow::Error, path: &Path) -> anyhow::Error {
     let kind = error.chain().find_map(|cause| Some(cause.downcast_ref::<io::Error>()?.kind()));
     match kind {
         Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => Problem::failed(
-            "backup.disk-full",
+            DISK_FULL,
             format!(
                 "the disk is full: {} was not written, and nothing else has changed",
                 path.display()

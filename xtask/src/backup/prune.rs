@@ -178,13 +178,14 @@ fn remove(path: &Path) -> Result<()> {
 }
 
 /// Sets stand in for each other where they are of the same services: a backup of one service alone
-/// pushes no whole set out.
-fn group(set: &Set) -> (ProjectName, StackName, Vec<ServiceName>) {
+/// pushes no whole set out, nor does an incomplete one.
+fn group(set: &Set) -> (ProjectName, StackName, Vec<ServiceName>, bool) {
     let manifest = &set.manifest;
     let mut services: Vec<_> =
         manifest.services.iter().map(|service| service.name.clone()).collect();
     services.sort();
-    (manifest.project.clone(), manifest.stack.clone(), services)
+    let is_whole = manifest.missing.is_empty();
+    (manifest.project.clone(), manifest.stack.clone(), services, is_whole)
 }
 
 /// Why each of `sets` stays that does, by its id.

@@ -1,15 +1,16 @@
 //! A set: one backup of one stack, described by a manifest whose digest stands in its name.
 
+mod facts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
+pub use self::facts::DataRecord;
 use super::origin::{self, Origin, Trust};
 use super::settings::Settings;
 use crate::host::digest::sha256;
@@ -63,10 +64,22 @@ pub struct Manifest {
     /// versions did not note it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
+    /// What should be in it and is not: what can be backed up is, whatever else fails.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Missing>,
     /// The services in it.
     pub services: Vec<ServiceRecord>,
     /// Its objects.
     pub objects: Vec<ObjectRecord>,
+}
+
+/// A service that could not be backed up, or not the whole of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Missing {
+    /// Its name.
+    pub service: ServiceName,
+    /// Why.
+    pub why: String,
 }
 
 /// A service as it was.
@@ -89,48 +102,6 @@ pub struct ServiceRecord {
     pub settings: Settings,
     /// What its server said of its data.
     pub facts: DataRecord,
-}
-
-/// What a server said of its data, which only the server's own module understands.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct DataRecord {
-    /// How it was backed up, as stacks.toml calls it.
-    pub method: String,
-    /// Such as `15.14 (Debian 15.14-1)`.
-    pub version: String,
-    /// What the server has and the set does not hold; earlier versions did not say.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub lacks: Vec<String>,
-    #[serde(flatten)]
-    details: Map<String, Value>,
-}
-
-impl DataRecord {
-    /// What `method` has noted in `details`, which is a struct.
-    ///
-    /// # Errors
-    /// When it cannot be written as JSON.
-    pub fn new(method: &str, version: String, details: &impl Serialize) -> Result<Self> {
-        match serde_json::to_value(details).context("writing what the server said")? {
-            Value::Object(details) => {
-                Ok(Self { method: method.to_owned(), version, lacks: Vec::new(), details })
-            }
-            other => bail!("{method} recorded something other than a struct: {other}"),
-        }
-    }
-
-    /// Says what the server has and the set does not hold.
-    pub fn lacking(self, lacks: Vec<String>) -> Self {
-        Self { lacks, ..self }
-    }
-
-    /// The details, as their server understands them.
-    ///
-    /// # Errors
-    /// When they are something else.
-    pub fn details<T: DeserializeOwned>(&self) -> Result<T> {
-        Ok(T::deserialize(&self.details)?)
-    }
 }
 
 /// What an object holds.
@@ -206,7 +177,11 @@ impl Set {
             };
             service.facts.lacks.iter().map(finding).collect::<Vec<_>>()
         };
-        self.manifest.services.iter().flat_map(lacking).collect()
+        let missing = self.manifest.missing.iter().map(|one| {
+            Finding::not_looked_at("set.incomplete", format!("not in the set: {}", one.why))
+                .about(&*one.service)
+        });
+        missing.chain(self.manifest.services.iter().flat_map(lacking)).collect()
     }
 
     /// Its objects of `service`.

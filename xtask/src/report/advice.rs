@@ -46,6 +46,7 @@ pub enum Xtask {
     Backup,
     /// Into a backup folder that begins anew.
     BackupFresh,
+    BackupOf(On),
     /// Of the stack, leaving a service out: the person fills in which to take.
     BackupOnly(On),
     BackupDrill,
@@ -116,6 +117,7 @@ impl Xtask {
             X::BackupDrop(on) => ("backup restore", Some(on), vec!["--drop"]),
             X::BackupFresh => ("backup", None, vec!["--fresh"]),
             X::BackupList => ("backup list", None, vec![]),
+            X::BackupOf(on) => ("backup", Some(on), vec![]),
             X::BackupOnly(on) => ("backup", Some(on), vec!["--only", "SERVICE"]),
             X::BackupPrune => ("backup prune", None, vec![]),
             X::BackupRestore(on, set) => ("backup restore", Some(on), vec![set]),
@@ -249,6 +251,7 @@ mod tests {
             X::BackupDrop(on()),
             X::BackupFresh,
             X::BackupList,
+            X::BackupOf(on()),
             X::BackupOnly(on()),
             X::BackupPrune,
             X::BackupRestore(on(), word()),

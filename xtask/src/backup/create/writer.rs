@@ -151,8 +151,13 @@ impl Writer<'_> {
     }
 
     /// Removes what was written, since there will be no set that names it.
-    pub(super) fn discard(&self) {
-        for object in self.objects.iter().filter(|object| !self.shared.has(object)) {
+    pub(super) fn discard(&mut self) {
+        self.discard_from(0);
+    }
+
+    /// Removes what was written after the first so many.
+    pub(super) fn discard_from(&mut self, first: usize) {
+        for object in self.objects.drain(first..).filter(|object| !self.shared.has(object)) {
             let _ = files::remove(&self.request.folder.path().join(&object.path));
         }
     }

@@ -9,6 +9,7 @@ mod snapshot;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use self::blocks::{Block, Ulid, list, size_of_head};
@@ -67,15 +68,26 @@ impl Server for Blocks {
             expected.iter().flat_map(|stream| &stream.parts).map(|part| &part.name).collect();
         let of_old = |block: &&Block| finished.contains(&block.part().name);
         let mut old = blocks.iter().filter(of_old);
-        let mut answers = BTreeMap::new();
+        let (mut answers, mut missing) = (BTreeMap::new(), BTreeMap::new());
         for block in [old.next(), old.next_back()].into_iter().flatten() {
-            answers.insert(block.ulid.clone(), block.series_at_end(&api)?);
+            match block.series_at_end(&api) {
+                Ok(series) => {
+                    answers.insert(block.ulid.clone(), series);
+                }
+                // The others are worth a backup, where the server answers otherwise.
+                Err(error) if blocks.len() > 1 && api.get("/-/ready").is_ok() => {
+                    missing.insert(block.ulid.clone(), unreadable(&subject, block, &error)?);
+                }
+                Err(error) => return Err(error),
+            }
         }
+        blocks.retain(|block| !missing.contains_key(&block.ulid));
         let streams = vec![stream(&subject, &folder, blocks.iter().map(Block::part).collect())?];
         let finish = move |_: &[_]| {
             snapshot.remove().context("removing the snapshot")?;
             let build: Answer<Build> = api.json("/api/v1/status/buildinfo")?;
-            subject.record(build.data.version, &Self { blocks, answers })
+            let record = subject.record(build.data.version, &Self { blocks, answers })?;
+            Ok(record.without(missing.into_values().collect()))
         };
         Ok((streams, Box::new(finish)))
     }
@@ -113,6 +125,18 @@ impl Server for Blocks {
     fn prove(&self, stack: &Stack, service: &Service, _: &str) -> Result<Vec<Finding>> {
         self.ask_newest(&Api::of(stack, service)?)
     }
+}
+
+/// What is said of a block that is left out.
+fn unreadable(subject: &Subject<'_>, block: &Block, error: &anyhow::Error) -> Result<String> {
+    let path = subject.data(DATA)?.join(&block.ulid);
+    let [from, to] = [block.min_time, block.max_time]
+        .map(|at| Timestamp::from_millisecond(at).unwrap_or_default());
+    Ok(format!(
+        "block {} ({from:.0} to {to:.0}), which prometheus cannot read: {error:#}; to mend it, stop prometheus and move {} away, or put it back from an earlier set (restore --to DIR)",
+        block.ulid,
+        path.display()
+    ))
 }
 
 fn stream(subject: &Subject<'_>, folder: &str, parts: Vec<Part>) -> Result<Stream> {

@@ -9,12 +9,13 @@ use crate::backup::create::Request;
 use crate::backup::folder::Folder;
 use crate::backup::object::Format;
 use crate::backup::order;
-use crate::backup::set::{ObjectRecord, Set};
+use crate::backup::set::{Missing, ObjectRecord, Set};
 use crate::backup::{health, metrics, settle};
 use crate::context::Context;
 use crate::data::known;
 use crate::docker::container::Container;
 use crate::docker::engine::Engine;
+use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 use crate::report::units::{Bytes, duration};
 use crate::stack::Stack;
@@ -57,6 +58,9 @@ struct Line<'a> {
     content_bytes: u64,
     seconds: f64,
     objects: Vec<ObjectLine<'a>>,
+    /// Services that should be in it.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    missing: &'a [Missing],
 }
 
 #[derive(Serialize)]
@@ -93,7 +97,15 @@ impl Args {
                 .into());
         }
         let lines: Vec<_> = sets.iter().map(line).collect();
-        cx.report.document("xtask.backup/v1", &serde_json::json!({ "sets": lines }))
+        cx.report.document("xtask.backup/v1", &serde_json::json!({ "sets": lines }))?;
+        for set in &sets {
+            if let Some(one) = set.manifest.missing.first() {
+                let is_part = set.service(&one.service).is_ok();
+                let stack = cx.stack(&set.manifest.stack)?;
+                return Err(incomplete(&set.id, &stack, one, is_part).into());
+            }
+        }
+        Ok(())
     }
 
     fn back_up(&self, cx: &Context, config: &Config, stack: &Stack) -> Result<Option<Set>> {
@@ -111,6 +123,7 @@ impl Args {
             stack,
             containers: &containers,
             services: Vec::new(),
+            is_named: !self.only.is_empty(),
             logical: self.logical,
             config,
             folder: &folder,
@@ -132,11 +145,20 @@ impl Args {
         let names: Vec<_> = request.services.iter().map(|service| &*service.name).collect();
         let creation = request.prepare(cx);
         if cx.dry_run {
-            return cx.execute(creation?.plan()).map(|()| None);
+            let creation = creation?;
+            cx.execute(creation.plan())?;
+            return creation
+                .missing
+                .first()
+                .map_or(Ok(None), |one| Err(incomplete("the set", stack, one, false).into()));
         }
         let made = creation.and_then(|creation| creation.carry_out(cx));
         let outcome = made.and_then(|set| folder.remember(cx).map(|()| set));
-        let noted = metrics::note(&folder, &stack.project(), &names, outcome.is_ok())
+        let is_made = |name: &str| {
+            let set = outcome.as_ref().ok();
+            set.is_some_and(|set| set.manifest.missing.iter().all(|one| one.service != *name))
+        };
+        let noted = metrics::note(&folder, &stack.project(), &names, is_made)
             .and_then(|()| metrics::write(cx, config));
         if let Err(error) = noted {
             cx.report.warning(format!("Prometheus will not learn of this: {error:#}"));
@@ -155,6 +177,16 @@ impl Args {
         }
         healthy.map(|()| Some(set))
     }
+}
+
+fn incomplete(set: &str, stack: &Stack, missing: &Missing, is_part: bool) -> Problem {
+    let service = &missing.service;
+    let what = if is_part { "a part of " } else { "" };
+    let found = format!("{set} is incomplete: it is without {what}{service}");
+    Problem::failed("backup.incomplete", found).mend(format!(
+        "mend what is said of {service} above, then make another: {}",
+        Xtask::BackupOf(stack.on())
+    ))
 }
 
 fn say(cx: &Context, folder: &Folder, set: &Set) {
@@ -201,5 +233,6 @@ fn line(set: &Set) -> Line<'_> {
         content_bytes: manifest.objects.iter().map(|object| object.content_bytes).sum(),
         seconds: manifest.finished.duration_since(manifest.started).as_secs_f64(),
         objects: manifest.objects.iter().map(object).collect(),
+        missing: &manifest.missing,
     }
 }

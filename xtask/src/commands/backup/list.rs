@@ -48,6 +48,9 @@ pub(super) struct Line {
     encrypted: bool,
     origin: Origin,
     services: BTreeMap<ServiceName, String>,
+    /// Services that should be in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<ServiceName>,
     verified: Option<Timestamp>,
     damaged: bool,
     drill: Option<Drilled>,
@@ -141,6 +144,7 @@ impl<'a> Known<'a> {
                 .iter()
                 .map(|service| (service.name.clone(), service.facts.version.clone()))
                 .collect(),
+            missing: manifest.missing.iter().map(|one| one.service.clone()).collect(),
             verified: verify::verified_at(set, &self.verified),
             damaged: verify::is_known_bad(set, &self.verified),
             drill: self.drills.get(&set.id).cloned(),
@@ -163,7 +167,13 @@ fn row(line: &Line) -> Vec<Cell> {
         age(line),
         Bytes(line.bytes).to_string().into(),
         Bytes(line.own_bytes).to_string().into(),
-        services.join(", ").into(),
+        if line.missing.is_empty() {
+            services.join(", ").into()
+        } else {
+            let missing: Vec<_> = line.missing.iter().map(|name| &**name).collect();
+            let text = format!("{}, INCOMPLETE: no {}", services.join(", "), missing.join(", "));
+            Cell::styled(text, WARNING)
+        },
         verified,
         match &line.drill {
             Some(drill) if drill.ok && !drill.is_whole() => {

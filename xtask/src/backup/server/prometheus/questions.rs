@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::super::Alone;
 use super::super::api::Api;
 use super::Blocks;
+use crate::process::check_interrupted;
 use crate::report::finding::Finding;
 use crate::report::units::count;
 
@@ -69,8 +70,15 @@ impl Blocks {
     pub(super) fn read_all(&self, api: &Api) -> Result<Finding> {
         let mut silent = Vec::new();
         for block in self.blocks.iter().filter(|block| block.samples > 0) {
-            if block.series(api)? == 0 {
-                silent.push(&*block.ulid);
+            check_interrupted()?;
+            match block.series(api) {
+                Ok(0) => silent.push(block.ulid.to_string()),
+                Ok(_) => {}
+                // One block that cannot be read takes no other's answer.
+                Err(error) if api.get("/-/ready").is_ok() => {
+                    silent.push(format!("{} ({error:#})", block.ulid));
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(if silent.is_empty() {
