@@ -1,8 +1,11 @@
 //! Free space, also where a directory does not exist yet.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+
+use super::followed;
 
 /// What a file system has left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +61,35 @@ pub fn nearest_existing(path: &Path) -> &Path {
     path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"))
 }
 
+/// Whether something is mounted at `path`: another disk, or a directory of the same one, which no
+/// device number tells. `false` where the system does not say.
+///
+/// # Errors
+/// When the list of mounts cannot be read.
+pub fn is_mount_point(path: &Path) -> Result<bool> {
+    let mounts = Path::new("/proc/self/mountinfo");
+    if !mounts.exists() {
+        return Ok(false);
+    }
+    let Ok(path) = path.canonicalize() else { return Ok(false) };
+    let list = followed::text(mounts).context("reading which mounts there are")?;
+    Ok(mount_points(&list).any(|point| point == path.as_os_str().as_bytes()))
+}
+
+/// The fifth field of each line, in which blanks and the like are octal (proc(5)).
+fn mount_points(list: &str) -> impl Iterator<Item = Vec<u8>> {
+    list.lines().filter_map(|line| line.split(' ').nth(4)).map(|field| {
+        let mut parts = field.split('\\');
+        let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+        for part in parts {
+            let (digits, rest) = part.split_at_checked(3).unwrap_or((part, ""));
+            bytes.extend(u8::from_str_radix(digits, 8).ok());
+            bytes.extend(rest.as_bytes());
+        }
+        bytes
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +102,14 @@ mod tests {
         std::fs::write(folder.path().join("below/file"), vec![1; 1 << 20]).unwrap();
         assert!((1 << 20..2 << 20).contains(&(used(folder.path()).unwrap() - before)));
         assert_eq!(used(&folder.path().join("gone")).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_mount_of_a_directory_of_the_same_disk_is_seen() {
+        let list = "36 35 98:0 /mnt1 / rw - ext3 /dev/root rw\n37 36 98:0 /a /data\\040dir/redis rw - ext3 /dev/root rw\n";
+        let points: Vec<_> = mount_points(list).collect();
+        assert_eq!(points, [b"/".to_vec(), b"/data dir/redis".to_vec()]);
+        assert!(!is_mount_point(tempfile::tempdir().unwrap().path()).unwrap());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::backup::unpack::content_bytes;
 use crate::backup::verify::{self, Depth};
 use crate::context::Context;
 use crate::docker::location::Location;
+use crate::host::disk;
 use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::{Problem, Severity};
 use crate::stack::Stack;
@@ -118,20 +119,26 @@ impl Request<'_> {
     }
 }
 
-/// A directory that is a file system of its own cannot be renamed.
+/// A directory on which something is mounted cannot be renamed, be it of the same disk.
 fn refuse_mount_point(stack: &Stack, data: &DataDirectory) -> Result<()> {
     let device = |path: &Path| std::fs::symlink_metadata(path).map(|facts| facts.dev()).ok();
     let path = stack.data_path(data);
-    match (device(&path), device(&stack.data_dir())) {
-        (Some(inner), Some(outer)) if inner != outer => Err(Problem::failed(
-            "restore.mount-point",
-            format!(
-                "{} is a file system of its own, so it cannot be exchanged for another directory",
-                path.display()
-            ),
-        )
-        .mend("unpack the set with --to DIR, and copy by hand while the stack is down")
-        .into()),
-        _ => Ok(()),
+    let devices = (device(&path), device(&stack.data_dir()));
+    let is_other_disk = matches!(devices, (Some(inner), Some(outer)) if inner != outer);
+    let is_here = Location::current()?.shares_paths();
+    let is_mounted = is_other_disk || (is_here && disk::is_mount_point(&path)?);
+    if !is_mounted {
+        return Ok(());
     }
+    let found = format!(
+        "something is mounted at {}, so it cannot be exchanged for another directory",
+        path.display()
+    );
+    let by_hand = "unpack the set with --to DIR, and copy by hand while the stack is down";
+    Err(Problem::failed("restore.mount-point", found)
+        .mend(Advice::from(by_hand).or(format!(
+            "unmount it while the stack is down, where it is no disk of its own: umount {}",
+            path.display()
+        )))
+        .into())
 }
