@@ -58,7 +58,7 @@ fn a_file_that_is_gone_comes_back_from_its_containers() {
 fn a_file_of_monitoring_that_is_gone_comes_back_with_the_passwords_of_generated_files() {
     let site = Site::new("lostmon", &[FULL[1]]);
     site.xtask(&[&["up", "monitoring"], Site::images()].concat()).succeeds();
-    a_lost_file_comes_back(&site.monitoring(), &site, "monitoring");
+    a_lost_file_comes_back(&site.monitoring(), &site, "mon");
 }
 
 #[test]

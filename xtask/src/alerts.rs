@@ -6,6 +6,7 @@ mod render;
 pub mod rules;
 mod secrets;
 pub mod send_test;
+pub mod silences;
 
 use std::path::{Path, PathBuf};
 

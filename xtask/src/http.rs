@@ -35,6 +35,12 @@ impl Request {
         Self { head, body }.header("Content-Type", "application/json").with_length()
     }
 
+    /// That asks `host` to remove what is at `path`, which is encoded already.
+    pub fn delete(host: &str, path: &str) -> Self {
+        let head = format!("DELETE {path} HTTP/1.1\r\nHost: {host}\r\n");
+        Self { head, body: String::new() }
+    }
+
     fn with_length(self) -> Self {
         let length = self.body.len().to_string();
         self.header("Content-Length", &length)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::silences::Muted;
 use crate::client::{Unanswered, http};
 use crate::stack::url::Url;
 
@@ -23,6 +24,8 @@ pub struct Rule {
     /// Why Prometheus cannot evaluate it, if it cannot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The labels as the rule writes them, templates among them.
+    pub labels: BTreeMap<String, String>,
     /// What fires or is about to.
     pub active: Vec<Active>,
 }
@@ -39,6 +42,9 @@ pub struct Active {
     pub labels: BTreeMap<String, String>,
     /// Summary, description, links.
     pub annotations: BTreeMap<String, String>,
+    /// Why AlertManager tells nobody of it.
+    #[serde(skip_deserializing)]
+    pub muted: Option<Muted>,
 }
 
 #[derive(Deserialize)]
@@ -88,14 +94,16 @@ pub fn list(url: &Url) -> Result<Vec<Rule>, Unanswered> {
 impl From<Answered> for Rule {
     fn from(rule: Answered) -> Self {
         let label = |name: &str| rule.labels.get(name).cloned().unwrap_or_default();
+        let (severity, service) = (label("severity"), label("service"));
         Self {
-            severity: label("severity"),
-            service: label("service"),
+            severity,
+            service,
             alert: rule.name,
             state: rule.state,
             for_seconds: rule.duration,
             error: Some(rule.last_error).filter(|error| !error.is_empty()),
             active: rule.alerts,
+            labels: rule.labels,
         }
     }
 }

@@ -78,8 +78,11 @@ impl<'a> Prune<'a> {
             }
         }
         for sets in groups.into_values() {
-            if !force && reasons(&sets, &record, &doubts, keep, force).len() < sets.len() {
-                lean_on_newest(&sets, &mut record, &prove)?;
+            // What would go once the newest had proven itself?
+            let proven = with_newest(&sets, &record);
+            if !force && reasons(&sets, &proven, &doubts, keep, force).len() < sets.len() {
+                lean_on_newest(&sets, &record, &prove)?;
+                record = proven;
             }
             let reasons = reasons(&sets, &record, &doubts, keep, force);
             for set in sets {
@@ -213,11 +216,21 @@ fn reasons(
     reasons
 }
 
+/// `record` as it is when the newest of `sets` was verified and found right.
+fn with_newest(sets: &[Set], record: &verify::Record) -> verify::Record {
+    let mut record = record.clone();
+    for object in sets.last().iter().flat_map(|newest| &newest.manifest.objects) {
+        let good = verify::Verified { at: Timestamp::now(), deep: false, wrong: None };
+        record.insert(object.path.clone(), good);
+    }
+    record
+}
+
 /// Fails unless the newest of `sets` is whole, and as large as the one before lets expect. A set that
 /// was verified need not be read again.
 fn lean_on_newest(
     sets: &[Set],
-    record: &mut verify::Record,
+    record: &verify::Record,
     prove: impl Fn(&Set) -> Result<Vec<Finding>>,
 ) -> Result<()> {
     let Some((newest, before)) = sets.split_last() else { return Ok(()) };
@@ -236,10 +249,6 @@ fn lean_on_newest(
                     .or("remove the damaged set and what is not kept: --force"),
             )
             .into());
-        }
-        for object in &newest.manifest.objects {
-            let good = verify::Verified { at: Timestamp::now(), deep: false, wrong: None };
-            record.insert(object.path.clone(), good);
         }
     }
     for service in &newest.manifest.services {

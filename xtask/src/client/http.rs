@@ -41,6 +41,14 @@ pub fn post(url: &Url, path: &str, json: &str) -> Result<String, Unanswered> {
     post_within(url, path, json, QUESTION)
 }
 
+/// Has the URL's host remove what is at `path`.
+///
+/// # Errors
+/// Why there was no good answer.
+pub fn delete(url: &Url, path: &str) -> Result<String, Unanswered> {
+    send(url, Request::delete(&host(url), path), QUESTION)
+}
+
 /// As [`post`], for an answer that may take so long.
 ///
 /// # Errors

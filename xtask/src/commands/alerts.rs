@@ -1,4 +1,7 @@
-//! `cargo xtask alerts`.
+//! `cargo xtask alerts`: what has a page of its own is in `alerts/`.
+
+mod list;
+mod silence;
 
 use std::time::Duration;
 
@@ -18,12 +21,13 @@ use crate::docker::engine::Engine;
 use crate::report::advice::Xtask;
 use crate::report::finding::Problem;
 use crate::report::table::{self, Cell};
-use crate::report::{BAD, DIM, GOOD, WARNING};
+use crate::report::{BAD, DIM, GOOD};
 use crate::setup::generated;
 use crate::stack::Stack;
 use crate::stack::manifest::{Probe, Service};
+use crate::stack::url::Url;
 
-/// List alerts, send test notifications, render AlertManager's configuration
+/// List and silence alerts, send test notifications, render AlertManager's configuration
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -32,8 +36,9 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List every alert rule and its state
-    List,
+    List(list::Args),
+    Silence(silence::Args),
+    Unsilence(silence::End),
     /// Send a test alert through the running AlertManager and say whether it arrived
     SendTest {
         /// The channel's name in notifications.toml; every channel if left out
@@ -67,7 +72,9 @@ impl Args {
                 .into());
         }
         match self.action {
-            Action::List => list(cx, &stack),
+            Action::List(args) => args.run(cx, &stack),
+            Action::Silence(args) => args.run(cx, &stack),
+            Action::Unsilence(args) => args.run(cx, &stack),
             Action::SendTest { channel, timeout } => {
                 send_test(cx, &stack, channel.as_deref(), Duration::from_secs(timeout))
             }
@@ -81,45 +88,21 @@ fn silent(stack: &Stack, service: &str, why: &Unanswered) -> Problem {
         .mend(Xtask::Up(stack.on()))
 }
 
-fn list(cx: &Context, stack: &Stack) -> Result<()> {
+/// Where AlertManager answers.
+fn alertmanager(stack: &Stack) -> Result<Url> {
+    let service = alerts::notifier(stack).context("no service tells people of alerts")?;
+    stack.url(&service.endpoints.first().context("AlertManager has no endpoint")?.url)
+}
+
+/// Every alert that there is a rule for.
+fn all_rules(stack: &Stack) -> Result<Vec<Rule>> {
     let endpoints = stack.definition.services.iter().flat_map(|service| &service.endpoints);
     let prometheus = endpoints
         .filter(|endpoint| matches!(endpoint.probe, Some(Probe::Prometheus)))
         .map(|endpoint| stack.url(&endpoint.url))
         .next();
     let url = prometheus.context("no service in stacks.toml has rules")??;
-    let rules = rules::list(&url).map_err(|why| silent(stack, "prometheus", &why))?;
-    let rows: Vec<_> = rules.iter().map(row).collect();
-    let head = ["ALERT", "SEVERITY", "SERVICE", "STATE", "SINCE", "WHAT"];
-    cx.report.line(table::lines(&head, &rows).join("\n"));
-    cx.report.document("xtask.alerts/v1", &json!({ "alerts": rules }))
-}
-
-fn row(rule: &Rule) -> Vec<Cell> {
-    let state = match rule.state.as_str() {
-        // The one that always fires is to be there.
-        "firing" if rule.severity == "none" => GOOD,
-        "firing" => BAD,
-        "pending" => WARNING,
-        _ => DIM,
-    };
-    let first = rule.active.iter().min_by_key(|active| active.active_at.as_str());
-    let since = first.map(|active| active.active_at.get(..19).unwrap_or(&active.active_at));
-    let summary = first.and_then(|active| active.annotations.get("summary"));
-    let what = match (&rule.error, summary, rule.active.len()) {
-        (Some(error), _, _) => format!("cannot be evaluated: {error}"),
-        (None, Some(summary), 1) => summary.clone(),
-        (None, Some(summary), more) => format!("{summary} (and {} more)", more - 1),
-        (None, None, _) => String::new(),
-    };
-    vec![
-        rule.alert.as_str().into(),
-        rule.severity.as_str().into(),
-        rule.service.as_str().into(),
-        Cell::styled(rule.state.as_str(), state),
-        since.map(|since| format!("{since}Z")).unwrap_or_default().into(),
-        what.into(),
-    ]
+    Ok(rules::list(&url).map_err(|why| silent(stack, "prometheus", &why))?)
 }
 
 fn told(stack: &Stack) -> Result<(&Service, Told)> {

@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::docker::log::format_stamp;
+use crate::report::units::seconds;
 
 const FORMS: &str = "write 90s, 10m, 2h, 3d or 1w ago, a day such as 2026-11-23 or yesterday, or a time such as 07:40, 2026-11-23T13:05 (UTC) or 2026-11-23T13:05:48+01:00";
 
@@ -25,25 +26,7 @@ impl std::str::FromStr for When {
 
 /// `1d12h` before now.
 fn ago(text: &str, now: Timestamp) -> Option<Timestamp> {
-    let mut seconds = 0_i64;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).filter(|digits| *digits > 0)?;
-        let number: i64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let word = &rest[..rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len())];
-        let unit = match word {
-            "s" | "sec" | "second" | "seconds" => 1,
-            "m" | "min" | "minute" | "minutes" => 60,
-            "h" | "hour" | "hours" => 3600,
-            "d" | "day" | "days" => 86400,
-            "w" | "week" | "weeks" => 7 * 86400,
-            _ => return None,
-        };
-        seconds = seconds.checked_add(number.checked_mul(unit)?)?;
-        rest = &rest[word.len()..];
-    }
-    let some = (!text.is_empty()).then_some(seconds)?;
+    let some = seconds(text)?;
     now.checked_sub(SignedDuration::from_secs(some)).ok()
 }
 

@@ -85,6 +85,13 @@ pub fn until_ready(
 ) -> Result<()> {
     let start = Instant::now();
     let containers = cx.containers(stack)?;
+    // What answers on the port of `.env` may be another's.
+    for service in services {
+        let its = containers.iter().find(|container| container.service() == Some(&service.name));
+        if let Some(problem) = its.and_then(|container| unreachable(stack, service, container)) {
+            return Err(problem.into());
+        }
+    }
     let mut pending: Vec<_> = services.iter().flat_map(|service| Pending::of(service)).collect();
     let mut live = Live::new(&cx.report);
     let mut looked = start;

@@ -41,7 +41,10 @@ impl On {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each is the command of its name")]
 pub enum Xtask {
+    AlertsList,
     AlertsRender,
+    /// Ends a silence.
+    AlertsUnsilence(String),
     /// A set of everything that is up.
     Backup,
     /// Into a backup folder that begins anew.
@@ -110,7 +113,9 @@ impl Xtask {
     fn parts(&self) -> (&'static str, Option<&On>, Vec<&str>) {
         use Xtask as X;
         match self {
+            X::AlertsList => ("alerts list", None, vec![]),
             X::AlertsRender => ("alerts render", None, vec![]),
+            X::AlertsUnsilence(id) => ("alerts unsilence", None, vec![id]),
             X::Backup => ("backup", None, vec![]),
             X::BackupDrill => ("backup drill", None, vec![]),
             X::BackupDrillSet(on, set) => ("backup drill", Some(on), vec![set]),
@@ -244,7 +249,9 @@ mod tests {
     fn every() -> Vec<X> {
         let word = || "redis".to_owned();
         vec![
+            X::AlertsList,
             X::AlertsRender,
+            X::AlertsUnsilence(word()),
             X::Backup,
             X::BackupDrill,
             X::BackupDrillSet(on(), word()),

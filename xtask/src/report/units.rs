@@ -65,6 +65,29 @@ pub fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
+/// The seconds of `90s`, `5min`, `1d12h`, as people write them; `None` where it is none of these.
+pub fn seconds(text: &str) -> Option<i64> {
+    let mut seconds = 0_i64;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).filter(|digits| *digits > 0)?;
+        let number: i64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let word = &rest[..rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len())];
+        let unit = match word {
+            "s" | "sec" | "second" | "seconds" => 1,
+            "m" | "min" | "minute" | "minutes" => 60,
+            "h" | "hour" | "hours" => 3600,
+            "d" | "day" | "days" => 86400,
+            "w" | "week" | "weeks" => 7 * 86400,
+            _ => return None,
+        };
+        seconds = seconds.checked_add(number.checked_mul(unit)?)?;
+        rest = &rest[word.len()..];
+    }
+    (!text.is_empty()).then_some(seconds)
+}
+
 /// `3 d 4 h`, `5 min 2 s`, `0.8 s`: the two largest units.
 pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
