@@ -63,6 +63,7 @@ mod schedule;
 mod secrets;
 mod servers;
 mod signatures;
+mod silences;
 mod unclear;
 mod userland;
 mod versions;

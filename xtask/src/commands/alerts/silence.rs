@@ -100,7 +100,7 @@ fn refuse_unknown(stack: &Stack, names: &[&str]) -> Result<()> {
 /// Who asks, for those who find the silence.
 fn who() -> String {
     let asked = std::env::var("SUDO_USER").ok().filter(|name| !name.is_empty());
-    asked.or_else(|| user::name_of(user::owner().uid)).unwrap_or_else(|| "cargo xtask".to_owned())
+    asked.unwrap_or_else(|| user::shown(user::owner().uid))
 }
 
 fn shown(time: Timestamp) -> String {
