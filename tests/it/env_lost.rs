@@ -25,7 +25,8 @@ fn a_lost_file_comes_back(part: &Part<'_>, site: &Site, word: &str) {
     }
     site.xtask(&["doctor", word]).says(&advice);
     let written = site.xtask(&["env", "init", word, "--from-containers"]).succeeds();
-    for (name, value) in before {
+    // Of a service that has no container, nothing is known.
+    for (name, value) in before.into_iter().filter(|(name, _)| name != "CADVISOR_IMAGE") {
         assert_eq!(part.env(&name), value, "{name}");
         assert!(!name.ends_with("PASSWORD") || !written.stderr.contains(&value), "{name}");
     }

@@ -49,6 +49,7 @@ mod mail;
 mod missing_disks;
 mod monitoring;
 mod month;
+mod moving;
 mod notifications;
 mod outages;
 mod owners;

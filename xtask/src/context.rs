@@ -267,10 +267,42 @@ fn all_of(findings: &[Finding]) -> Problem {
 /// The repository's root: the nearest ancestor of the current directory with
 /// `infrastructure/stacks.toml`, else where this program was built.
 pub fn root() -> PathBuf {
-    let is_root = |folder: &&Path| folder.join("infrastructure/stacks.toml").is_file();
+    root_here().unwrap_or_else(|| built_in().to_owned())
+}
+
+/// The root of the clone that we are in, if we are in one.
+fn root_here() -> Option<PathBuf> {
     let current = std::env::current_dir().unwrap_or_default();
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-    current.ancestors().find(is_root).unwrap_or(built).to_owned()
+    current.ancestors().find(|folder| is_root(folder)).map(Path::to_owned)
+}
+
+fn is_root(folder: &Path) -> bool {
+    folder.join("infrastructure/stacks.toml").is_file()
+}
+
+/// The clone in which this program was built.
+fn built_in() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// As [`root`], and says which clone is acted on where it is not the one that we are in.
+///
+/// # Errors
+/// A usage problem where there is none.
+pub fn announced_root(report: &Report) -> Result<PathBuf> {
+    if let Some(here) = root_here() {
+        return Ok(here);
+    }
+    let built = built_in();
+    if !is_root(built) {
+        let found = format!(
+            "this is not a clone of the repository, and the one that this program was built in, {}, has gone",
+            built.display()
+        );
+        return Err(Problem::usage("clone.none", found).mend("run it in a clone").into());
+    }
+    report.progress(format!("not in a clone; acting on {}", built.display()));
+    Ok(built.to_owned())
 }
 
 #[cfg(test)]

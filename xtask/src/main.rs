@@ -43,7 +43,7 @@ fn wrong_usage(error: &clap::Error) -> ExitCode {
 
 fn run(cli: Cli, report: Report) -> anyhow::Result<()> {
     watch_signals()?;
-    let root = context::root();
+    let root = context::announced_root(&report)?;
     let Global { yes, dry_run, wait, data_dir, project, .. } = cli.global;
     let manifest = Manifest::load(&root)?;
     let data_dir = data_dir.map(std::path::absolute).transpose().context("finding --data-dir")?;

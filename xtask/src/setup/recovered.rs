@@ -1,7 +1,7 @@
 //! What a `.env` that is gone held, by the containers that were made with it: their environment, ports,
 //! images, mounts, limits and arguments, and the passwords in their generated files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -58,6 +58,10 @@ pub fn values(stack: &Stack, lost: Lost) -> Result<Recovered> {
         of_container(stack, service, &it, &mut values);
         generated_passwords(stack, service, &one.id, &mut values)?;
     }
+    let services = containers.iter().filter_map(|one| stack.compose.service(one.service()?));
+    let profiles: BTreeSet<_> = services.filter_map(|one| one.profiles.first()).cloned().collect();
+    values
+        .insert("COMPOSE_PROFILES".to_owned(), profiles.into_iter().collect::<Vec<_>>().join(","));
     let defaults = stack.compose.defaults();
     let is_usual = |name: &str, value: &str| {
         defaults.get(name).is_some_and(|usual| is_same(usual, value))

@@ -55,8 +55,9 @@ pub struct Service {
     /// `address:host:container`.
     #[serde(default)]
     pub ports: Vec<Entry>,
+    /// With which it starts; with any where there are none.
     #[serde(default)]
-    profiles: Vec<String>,
+    pub profiles: Vec<String>,
     /// By the variable's name.
     #[serde(default, deserialize_with = "or_none")]
     pub environment: BTreeMap<String, String>,

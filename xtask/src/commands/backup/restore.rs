@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::accepted::Accepted;
 use super::kept;
 use super::which::{Found, Which};
+use crate::alerts;
 use crate::backup::config::Config;
 use crate::backup::drill;
 use crate::backup::examine::Extent;
@@ -18,6 +19,7 @@ use crate::backup::order::ago;
 use crate::backup::proof::Answers;
 use crate::backup::restore::Request;
 use crate::backup::restore::kept::End;
+use crate::backup::set::Set;
 use crate::backup::settle;
 use crate::backup::signature::Believed;
 use crate::backup::unpack::Target;
@@ -25,7 +27,7 @@ use crate::backup::verify::{self, Depth};
 use crate::context::Context;
 use crate::data::Absence;
 use crate::docker::engine::Engine;
-use crate::host::files::{create_new, make_folder};
+use crate::host::files::{create_new, make_folder, write_atomically};
 use crate::host::user;
 use crate::images;
 use crate::report::advice::Xtask;
@@ -164,6 +166,9 @@ impl Args {
             duration(begun.elapsed()),
             undo
         ));
+        if set.manifest.project != *stack.project() {
+            say_what_stays_behind(cx, &stack, &set);
+        }
         let document = serde_json::json!({
             "set": set.id, "seconds": seconds, "answers": answers, "findings": findings });
         cx.report.document("xtask.backup-restore/v1", &document)
@@ -234,8 +239,28 @@ impl Args {
                 user::owner()
             ));
         }
+        if to.starts_with(&cx.root) {
+            // Passwords are in it, and whoever adds all files would have them in the history.
+            write_atomically(&to.join(".gitignore"), b"*\n", 0o600)?;
+        }
         cx.report.line(to.display().to_string());
         cx.report
             .document("xtask.backup-restore/v1", &serde_json::json!({ "set": set.id, "to": to }))
     }
+}
+
+/// What the set holds or its machine had, and a restore does not put in place.
+fn say_what_stays_behind(cx: &Context, stack: &Stack, set: &Set) {
+    cx.report
+        .warning(format!("the set is of the project {}; not brought along:", set.manifest.project));
+    cx.report.line(format!("  its .env: passwords and ports are those of {}", stack.env_file()));
+    if alerts::folder_of(stack).is_some() {
+        let file = stack.own_file("notifications", "toml");
+        cx.report.line(format!(
+            "  who is told of alerts, and its secrets: write {file}, or take them out of the set"
+        ));
+    }
+    cx.report.line("  archived logs");
+    let look = Xtask::BackupRestoreTo(stack.on(), set.id.to_string());
+    cx.report.line(format!("The set's own files: {look} --only configuration"));
 }

@@ -1,6 +1,6 @@
 //! `[STACK] [SET]`: the words with which a subcommand is told what it is about.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
@@ -31,6 +31,9 @@ pub(super) struct Which {
         conflicts_with = "set"
     )]
     option: Option<String>,
+    /// With `latest`: the project that made the set, as on a machine where this one has another name
+    #[arg(long, value_name = "NAME")]
+    from_project: Option<String>,
 }
 
 /// Writes the command line that means the same with the stack named.
@@ -81,7 +84,7 @@ impl Which {
                 let problem = Problem::usage("set.unnamed", "no set is named");
                 Err(problem.mend(ways.fold(Advice::none(), Advice::or)).into())
             }
-            Some(LATEST) => latest(cx, config, stacks, retype),
+            Some(LATEST) => latest(cx, config, stacks, self.from_project.as_deref(), retype),
             Some(word) => by_id(cx, config, word, stack.map(|_| stacks), retype),
         }
     }
@@ -111,26 +114,29 @@ fn substitute(bad: &Damaged, before: Option<&Set>, stack: &Stack, retype: Retype
     Problem::failed(DAMAGED, message).mend(mend)
 }
 
-/// The newest set of the one stack that has any.
-fn latest(cx: &Context, config: &Config, stacks: Vec<Stack>, retype: Retype) -> Result<Found> {
+/// The newest set of the one stack that has any, of `project` where one is named.
+fn latest(
+    cx: &Context,
+    config: &Config,
+    stacks: Vec<Stack>,
+    project: Option<&str>,
+    retype: Retype,
+) -> Result<Found> {
     let (mut found, mut missing) = (Vec::new(), None);
     for stack in stacks {
         let folder = Folder::of(cx, config, &stack)?;
-        let Latest { set, newer } = folder.latest(&stack.project(), stack.name())?;
+        let Latest { set, newer } = newest(&folder, &stack, project)?;
         if let Some(bad) = newer.last() {
             return Err(substitute(bad, set.as_ref(), &stack, retype).into());
         }
         match set {
             Some(set) => found.push(Found { folder, set, stack }),
-            None => missing = Some(folder),
+            None => missing = Some(none(&folder, &stack, retype)?),
         }
     }
     match (found.len(), found.pop(), missing) {
         (1, Some(only), _) => Ok(only),
-        (_, None, Some(folder)) => {
-            let none = format!("no set `{LATEST}` in {}", folder.path().display());
-            Err(Problem::usage(UNKNOWN, none).mend(Xtask::BackupList).into())
-        }
+        (_, None, Some(missing)) => Err(missing.into()),
         (_, last, _) => {
             found.extend(last);
             let names: Vec<_> = found.iter().map(|found| found.stack.name()).collect();
@@ -142,6 +148,35 @@ fn latest(cx: &Context, config: &Config, stacks: Vec<Stack>, retype: Retype) -> 
             Err(problem.mend(ways.fold(Advice::none(), Advice::or)).into())
         }
     }
+}
+
+/// The newest set of `stack` by `project`: the name as Compose has it, or as `--project` takes it.
+fn newest(folder: &Folder, stack: &Stack, project: Option<&str>) -> Result<Latest> {
+    let Some(project) = project else { return folder.latest(&stack.project(), stack.name()) };
+    let found = folder.latest(project, stack.name())?;
+    if found.set.is_some() || !found.newer.is_empty() {
+        return Ok(found);
+    }
+    folder.latest(&format!("{project}-{}", stack.name()), stack.name())
+}
+
+/// What to say where `stack` has no set: each other project's newest, if any.
+fn none(folder: &Folder, stack: &Stack, retype: Retype) -> Result<Problem> {
+    let (sets, _) = folder.sets()?;
+    let of_stack = sets.iter().filter(|set| set.manifest.stack == *stack.name());
+    let newest: BTreeMap<_, _> = of_stack.map(|set| (&set.manifest.project, &set.id)).collect();
+    if newest.is_empty() {
+        let found = format!("no set `{LATEST}` in {}", folder.path().display());
+        return Ok(Problem::usage(UNKNOWN, found).mend(Xtask::BackupList));
+    }
+    let names: Vec<_> = newest.keys().map(|project| project.to_string()).collect();
+    let found = format!(
+        "the project {} has no set; there are sets of {}",
+        stack.project(),
+        names.join(", ")
+    );
+    let ways = newest.values().map(|id| retype(stack.on(), id.to_string()));
+    Ok(Problem::usage(UNKNOWN, found).mend(ways.fold(Advice::none(), Advice::or)))
 }
 
 /// The set whose id begins with `word`; `named` are the stacks that were named with it.
