@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tests::composes::FULL;
-use tests::{Site, xtask};
+use tests::{Run, Site, xtask};
 
 /// A machine with a scheduler: a container that sees the site's files under the same paths, and
 /// the engine. Removed when dropped.
@@ -333,4 +333,46 @@ fn what_keeps_jobs_from_being_scheduled_is_named() {
         (Some("good"), true),
         "{rotate}"
     );
+}
+
+#[test]
+fn jobs_go_by_nothing_that_others_can_change() {
+    let site = Site::new("obeyed", &[FULL[1]]);
+    site.xtask(&[&["setup", "dev"], Site::images()].concat()).succeeds();
+    let install = || site.xtask(&["schedule", "install", "--with", "cron", "--dry-run"]);
+    install().succeeds();
+    let (root, data) = (site.root(), site.data());
+    let dashboards = "infrastructure/docker/monitoring/grafana/dashboards";
+    for place in [
+        root.join("infrastructure"),
+        root.join("infrastructure/stacks.toml"),
+        root.join("infrastructure/docker/development/docker-compose.yml"),
+        root.join(dashboards),
+        root.clone(),
+        data.join("state"),
+        root.parent().unwrap().join("bin"),
+    ] {
+        let before = fs::metadata(&place).unwrap().permissions();
+        fs::set_permissions(&place, fs::Permissions::from_mode(before.mode() | 0o002)).unwrap();
+        install().ends_with(1).says(&format!("others may write {}", place.display()));
+        fs::set_permissions(&place, before).unwrap();
+    }
+    // A folder that anybody may add programs to, before the others.
+    let path = format!("/tmp:{}", root.parent().unwrap().join("bin").display());
+    let mut command = site.command(&["schedule", "install", "--with", "cron", "--dry-run"]);
+    let output = command.env("PATH", path).output().unwrap();
+    Run::new("PATH=/tmp:… schedule install".to_owned(), &output)
+        .ends_with(1)
+        .says("others may write /tmp")
+        .says("take it out of PATH");
+
+    let manifest = root.join("infrastructure/stacks.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    for evil in [r#"["down", "mon", "--purge", "--yes"]"#, r#"["backup", "--fresh"]"#] {
+        fs::write(&manifest, text.replacen(r#"["metrics"]"#, evil, 1)).unwrap();
+        install().ends_with(3).says("does not run by itself");
+        site.xtask(&["schedule", "run", "metrics"]).ends_with(3).says("does not run by itself");
+    }
+    fs::write(&manifest, text).unwrap();
+    install().succeeds();
 }

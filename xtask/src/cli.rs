@@ -1,6 +1,7 @@
 //! The list of commands and the global options.
 
 mod help;
+pub mod job;
 mod words;
 
 use std::ffi::OsString;
@@ -127,15 +128,6 @@ pub fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
     }
 }
 
-/// Whether `arguments` are a command of ours; the error says why not.
-///
-/// # Errors
-/// What does not fit, in one line.
-pub fn understands(arguments: &[String]) -> Result<(), String> {
-    let line = std::iter::once("xtask").chain(arguments.iter().map(String::as_str));
-    parse(line.map(OsString::from)).map(drop).map_err(|error| explain(&error).0)
-}
-
 /// `help --help`, which clap takes for a command that there is not.
 fn asks_for_help_on_help(error: &clap::Error) -> bool {
     let word = error.get(ContextKind::InvalidSubcommand);
@@ -203,16 +195,6 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         command().debug_assert();
-    }
-
-    #[test]
-    fn every_scheduled_job_is_a_command() {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let manifest = crate::stack::manifest::Manifest::load(root).unwrap();
-        assert!(understands(&["bakup".to_owned()]).unwrap_err().contains("bakup"));
-        for job in manifest.jobs {
-            assert_eq!(understands(&job.command), Ok(()), "{:?}", job.command);
-        }
     }
 
     fn explained(line: &str) -> (String, String) {

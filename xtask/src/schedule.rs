@@ -6,6 +6,7 @@
 
 pub mod cron;
 pub mod home;
+pub mod obeyed;
 pub mod record;
 pub mod run;
 pub mod systemd;

@@ -15,7 +15,7 @@ const TYPED: &str = "files.typed";
 /// The id of [`jobs_are_commands`].
 pub(super) const JOBS: &str = "schedule.jobs";
 
-/// Whether arguments are a command line of ours; the error says why not.
+/// Whether arguments are a command line that may run by itself; the error says why not.
 pub type Understands = fn(&[String]) -> Result<(), String>;
 
 pub(super) fn every_file_is_read(cx: &Context) -> Result<Vec<Finding>> {
@@ -46,11 +46,11 @@ pub(super) fn every_file_is_read(cx: &Context) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// Whether each job of stacks.toml is a command that there is.
+/// Whether each job of stacks.toml is a command that may run by itself.
 pub(super) fn jobs_are_commands(jobs: &[Job], understands: Understands) -> Vec<Finding> {
     let wrong = |job: &Job| {
         let why = understands(&job.command).err()?;
-        let found = format!("`{}` is not a command: {why}", job.command.join(" "));
+        let found = format!("`{}` cannot be a job: {why}", job.command.join(" "));
         Some(
             Finding::error(JOBS, found)
                 .about(job.name.as_str())
@@ -59,7 +59,8 @@ pub(super) fn jobs_are_commands(jobs: &[Job], understands: Understands) -> Vec<F
     };
     let mut findings: Vec<_> = jobs.iter().filter_map(wrong).collect();
     if findings.is_empty() {
-        let found = format!("each of {} scheduled jobs is a command", jobs.len());
+        let found =
+            format!("each of {} scheduled jobs is a command that may run by itself", jobs.len());
         findings.push(Finding::ok(JOBS, found));
     }
     findings

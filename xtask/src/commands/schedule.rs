@@ -7,6 +7,7 @@ use jiff::{Timestamp, Zoned};
 use serde::Serialize;
 
 use crate::backup::config::Config;
+use crate::check::Understands;
 use crate::context::Context;
 use crate::host::user;
 use crate::host::{files, followed};
@@ -19,7 +20,7 @@ use crate::report::table::{self, Cell};
 use crate::report::{BAD, DIM, GOOD, WARNING};
 use crate::schedule::home::Home;
 use crate::schedule::record::Record;
-use crate::schedule::{self, cron, run, systemd};
+use crate::schedule::{self, cron, obeyed, run, systemd};
 use crate::stack::job::{self, Job, Need};
 
 /// Run backups, log rotation and metrics on a schedule
@@ -65,14 +66,19 @@ impl Args {
     ///
     /// # Errors
     /// When no stack is set up, there is no scheduler, or a job fails.
-    pub fn run(self, cx: &Context) -> Result<()> {
+    pub fn run(self, cx: &Context, may_run: Understands) -> Result<()> {
         let home = Home::of(cx)?;
+        let jobs = &cx.manifest.jobs;
         match self.action {
-            Action::Install { with } => install(cx, &home, with),
+            Action::Install { with } => {
+                jobs.iter().try_for_each(|job| refuse_job(job, may_run))?;
+                install(cx, &home, with)
+            }
             Action::Status => status(cx, &home),
             Action::Remove => remove(cx, &home),
             Action::Run { job, jitter } => {
-                let job = job::find(&cx.manifest.jobs, &job)?;
+                let job = job::find(jobs, &job)?;
+                refuse_job(job, may_run)?;
                 if cx.dry_run {
                     let mut plan = Plan::new();
                     plan.run(format!("run {}", job.name), run::command(&home, job)?);
@@ -84,8 +90,19 @@ impl Args {
     }
 }
 
+/// Fails where `job` is a command that only a person should start.
+fn refuse_job(job: &Job, may_run: Understands) -> Result<()> {
+    may_run(&job.command).map_err(|why| {
+        let found = format!("the job {} cannot be scheduled: {why}", job.name);
+        Problem::prerequisite("schedule.jobs", found)
+            .mend("change its command in infrastructure/stacks.toml")
+            .into()
+    })
+}
+
 fn install(cx: &Context, home: &Home, with: Option<Scheduler>) -> Result<()> {
     home.check()?;
+    obeyed::refuse_others(home)?;
     let mut plan = install_program(home)?;
     let (jobs, environment) = (&cx.manifest.jobs, environment(home));
     let scheduler =

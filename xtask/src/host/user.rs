@@ -38,6 +38,30 @@ pub fn name_of(uid: u32) -> Option<String> {
     })
 }
 
+/// Whether nobody but root and `uid` gains by what the group `gid` may do to `path`, as far as
+/// `/etc/group` and `/etc/passwd` know. An access list may let others in by the group's bits.
+pub fn is_alone_in(uid: u32, gid: u32, path: &Path) -> bool {
+    let mut none = [0; 0];
+    let has_list =
+        !matches!(rustix::fs::getxattr(path, "system.posix_acl_access", &mut none), Err(_) | Ok(0));
+    let read = |path: &str| super::followed::text(path).ok();
+    let (Some(users), Some(groups)) = (read("/etc/passwd"), read("/etc/group")) else {
+        return false;
+    };
+    let field = |line: &str, at: usize| line.split(':').nth(at).map(str::to_owned);
+    let number = |line: &str, at: usize| field(line, at)?.parse::<u32>().ok();
+    let name = name_of(uid);
+    let is_ours =
+        |member: &str| member.is_empty() || member == "root" || Some(member) == name.as_deref();
+    let by_name = groups
+        .lines()
+        .filter(|line| number(line, 2) == Some(gid))
+        .all(|line| field(line, 3).unwrap_or_default().split(',').all(is_ours));
+    let primary = users.lines().filter(|line| number(line, 3) == Some(gid));
+    let by_user = primary.into_iter().all(|line| [Some(0), Some(uid)].contains(&number(line, 2)));
+    !has_list && by_name && by_user
+}
+
 /// A user's name, where he has one, for people to read.
 pub fn shown(uid: u32) -> String {
     name_of(uid).unwrap_or_else(|| format!("user {uid}"))

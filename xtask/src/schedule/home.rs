@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
@@ -82,11 +82,10 @@ impl Home {
         fixed.into_iter().chain(self.options.iter().cloned()).collect()
     }
 
-    /// Fails when we are neither the owner nor root, or when others could put another program
-    /// where the scheduler looks for ours.
+    /// Fails when we are neither the owner nor root, or no scheduler can be given the paths.
     ///
     /// # Errors
-    /// `schedule.permission`, `schedule.unsafe`.
+    /// `schedule.permission`, `schedule.path`.
     pub fn check(&self) -> Result<()> {
         if !user::is_root() && user::owner().uid != self.owner.uid {
             let found =
@@ -95,15 +94,17 @@ impl Home {
                 .mend("run the command as that user, or as root")
                 .into());
         }
-        match self.data_dir.ancestors().find(|folder| others_may_write(folder, self.owner.uid)) {
-            None => Ok(()),
-            Some(folder) => Err(Problem::failed(
-                "schedule.unsafe",
-                format!("others may write {}, so they could put another program in the place of the one that is scheduled", folder.display()),
-            )
-            .mend(format!("chmod go-w {}, and give it to root or to {}", folder.display(), self.owner))
-            .into()),
+        // Units and entries of cron are lines: not every path can stand in one.
+        for path in [&self.repository, &self.data_dir] {
+            let is_fit =
+                |text: &str| !text.contains(char::is_control) && !text.ends_with(['\\', ' ']);
+            if !path.to_str().is_some_and(is_fit) {
+                let found = format!("no scheduler can be given the path {}", path.display());
+                let mend = "move it to one without control characters, that does not end in a space or a backslash";
+                return Err(Problem::failed("schedule.path", found).mend(mend).into());
+            }
         }
+        Ok(())
     }
 }
 
@@ -118,30 +119,4 @@ fn no_home(data_dirs: &[PathBuf]) -> Problem {
         format!("the stacks keep their data in several directories: {}", named.join(", ")),
     )
     .mend("give DATA_DIR the same value in every .env")
-}
-
-/// Whether somebody else than root and `owner` may put files into `folder`, or replace them.
-fn others_may_write(folder: &Path, owner: u32) -> bool {
-    const STICKY: u32 = 0o1000;
-    let Ok(facts) = fs::metadata(folder) else { return true };
-    let is_open = facts.mode() & 0o022 != 0 && facts.mode() & STICKY == 0;
-    is_open || ![0, owner].contains(&facts.uid())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::PermissionsExt;
-
-    #[test]
-    fn a_folder_that_others_may_write_is_seen() {
-        let folder = tempfile::tempdir().unwrap();
-        let owner = fs::metadata(folder.path()).unwrap().uid();
-        for (mode, expected) in [(0o755, false), (0o775, true), (0o757, true), (0o1777, false)] {
-            fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(others_may_write(folder.path(), owner), expected, "{mode:o}");
-        }
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(others_may_write(folder.path(), owner + 1), owner != 0);
-    }
 }

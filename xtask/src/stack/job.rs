@@ -7,13 +7,15 @@ use jiff::civil::{Time, Weekday};
 use jiff::{ToSpan, Zoned};
 use serde::{Deserialize, Deserializer};
 
+use crate::names::is_project;
 use crate::report::finding::Problem;
 
 /// One entry of the table.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Job {
-    /// Its name.
+    /// Its name: of units, records and metrics too.
+    #[serde(deserialize_with = "name")]
     pub name: String,
     /// The arguments of our program.
     pub command: Vec<String>,
@@ -72,6 +74,16 @@ impl<'de> Deserialize<'de> for Every {
                 "`{text}` is not one of hour, day, week, month, 1min, 5min, 10min, 15min, 30min"
             ))
         })
+    }
+}
+
+fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match is_project(&text) {
+        true => Ok(text),
+        false => Err(serde::de::Error::custom(format!(
+            "`{text}` is not a job's name: lower-case letters, digits, `-` and `_`"
+        ))),
     }
 }
 
@@ -211,6 +223,10 @@ mod tests {
                 format!("name = \"a\"\ncommand = [\"b\"]\nevery = \"{every}\"\nat = \"{at}\"");
             let error = toml::from_str::<Job>(&text).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
+        }
+        for name in ["../x", "a b", "%h", ""] {
+            let text = format!("name = \"{name}\"\ncommand = [\"b\"]\nevery = \"day\"");
+            assert!(toml::from_str::<Job>(&text).is_err(), "{name}");
         }
     }
 }
