@@ -16,6 +16,7 @@ use self::judge::judge;
 use self::notifications::{Notifications, Source};
 use self::render::{Rendered, render};
 use crate::docker::labels;
+use crate::docker::mount::{Access, mount};
 use crate::plan::Plan;
 use crate::process::Cmd;
 use crate::report::finding::{Finding, Problem, Severity};
@@ -166,7 +167,7 @@ fn amtool(stack: &Stack, service: &Service, folder: &std::path::Path) -> Result<
         .args(["--label", &format!("{}={}", labels::HELPER, stack.project())])
         .args(["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--log-driver", "none"])
         .args(["--tmpfs", "/tmp:size=8m,mode=1777"])
-        .args(["--volume", &format!("{}:/etc/alertmanager:ro", folder.display())])
+        .args(mount(&folder.to_string_lossy(), "/etc/alertmanager", Access::Read)?)
         .args(["--entrypoint", "sh", &image, "-c", script]))
 }
 

@@ -13,6 +13,7 @@ pub mod labels;
 pub mod leftovers;
 pub mod location;
 pub mod log;
+pub mod mount;
 pub mod network;
 pub mod plugin;
 mod settings;

@@ -22,17 +22,17 @@ pub struct Request {
 }
 
 impl Request {
-    /// For what `host` has at `path`, which is encoded already.
+    /// For what `host` has at `path`, whose values are encoded already.
     pub fn get(host: &str, path: &str) -> Self {
-        let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n");
-        Self { head, body: String::new() }
+        Self { head: head("GET", host, path), body: String::new() }
     }
 
-    /// That gives `host` the JSON document `body` at `path`, which is encoded already.
+    /// That gives `host` the JSON document `body` at `path`, whose values are encoded already.
     pub fn post(host: &str, path: &str, body: impl Into<String>) -> Self {
         let body = body.into();
-        let head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\n");
-        Self { head, body }.header("Content-Type", "application/json").with_length()
+        Self { head: head("POST", host, path), body }
+            .header("Content-Type", "application/json")
+            .with_length()
     }
 
     /// That asks `host` to remove what is at `path`, which is encoded already.
@@ -46,12 +46,29 @@ impl Request {
         self.header("Content-Length", &length)
     }
 
-    /// Adds a header; neither part may have a line break.
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        debug_assert!(!format!("{name}{value}").contains(['\r', '\n']), "one header a line");
+    /// Adds a header. Control characters in its value become spaces.
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        let value = value.replace(char::is_control, " ");
         self.head.push_str(&format!("{name}: {value}\r\n"));
         self
     }
+}
+
+fn head(method: &'static str, host: &str, path: &str) -> String {
+    format!("{method} {} HTTP/1.1\r\nHost: {}\r\n", visible(path), visible(host))
+}
+
+/// `text` with everything percent-encoded that would end it in the first lines of a request, so
+/// that no value adds a header or a request of its own.
+fn visible(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'!'..=b'~' => encoded.push(char::from(byte)),
+            other => encoded.push_str(&format!("%{other:02X}")),
+        }
+    }
+    encoded
 }
 
 impl fmt::Debug for Request {

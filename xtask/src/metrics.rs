@@ -94,6 +94,7 @@ impl Page {
     }
 }
 
+/// A label's value between its quotes.
 fn escape(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
@@ -101,6 +102,25 @@ fn escape(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_value_of_a_label_is_read_as_it_was() {
+        crate::garble::text(|text| {
+            let mut signs = escape(text).chars().collect::<Vec<_>>().into_iter();
+            let mut read = String::new();
+            while let Some(sign) = signs.next() {
+                assert!(!matches!(sign, '"' | '\n'), "{text:?}");
+                read.push(match sign {
+                    '\\' => match signs.next().unwrap() {
+                        'n' => '\n',
+                        other => other,
+                    },
+                    sign => sign,
+                });
+            }
+            assert_eq!(read, text);
+        });
+    }
 
     #[test]
     fn a_page_reads_as_prometheus_reads_it() {

@@ -128,7 +128,7 @@ impl Renderer<'_> {
     /// One test alert, to the one channel that it names, at once.
     fn test_route(&self) -> Route {
         let to = |(_, name): (&str, &str)| Route {
-            matchers: vec![format!("{TEST_LABEL}=\"{name}\"")],
+            matchers: vec![equals(TEST_LABEL, name)],
             receiver: name.to_owned(),
             ..Route::default()
         };
@@ -251,6 +251,12 @@ impl Renderer<'_> {
         self.used.insert(name.to_owned(), secret);
         Ok(format!("{SECRETS}/{name}"))
     }
+}
+
+/// A matcher for what has `value` as its `label`.
+fn equals(label: &'static str, value: &str) -> String {
+    let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    format!("{label}=\"{value}\"")
 }
 
 /// The same thing: the same service, on the same instance, and there the same disk or container.

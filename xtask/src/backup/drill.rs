@@ -24,6 +24,7 @@ use crate::docker::engine::Engine;
 use crate::docker::helper::Helper;
 use crate::docker::image;
 use crate::docker::location::Location;
+use crate::docker::mount::Access;
 use crate::docker::volume::Volume;
 use crate::host::files::{read_optional, write_atomically};
 use crate::names::SetId;
@@ -203,7 +204,7 @@ impl Drill<'_> {
         let volume = Volume::new(&project)?;
         let give = r#"chown "$1" /target; chmod "$2" /target"#;
         Helper::new(&project, &image)
-            .volume(volume.name(), "/target")
+            .volume(volume.name(), "/target", Access::Write)?
             .cmd(give, &[owner.to_string(), format!("{:04o}", data.mode)])
             .run()
             .context("making a volume ready")?;

@@ -6,6 +6,7 @@ use anyhow::Result;
 use super::server::Server;
 use super::throwaway::{CannotOpen, Throwaway};
 use super::unpack::Target;
+use crate::docker::mount::Access;
 use crate::process::check_interrupted;
 use crate::report::finding::{Finding, Problem};
 use crate::stack::Stack;
@@ -50,7 +51,7 @@ impl Examination<'_> {
     /// data, and a question that had no answer, are findings.
     pub fn run(&self, extent: Extent, on_ready: &mut dyn FnMut()) -> Result<Examined> {
         let mut findings = Vec::new();
-        let files = self.held.look_at_files(&self.target.helper("/data:ro"));
+        let files = self.held.look_at_files(&self.target.helper("/data", Access::Read)?);
         keep(&mut findings, "drill.files", files.map(Vec::from_iter))?;
         let alone = self.held.alone(self.stack, self.service)?;
         // As much as it will have in use: what starts with more may not start there.

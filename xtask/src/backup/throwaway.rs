@@ -9,6 +9,7 @@ use super::server::{Alone, Client, Server};
 use super::unpack::Target;
 use crate::docker::docker;
 use crate::docker::labels::HELPER;
+use crate::docker::mount::{Access, mount};
 use crate::process::{Cmd, check_interrupted};
 
 /// Between two questions whether it answers.
@@ -44,7 +45,7 @@ impl Throwaway {
     /// # Errors
     /// [`CannotOpen`] when it ends instead; when the engine cannot start it.
     pub fn start(target: &Target, server: &dyn Server, alone: &Alone, memory: u64) -> Result<Self> {
-        let cmd = command(target, alone, memory);
+        let cmd = command(target, alone, memory)?;
         let id = cmd.read().context("starting a server on the restored data")?;
         let throwaway = Self { id, client: alone.client };
         while !server.is_ready(throwaway.client()) {
@@ -99,17 +100,17 @@ impl Drop for Throwaway {
     }
 }
 
-fn command(target: &Target, alone: &Alone, memory: u64) -> Cmd {
+fn command(target: &Target, alone: &Alone, memory: u64) -> Result<Cmd> {
     let memory = if memory == 0 { USUAL_MEMORY } else { memory };
     let options = alone.options.iter().flat_map(|(name, value)| [*name, value.as_str()]);
-    docker()
+    Ok(docker()
         .args(["run", "--detach", "--pull", "never"])
         .args(["--label", &format!("{HELPER}={}", target.project)])
         .args(["--network", "none", "--user", &target.owner.to_string(), "--read-only"])
         .args(["--cap-drop", "ALL", "--security-opt", "no-new-privileges"])
         .args(["--memory", &memory.to_string(), "--pids-limit", "256", "--cpu-shares", "256"])
-        .args(["--volume", &format!("{}:/data", target.place)])
+        .args(mount(target.place, "/data", Access::Write)?)
         .args(options)
         .args(["--entrypoint", "sh", target.image, "-euc", alone.script, "sh"])
-        .args(&alone.args)
+        .args(&alone.args))
 }

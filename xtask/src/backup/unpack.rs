@@ -11,6 +11,7 @@ use super::progress::Meter;
 use super::set::{Content, ObjectRecord};
 use super::tar::{Archive, END};
 use crate::docker::helper::Helper;
+use crate::docker::mount::Access;
 use crate::docker::transfer::{Incoming, Way};
 use crate::host::user::Owner;
 use crate::process::check_interrupted;
@@ -35,8 +36,11 @@ pub struct Target<'a> {
 
 impl Target<'_> {
     /// A helper there with no rights but the owner's, which sees it at `path`.
-    pub fn helper(&self, path: &str) -> Helper {
-        Helper::new(self.project, self.image).user(self.owner).volume(self.place, path)
+    ///
+    /// # Errors
+    /// When Docker cannot show it the place.
+    pub fn helper(&self, path: &str, access: Access) -> Result<Helper> {
+        Helper::new(self.project, self.image).user(self.owner).volume(self.place, path, access)
     }
 
     /// Unpacks all of `objects` into the same place.
@@ -52,7 +56,7 @@ impl Target<'_> {
         keys: &Keys,
     ) -> Result<()> {
         let way = Way::choose(&folder.state())?;
-        let helper = self.helper("/target");
+        let helper = self.helper("/target", Access::Write)?;
         // A stack's own files keep their modes, since servers that are other users read them.
         let is_data = |object: &&ObjectRecord| object.content != Content::Configuration;
         let umask = if objects.iter().any(is_data) { "077" } else { "022" };

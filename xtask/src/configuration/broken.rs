@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 
 use super::folder;
 use crate::context::Context;
+use crate::docker::mount::{Access, mount};
 use crate::docker::{docker, labels};
 use crate::host::files::below;
 use crate::host::followed;
@@ -111,12 +112,14 @@ fn refused(
         .args(["run", "--rm", "--pull", "never", "--network", "none", "--read-only"])
         .args(["--label", &format!("{}={}", labels::HELPER, stack.project())])
         .args(["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--log-driver", "none"])
-        .args(["--volume", &format!("{}:{at}:ro", folder.display())]);
+        .args(mount(&folder.to_string_lossy(), at, Access::Read)?);
     if let Some(generated) = &service.generated {
         let made = stack.data_dir().join(generated::folder(service));
-        cmd = cmd
-            .args(["--user", &generated.owner.to_string()])
-            .args(["--volume", &format!("{}:/etc/generated:ro", made.display())]);
+        cmd = cmd.args(["--user", &generated.owner.to_string()]).args(mount(
+            &made.to_string_lossy(),
+            "/etc/generated",
+            Access::Read,
+        )?);
     }
     let cmd = cmd.args(["--entrypoint", "sh", &image, "-c", check]);
     let output = cmd.output().with_context(|| format!("checking {}", folder.display()))?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::labels;
+use super::mount::{self, Access};
 use crate::host::user::Owner;
 use crate::process::Cmd;
 
@@ -38,22 +39,24 @@ impl Helper {
         }
     }
 
-    /// Shows it the host's directory `source` as `target`. The engine makes a missing one.
+    /// Shows it the host's directory `source` as `target`, `:ro` after which lets it only look. The
+    /// engine makes a missing one.
     ///
     /// # Errors
     /// When the path has a colon, which Docker cannot mount.
     pub fn mount(self, source: &Path, target: &str) -> Result<Self> {
         let source = source.to_str().context("a path for Docker must be UTF-8")?;
-        anyhow::ensure!(
-            !source.contains(':'),
-            "Docker cannot mount `{source}`: its name has a colon"
-        );
-        Ok(self.volume(source, target))
+        let [option, value] = mount::make_and_mount(source, target)?;
+        Ok(self.option(&option, &value))
     }
 
-    /// Shows it the volume, or the host's directory, `source` as `target`.
-    pub fn volume(self, source: &str, target: &str) -> Self {
-        self.option("--volume", &format!("{source}:{target}"))
+    /// Shows it the volume, or the host's directory that is there, `source` as `target`.
+    ///
+    /// # Errors
+    /// As [`mount::mount`].
+    pub fn volume(self, source: &str, target: &str, access: Access) -> Result<Self> {
+        let [option, value] = mount::mount(source, target, access)?;
+        Ok(self.option(&option, &value))
     }
 
     /// Runs as this numeric user and group instead, with no rights but theirs.

@@ -1,7 +1,7 @@
 use std::os::unix::net::UnixStream;
 
 use super::*;
-use crate::garble::garbled;
+use crate::garble::{self, garbled};
 
 fn exchange(answers: &[u8]) -> (Exchange<Timed<UnixStream>>, UnixStream) {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
@@ -112,4 +112,17 @@ fn an_answer_that_drips_ends_in_time() {
 fn printing_a_request_shows_no_header() {
     let request = Request::get("here", "/a").header("Authorization", "Basic c2VjcmV0");
     assert_eq!(format!("{request:?}"), "GET /a HTTP/1.1");
+}
+
+#[test]
+fn no_value_adds_a_header_or_a_request() {
+    garble::text(|text| {
+        let request = Request::get(text, &format!("/images/{text}/json")).header("X", text);
+        let mut headers = [httparse::EMPTY_HEADER; 4];
+        let mut parsed = httparse::Request::new(&mut headers);
+        let head = format!("{}\r\n", request.head);
+        let read = parsed.parse(head.as_bytes()).unwrap();
+        assert_eq!(read, httparse::Status::Complete(head.len()), "{text:?}");
+        assert_eq!(parsed.headers.len(), 2, "{text:?}");
+    });
 }

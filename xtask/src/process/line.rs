@@ -27,7 +27,8 @@ fn short_id(word: &str) -> &str {
 /// `word` in single quotes, unless a shell takes it as it is.
 pub fn quote(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
+    // zsh looks for a program where a word begins with `=`.
+    if !word.is_empty() && !word.starts_with('=') && word.bytes().all(plain) {
         word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
@@ -42,6 +43,19 @@ mod tests {
     fn prints_as_a_shell_would_take_it() {
         let cmd = Cmd::new("sh").args(["-c", "echo 'a b'", ""]).env("PASSWORD", "hidden");
         assert_eq!(cmd.to_string(), r"sh -c 'echo '\''a b'\''' ''");
+    }
+
+    #[test]
+    fn a_shell_reads_every_word_as_it_was() {
+        let (mut script, mut words) = ("printf '%s\\0'".to_owned(), Vec::new());
+        crate::garble::text(|text| {
+            // No argument can have a NUL.
+            let word = text.replace('\0', "");
+            script.push_str(&format!(" {}", quote(&word)));
+            words.push(word);
+        });
+        let read = Cmd::new("sh").stdin(script).output().unwrap().stdout;
+        assert_eq!(read.split_terminator('\0').collect::<Vec<_>>(), words);
     }
 
     #[test]

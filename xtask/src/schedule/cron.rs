@@ -16,6 +16,9 @@ use crate::stack::job::Job;
 
 const FOLDER: &str = "/etc/cron.d";
 
+/// Bytes of the longest command that every cron takes (`MAX_COMMAND` of Vixie's).
+const LONGEST: usize = 990;
+
 /// Where entries go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Table {
@@ -50,27 +53,42 @@ fn entries(
     jobs: &[Job],
     environment: &[(String, String)],
     user: Option<&str>,
-) -> String {
+) -> Result<String> {
+    // Settings of the table itself would hold for the user's own entries below.
+    let environment: Vec<_> =
+        environment.iter().map(|(name, value)| format!("{name}={}", quote(value))).collect();
+    let user = user.map(|user| format!("{user} ")).unwrap_or_default();
     let mut text = format!("{}\n", begin(home));
-    for (name, value) in environment {
-        text.push_str(&format!("{name}=\"{value}\"\n"));
-    }
     for job in jobs {
-        let command: Vec<_> = home.command(&job.name).iter().map(|word| quote(word)).collect();
-        let jitter =
-            if job.jitter > 0 { format!(" --jitter {}", job.jitter) } else { String::new() };
-        let line = format!(
-            "cd {} && {}{jitter}",
-            quote(&home.repository.to_string_lossy()),
-            command.join(" ")
-        );
-        let user = user.map(|user| format!("{user} ")).unwrap_or_default();
-        // cron takes a `%` for a line break.
-        text.push_str(&format!("{} {user}{}\n", job.cron(), line.replace('%', "\\%")));
+        let mut words = vec!["cd".to_owned(), quote(&home.repository.to_string_lossy())];
+        words.push("&&".to_owned());
+        words.extend(environment.clone());
+        words.extend(home.command(&job.name).iter().map(|word| quote(word)));
+        if job.jitter > 0 {
+            words.push(format!("--jitter {}", job.jitter));
+        }
+        text.push_str(&format!("{} {user}{}\n", job.cron(), command(&words.join(" "))?));
     }
-    text.push_str(&end(home));
-    text.push('\n');
-    text
+    Ok(text + &end(home) + "\n")
+}
+
+/// A shell's line as the command of an entry: a `%` would end it, and `\` stands before one that
+/// does not.
+///
+/// # Errors
+/// When cron has no way to write it: it ends at a line break, and at a thousand bytes.
+fn command(line: &str) -> Result<String> {
+    let command = line.replace('\\', "\\\\").replace('%', "\\%");
+    let why = if command.contains(['\n', '\r', '\0']) {
+        "a path or a variable has a line break"
+    } else if command.len() > LONGEST {
+        "its command line is longer than cron takes"
+    } else {
+        return Ok(command);
+    };
+    let found = format!("a job cannot be an entry of cron: {why}");
+    let mend = "unset DOCKER_CONFIG, shorten PATH, or move the repository or the data";
+    Err(Problem::failed("schedule.cron-line", found).mend(mend).into())
 }
 
 fn begin(home: &Home) -> String {
@@ -121,14 +139,14 @@ pub fn install(home: &Home, jobs: &[Job], environment: &[(String, String)]) -> R
                 )
                 .mend(format!("as that user: {}", Xtask::ScheduleInstall))
             })?;
-            let text = entries(home, jobs, environment, Some(&user));
+            let text = entries(home, jobs, environment, Some(&user))?;
             if read_optional(&path)?.as_ref() != Some(&text) {
                 plan.write_openly(format!("write {}", path.display()), path, text, 0o644);
             }
         }
         Table::OfUser => {
             let before = of_user()?;
-            let text = without(home, &before) + &entries(home, jobs, environment, None);
+            let text = without(home, &before) + &entries(home, jobs, environment, None)?;
             if text != before {
                 plan.run(
                     "write our entries into your crontab",
@@ -192,12 +210,36 @@ mod tests {
             [r#"{"name":"a","command":["b"],"every":"day","at":"02:30","jitter":5}"#]
                 .map(|text| serde_json::from_str(text).unwrap())
                 .into();
-        let text = entries(&home, &jobs, &[("PATH".to_owned(), "/bin".to_owned())], None);
-        let expected =
-            r"30 2 * * * cd '/a b/50\%' && /data/state/bin/xtask schedule run a --jitter 5";
+        let text = entries(&home, &jobs, &[("PATH".to_owned(), "/bin:/a b".to_owned())], None);
+        let text = text.unwrap();
+        let expected = r"30 2 * * * cd '/a b/50\%' && PATH='/bin:/a b' /data/state/bin/xtask schedule run a --jitter 5";
         assert!(text.contains(expected), "{text}");
         let others = "# mine\n1 1 * * * true\n";
         assert_eq!(without(&home, &format!("{others}{text}")), others);
         assert_eq!(without(&home, &format!("{text}{others}")), others);
+    }
+    /// As cron reads it (Vixie's do_command.c): the first bare `%` ends the command.
+    fn read(command: &str) -> String {
+        let (mut text, mut signs) = (String::new(), command.chars());
+        while let Some(sign) = signs.next() {
+            match sign {
+                '\\' => match signs.next() {
+                    Some(next @ ('%' | '\\')) => text.push(next),
+                    next => text.extend(['\\'].into_iter().chain(next)),
+                },
+                '%' => break,
+                sign => text.push(sign),
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn every_line_is_read_as_it_was_or_refused() {
+        crate::garble::text(|text| match command(text) {
+            Ok(command) => assert_eq!(read(&command), text),
+            Err(_) => assert!(text.contains(['\n', '\r', '\0']), "{text:?}"),
+        });
+        assert!(command(&"x".repeat(2000)).is_err());
     }
 }

@@ -39,7 +39,7 @@ fn systemctl() -> Cmd {
 /// The files of a job, by their names.
 pub fn units(home: &Home, job: &Job, environment: &[(String, String)]) -> [(String, String); 2] {
     let name = format!("{}-{}", home.name, job.name);
-    let command: Vec<_> = home.command(&job.name).iter().map(|word| quote(word)).collect();
+    let command: Vec<_> = home.command(&job.name).iter().map(|word| argument(word)).collect();
     // The user's own systemd runs everything as the user already.
     let user = if user::is_root() && home.owner.uid != 0 {
         format!("User={}\nGroup={}\n", home.owner.uid, home.owner.gid)
@@ -54,7 +54,7 @@ pub fn units(home: &Home, job: &Job, environment: &[(String, String)]) -> [(Stri
         "[Unit]\nDescription=Case Interview infrastructure: {}\nRequiresMountsFor={}\n\n[Service]\nType=oneshot\n{user}WorkingDirectory={}\n{environment}ExecStart={}\nNice=10\nIOSchedulingPriority=7\n",
         job.name,
         quote(&home.data_dir.to_string_lossy()),
-        home.repository.to_string_lossy().replace('%', "%%"),
+        whole_line(&home.repository.to_string_lossy()),
         command.join(" "),
     );
     let timer = format!(
@@ -66,14 +66,34 @@ pub fn units(home: &Home, job: &Job, environment: &[(String, String)]) -> [(Stri
     [(format!("{name}.service"), service), (format!("{name}.timer"), timer)]
 }
 
-/// A word of a unit file: in quotes, since paths may have spaces; `%` and `$` would be replaced.
+/// A word of a setting that is a list of words (systemd.syntax(7), "Quoting"): in quotes, since
+/// paths may have spaces. `%` would be replaced (systemd.unit(5), "Specifiers"), and a line break
+/// would begin another setting.
 fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@+,".contains(c);
-    if word.chars().all(plain) {
+    if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
     }
-    let escaped = word.replace('\\', "\\\\").replace('"', "\\\"");
-    format!("\"{}\"", escaped.replace('%', "%%").replace('$', "$$"))
+    let mut quoted = "\"".to_owned();
+    for c in word.chars() {
+        match c {
+            '%' => quoted.push_str("%%"),
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_ascii_control() => quoted.push_str(&format!("\\x{:02x}", c as u32)),
+            c => quoted.push(c),
+        }
+    }
+    quoted + "\""
+}
+
+/// As [`quote`], of a command line, in which `$` is replaced too (systemd.service(5)).
+fn argument(word: &str) -> String {
+    quote(word).replace('$', "$$")
+}
+
+/// A path that is a whole setting, which takes no quotes.
+fn whole_line(path: &str) -> String {
+    path.replace('%', "%%")
 }
 
 /// What has the jobs run from now on, and no others.
@@ -164,4 +184,41 @@ pub fn installed(home: &Home) -> Result<Vec<String>> {
     let mut names: Vec<_> = names.filter(is_ours).collect();
     names.sort();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One word as systemd reads it: quotes, then escapes of C, then specifiers.
+    fn read(word: &str) -> String {
+        assert!(!word.contains('\n'), "{word:?}");
+        let inner = word.strip_prefix('"').and_then(|word| word.strip_suffix('"')).unwrap_or(word);
+        let (mut text, mut signs) = (String::new(), inner.chars());
+        while let Some(sign) = signs.next() {
+            assert_ne!(sign, '"', "{word}");
+            text.push(match sign {
+                '\\' => match signs.next().unwrap() {
+                    'x' => {
+                        let digits: String = signs.by_ref().take(2).collect();
+                        char::from(u8::from_str_radix(&digits, 16).unwrap())
+                    }
+                    other => other,
+                },
+                '%' => signs.next().filter(|next| *next == '%').unwrap(),
+                sign => sign,
+            });
+        }
+        text
+    }
+
+    #[test]
+    fn every_word_is_read_as_it_was() {
+        crate::garble::text(|text| {
+            assert_eq!(read(&quote(text)), text);
+            let argument = argument(text);
+            assert_eq!(argument.matches('$').count(), 2 * text.matches('$').count());
+            assert_eq!(read(&argument.replace("$$", "$")), text);
+        });
+    }
 }

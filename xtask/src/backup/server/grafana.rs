@@ -14,6 +14,7 @@ use super::{Alone, Begun, Client, Part, Server, Stream, Subject};
 use crate::backup::undo_log;
 use crate::docker::container;
 use crate::docker::docker;
+use crate::docker::mount::Access;
 use crate::docker::volume::Volume;
 use crate::names::ContainerId;
 use crate::plan::Plan;
@@ -137,7 +138,7 @@ impl Server for Database {
         let volume = Volume::new(&subject.stack.project())?;
         let paused = copy_database(&subject, &volume)?;
         if let Some(database) = expected.first_mut() {
-            database.helper = subject.helper().volume(volume.name(), "/copy:ro");
+            database.helper = subject.helper().volume(volume.name(), "/copy", Access::Read)?;
         }
         let finish = move |_: &[_]| {
             drop(volume);
@@ -194,7 +195,7 @@ impl Server for Database {
 /// Copies the database into `volume` while nobody writes to it. How long it stood still.
 fn copy_database(subject: &Subject<'_>, volume: &Volume) -> Result<Duration> {
     let Subject { stack, container, .. } = subject;
-    let helper = subject.reader(PLACE)?.volume(volume.name(), "/copy");
+    let helper = subject.reader(PLACE)?.volume(volume.name(), "/copy", Access::Write)?;
     let mut holder = helper.cmd(HOLD, &[]).time_limit(PATIENCE).talk()?;
     let mut said = [0; 6];
     let mut expect = |word: &[u8; 6], holder: &mut Dialogue| -> Result<()> {

@@ -9,6 +9,7 @@ use super::files;
 use crate::check::kept::{Inputs, Kept, as_before};
 use crate::check::{kept_answers, relative, side_by_side};
 use crate::context::Context;
+use crate::docker::mount::{Access, mount};
 use crate::docker::{docker, image};
 use crate::process::Output;
 use crate::report::advice::Xtask;
@@ -121,8 +122,8 @@ fn promtool(root: &Path, image: &str, asked: &str) -> Result<Output> {
     docker()
         .args(["run", "--rm", "--pull", "never", "--network", "none", "--log-driver", "none"])
         .args(["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"])
-        .args(["--volume", &format!("{folder}:/etc/prometheus:ro")])
-        .args(["--volume", &format!("{generated}:/etc/generated:ro")])
+        .args(mount(&folder, "/etc/prometheus", Access::Read)?)
+        .args(mount(&generated, "/etc/generated", Access::Read)?)
         .args(["--workdir", "/etc/prometheus", "--entrypoint", "sh", image])
         .args(["-c", &format!("exec promtool {asked}")])
         .time_limit(LIMIT)

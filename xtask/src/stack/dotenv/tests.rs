@@ -121,6 +121,17 @@ fn a_file_of_any_kind_is_read_and_a_value_is_set_in_it_or_not() {
 }
 
 #[test]
+fn every_value_is_set_as_it_is_or_refused() {
+    crate::garble::text(|value| {
+        let Some(text) = set("# c\nA='old' # why\nB=2\n", "A", value) else { return };
+        let read: Vec<_> =
+            read(&text).into_iter().map(|(_, key, value)| (key, value.unwrap())).collect();
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(read, [pair("A", value), pair("B", "2")], "{text:?}");
+    });
+}
+
+#[test]
 fn variables_that_double_take_no_memory_without_bound() {
     let laughs: String = (1..60).map(|n| format!("A{n}=${{A{0}}}${{A{0}}}\n", n - 1)).collect();
     let wide = format!("A0={}\n", "x".repeat(30_000))
