@@ -50,20 +50,19 @@ pub fn parse(text: &str, lookup: Lookup<'_>) -> Vec<Assignment> {
 /// twice), or with a new line at the end. Everything else stays as it is, comments and line ends
 /// included. `None` if no spelling of the value is read alike by every Compose, as for `${`.
 pub fn set(text: &str, key: &str, value: &str) -> Option<String> {
-    let spelling = spell(value)?;
     let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
     let is_its = |line: &&str| split(content(line)).is_ok_and(|(name, _)| name == key);
     let Some(at) = lines.iter().rposition(is_its) else {
         let line_end = if text.contains("\r\n") { "\r\n" } else { "\n" };
         let gap = if text.is_empty() || text.ends_with('\n') { "" } else { line_end };
-        return Some(format!("{text}{gap}{key}={spelling}{line_end}"));
+        let line = spelled_between(&format!("{key}="), value, line_end)?;
+        return Some(format!("{text}{gap}{line}"));
     };
     let line = lines[at];
     let (before, old) = line.split_at(line.find('=')? + 1);
     let blank = old.len() - old.trim_start_matches(BLANK).len();
-    let behind = &old[blank + spelled(content(&old[blank..]))..];
-    let before = &line[..before.len() + blank];
-    let changed = format!("{before}{spelling}{behind}");
+    let behind = &old[blank + spelled(without_end(&old[blank..]))..];
+    let changed = spelled_between(&line[..before.len() + blank], value, behind)?;
     lines[at] = &changed;
     Some(lines.concat())
 }
@@ -73,15 +72,19 @@ pub fn is_plain(value: &str) -> bool {
     value.chars().all(|c| c.is_ascii_alphanumeric() || "_-./:@%+,=".contains(c))
 }
 
-/// How `value` is written so that every Compose reads it alike.
-fn spell(value: &str) -> Option<String> {
+/// `value` between what stands `before` and `behind` it on its line, spelled so that every Compose
+/// reads it alike: an empty one without quotes would have the comment behind it for its value.
+fn spelled_between(before: &str, value: &str, behind: &str) -> Option<String> {
     let single = format!("'{value}'");
     let double = format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""));
     let spellings =
         if is_plain(value) { vec![value.to_owned(), single] } else { vec![single, double] };
-    let reads_back =
-        |spelling: &String| self::value(spelling, &[], &|_| None).is_ok_and(|read| read == value);
-    spellings.into_iter().find(reads_back)
+    let reads_back = |line: &String| {
+        let read = split(content(line)).and_then(|(_, text)| self::value(text, &[], &|_| None));
+        read.is_ok_and(|read| read == value)
+    };
+    let mut lines = spellings.iter().map(|spelling| format!("{before}{spelling}{behind}"));
+    lines.find(reads_back)
 }
 
 /// Bytes of one value whose variables were replaced, and of all values, at most (`TOO_LARGE` says it).
@@ -128,7 +131,10 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 
 /// A line without its end.
 fn content(line: &str) -> &str {
-    let line = line.strip_prefix('\u{feff}').unwrap_or(line);
+    without_end(line.strip_prefix('\u{feff}').unwrap_or(line))
+}
+
+fn without_end(line: &str) -> &str {
     let line = line.strip_suffix('\n').unwrap_or(line);
     line.strip_suffix('\r').unwrap_or(line)
 }
