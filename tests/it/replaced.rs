@@ -55,7 +55,10 @@ fn a_pipe_in_place_of_a_file_hangs_no_command() {
         ("backups/state/verified.json", &["backup", "prune"][..]),
         ("backups/state/lock", &["backup", "verify"]),
         ("backups/README.md", &["backup", "verify"]),
-        ("backups/sets/20260101T000000Z-x-development.0000000000000000000000000000000000000000000000000000000000000000.json", &["backup", "verify"]),
+        (
+            "backups/sets/20260101T000000Z-x-development.0000000000000000000000000000000000000000000000000000000000000000.json",
+            &["backup", "verify"],
+        ),
         ("logs/development/redis/cursor.json", &["rotate-logs", "dev"]),
         ("logs/development/redis/2026-01-01.log.zst", &["logs", "dev", "redis"]),
         ("logs/development/lock", &["rotate-logs", "dev"]),

@@ -234,22 +234,22 @@ fn lean_on_newest(
     prove: impl Fn(&Set) -> Result<Vec<Finding>>,
 ) -> Result<()> {
     let Some((newest, before)) = sets.split_last() else { return Ok(()) };
-    if verify::verified_at(newest, record).is_none() {
-        if let Some(wrong) = prove(newest)?.iter().find(|one| one.severity == Severity::Error) {
-            return Err(Problem::failed(
-                "prune.damaged",
-                format!(
-                    "the newest set {} is damaged ({}), so older ones stay",
-                    newest.id, wrong.found
-                ),
-            )
-            .mend(
-                Advice::from(format!("make a new set: {}", Xtask::Backup))
-                    .or("bring the file back from a copy of the folder")
-                    .or("remove the damaged set and what is not kept: --force"),
-            )
-            .into());
-        }
+    if verify::verified_at(newest, record).is_none()
+        && let Some(wrong) = prove(newest)?.iter().find(|one| one.severity == Severity::Error)
+    {
+        return Err(Problem::failed(
+            "prune.damaged",
+            format!(
+                "the newest set {} is damaged ({}), so older ones stay",
+                newest.id, wrong.found
+            ),
+        )
+        .mend(
+            Advice::from(format!("make a new set: {}", Xtask::Backup))
+                .or("bring the file back from a copy of the folder")
+                .or("remove the damaged set and what is not kept: --force"),
+        )
+        .into());
     }
     for service in &newest.manifest.services {
         let contents = |set: &Set| -> u64 {
