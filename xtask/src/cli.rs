@@ -237,6 +237,31 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_begins_with_two_commands() {
+        let readme = include_str!("../../README.md");
+        let block = readme.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+        let commands: Vec<_> = block.lines().map(|line| line.split('#').next().unwrap()).collect();
+        assert_eq!(commands.len(), 2, "{commands:?}");
+        for command in commands {
+            let words = command.split_whitespace().skip(1).map(OsString::from);
+            assert!(parse(words).is_ok(), "{command}");
+            assert!(command.contains("--fix"), "{command}");
+        }
+    }
+
+    #[test]
+    fn every_command_of_the_operators_guide_can_be_typed() {
+        let guide = include_str!("../../docs/operating.md");
+        let lines = guide.lines().filter(|line| line.starts_with("cargo xtask "));
+        let commands: Vec<_> = lines.map(|line| line.split('#').next().unwrap()).collect();
+        assert!(commands.len() > 15, "{commands:?}");
+        for command in commands {
+            let words = shlex::split(command).unwrap().into_iter().skip(1).map(OsString::from);
+            assert!(parse(words).is_ok(), "{command}");
+        }
+    }
+
+    #[test]
     fn words_of_compose_mean_what_they_mean_there() {
         let parse = |line: &str| parse(line.split(' ').map(OsString::from)).unwrap().command;
         assert!(matches!(parse("xtask start dev"), Command::Up(_)));
