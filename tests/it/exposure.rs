@@ -15,8 +15,8 @@ fn an_address_is_judged_alike_by_every_command() {
         ("evil", 3, "`evil`, which is not an IP address"),
         ("127.0.0.1:80", 3, "`127.0.0.1:80`, which is not an IP address"),
         ("192.0.2.1", 3, "which this machine cannot bind"),
-        ("0.0.0.0", 0, "whoever reaches this machine over any network"),
-        ("::", 0, "whoever reaches this machine over any network"),
+        ("0.0.0.0", 0, "everybody who reaches this machine over any network"),
+        ("::", 0, "everybody who reaches this machine over any network"),
     ] {
         site.set_env("BIND_ADDRESS", address);
         let said = [words, if status == 0 { "unencrypted" } else { address }];

@@ -13,8 +13,8 @@ use crate::host::ports::{self, Port};
 use crate::report::finding::Finding;
 use crate::stack::Stack;
 
-/// Variables that reach some programs from `.env` and others not. Whoever exports them in the
-/// shell reaches all.
+/// Variables that reach some programs from `.env` and others not. Exported in the shell they
+/// reach all.
 const ENGINE_VARIABLES: &[&str] =
     &["DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_CONFIG"];
 
@@ -81,8 +81,10 @@ pub(super) fn unusable(stack: &Stack) -> Option<Finding> {
 fn judge_open(address: IpAddr, services: &str) -> Option<Finding> {
     let who = match address.to_canonical() {
         own if own.is_loopback() => return None,
-        all if all.is_unspecified() => "whoever reaches this machine over any network".to_owned(),
-        one => format!("whoever reaches {one}"),
+        all if all.is_unspecified() => {
+            "everybody who reaches this machine over any network".to_owned()
+        }
+        one => format!("everybody who reaches {one}"),
     };
     let found = format!(
         "{who} reaches {services}: passwords and data cross that network unencrypted, and Docker's rules let them in before those of ufw and firewalld are asked"
