@@ -121,7 +121,10 @@ impl Keyspace {
             Finding::refuted("drill.memory", found)
                 .mend(format!("raise {VARIABLE} in .env, and REDIS_MEM_LIMIT above it"))
         } else {
-            let found = format!("they take {} of {VARIABLE}", Bytes(memory.used));
+            let found = format!(
+                "the server takes {} of memory with them, within {VARIABLE}",
+                Bytes(memory.used)
+            );
             Finding::proven("drill.memory", found)
         });
         Ok(findings)
