@@ -25,6 +25,7 @@ use crate::process::{Cmd, check_interrupted};
 use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::{Finding, Problem};
 use crate::report::units::{Bytes, count};
+use crate::secret::mask;
 use crate::stack::Stack;
 use crate::stack::manifest::Service;
 
@@ -180,7 +181,7 @@ fn fill(
         match store(writer, job) {
             Ok(mut record) => {
                 for why in std::mem::take(&mut record.facts.missing) {
-                    missing.push(Missing { service: record.name.clone(), why });
+                    missing.push(Missing { service: record.name.clone(), why: mask(&why) });
                 }
                 services.push(record);
             }
@@ -234,7 +235,7 @@ fn left_out(cx: &Context, service: &Service, error: anyhow::Error) -> Result<Mis
     check_interrupted()?;
     let finding = Finding::of_error("backup.service-failed", &error).about(&service.name);
     cx.report.finding(&finding);
-    Ok(Missing { service: service.name.as_str().try_into()?, why: finding.found })
+    Ok(Missing { service: service.name.as_str().try_into()?, why: mask(&finding.found) })
 }
 
 /// What fails for one service then, fails for all.

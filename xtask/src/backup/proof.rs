@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::report::finding::{Answer, Finding, Severity};
+use crate::secret::mask;
 
 /// How many questions about a set had which answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +30,7 @@ impl Answers {
                 Some(Answer::Refuted) => answers.refuted += 1,
                 Some(Answer::NotLookedAt) => {
                     answers.failed |= finding.severity == Severity::Error;
-                    answers.not_looked_at.push(finding.to_string());
+                    answers.not_looked_at.push(mask(&finding.to_string()));
                 }
                 None => {}
             }
