@@ -30,6 +30,9 @@ fn a_set_of_another_project_is_named_and_comes_back() {
             .says(&format!("backup {command} dev {set}"));
     }
     let restore = ["backup", "restore", "dev", "latest", "--from-project", &old, "--yes"];
+    at(&restore).ends_with(1).says("is not signed with a known key");
+    let key = site.signing_key().public().unwrap();
+    let restore = [&restore[..], &["--signed-by", &key]].concat();
     at(&restore).succeeds().says("not brought along").says("its .env").says("archived logs");
     let count = ["shell", "dev", "postgres", "--", "-Atqc", "select count(*) from kept"];
     let counted = site.xtask(&[&["--project", &copy], &count[..]].concat()).succeeds();

@@ -85,8 +85,8 @@ fn the_infrastructure_reports_on_itself_as_root_and_as_a_user() {
         redis,
         "a line",
     ];
-    assert!(Command::new("docker").args(args).stdout(Stdio::null()).status().unwrap().success());
     site.xtask(&[&["setup", "dev"], Site::images()].concat()).succeeds();
+    assert!(Command::new("docker").args(args).stdout(Stdio::null()).status().unwrap().success());
     for as_user in [false, true] {
         if as_user {
             let socket = fs::metadata("/var/run/docker.sock").unwrap();

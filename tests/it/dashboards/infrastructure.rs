@@ -17,6 +17,7 @@ pub(super) fn report(site: &Site) {
     // As `up` leaves it.
     let wanted = "case_interview_stack_wanted{stack=\"development\"} 1\n";
     write("stack-development.prom", wanted.to_owned());
+    write("schedule-wanted.prom", "case_interview_schedule_wanted 1\n".to_owned());
 }
 
 /// Every metric of backups that docs/infrastructure-metrics.md lists, as if one was made an hour
