@@ -260,7 +260,7 @@ fn what_people_type_is_understood_or_answered_with_the_right_command() {
     let site = Site::new("typed", &[FULL[1]]);
     site.xtask(&["backup", "lst"]).ends_with(2).says("did you mean: cargo xtask backup list");
     site.xtask(&["psql"]).ends_with(2).says("cargo xtask shell dev postgres");
-    site.xtask(&["reset"]).ends_with(2).says("cargo xtask down dev --purge");
+    site.xtask(&["reset"]).ends_with(2).says("cargo xtask down --help");
     site.xtask(&["up", "redis"]).ends_with(2).says("it is a service of dev");
     site.xtask(&["shell", "dev"]).ends_with(2).says("cargo xtask shell dev redis");
     site.up();

@@ -315,7 +315,10 @@ fn what_keeps_jobs_from_being_scheduled_is_named() {
         .says("rotate-logs");
     let data = site.data();
     fs::set_permissions(&data, fs::Permissions::from_mode(0o777)).unwrap();
-    site.xtask(&["schedule", "install"]).ends_with(1).says("others may write").says("chmod go-w");
+    site.xtask(&["schedule", "install"])
+        .ends_with(1)
+        .says("other users can write")
+        .says("chmod go-w");
     assert!(!data.join("state/bin").exists());
     fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
     site.xtask(&["schedule", "run", "rotate-logs"]).succeeds();
@@ -354,7 +357,7 @@ fn jobs_go_by_nothing_that_others_can_change() {
     ] {
         let before = fs::metadata(&place).unwrap().permissions();
         fs::set_permissions(&place, fs::Permissions::from_mode(before.mode() | 0o002)).unwrap();
-        install().ends_with(1).says(&format!("others may write {}", place.display()));
+        install().ends_with(1).says(&format!("other users can write {}", place.display()));
         fs::set_permissions(&place, before).unwrap();
     }
     // A folder that anybody may add programs to, before the others.

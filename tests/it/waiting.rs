@@ -27,7 +27,7 @@ fn a_cause_that_the_engine_knows_ends_the_wait_and_is_said() {
         .says(&format!("says {new}"))
         .says("cargo xtask up dev");
     let status = site.xtask(&["status", "dev"]).succeeds();
-    status.says("redis is configured otherwise (REDIS_PORT)").says("cargo xtask up dev applies it");
+    status.says("redis still runs with the old REDIS_PORT").says("cargo xtask up dev applies");
     site.set_env("REDIS_PORT", &old.to_string());
     site.set_env("POSTGRES_MEM_LIMIT", "900m");
     let status = site.xtask(&["status", "dev", "--json"]).succeeds().json();

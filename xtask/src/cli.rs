@@ -166,7 +166,7 @@ fn meant(word: &str) -> Vec<Xtask> {
     let words =
         |words: &[&str]| Xtask::Meant(words.iter().map(|word| (*word).to_owned()).collect());
     if word == "reset" {
-        return vec![words(&["down", "dev", "--purge"]), words(&["up", "dev"])];
+        return vec![words(&["down", "--help"])];
     }
     if let Some(shell) = words::shell_with(word) {
         return vec![shell];
@@ -217,7 +217,7 @@ mod tests {
         for (typed, command) in [
             ("psql", "cargo xtask shell dev postgres"),
             ("redis-cli get x", "cargo xtask shell dev redis"),
-            ("reset dev", "cargo xtask down dev --purge"),
+            ("reset dev", "cargo xtask down --help"),
             ("restore latest", "cargo xtask backup restore"),
             ("drill", "cargo xtask backup drill"),
             ("init", "cargo xtask env init"),
@@ -251,7 +251,8 @@ mod tests {
 
     #[test]
     fn every_command_of_the_operators_guide_can_be_typed() {
-        let guide = include_str!("../../docs/operating.md");
+        const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+        let guide = include_str!("../../docs/operating.md").replace("$KEY", KEY);
         let lines = guide.lines().filter(|line| line.starts_with("cargo xtask "));
         let commands: Vec<_> = lines.map(|line| line.split('#').next().unwrap()).collect();
         assert!(commands.len() > 15, "{commands:?}");

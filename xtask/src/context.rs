@@ -296,7 +296,7 @@ pub fn announced_root(report: &Report) -> Result<PathBuf> {
     let built = built_in();
     if !is_root(built) {
         let found = format!(
-            "this is not a clone of the repository, and the one that this program was built in, {}, has gone",
+            "this is not inside a clone of the repository, and the clone that this program was built in ({}) no longer exists",
             built.display()
         );
         return Err(Problem::usage("clone.none", found).mend("run it in a clone").into());

@@ -37,8 +37,7 @@ impl Request {
 
     /// That asks `host` to remove what is at `path`, which is encoded already.
     pub fn delete(host: &str, path: &str) -> Self {
-        let head = format!("DELETE {path} HTTP/1.1\r\nHost: {host}\r\n");
-        Self { head, body: String::new() }
+        Self { head: head("DELETE", host, path), body: String::new() }
     }
 
     fn with_length(self) -> Self {

@@ -1,5 +1,6 @@
 //! `cargo xtask`: parse, make the context, run one command, print its error, exit.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -36,9 +37,20 @@ fn wrong_usage(error: &clap::Error) -> ExitCode {
     {
         error.exit();
     }
+    let data_dir = typed("--data-dir").map(PathBuf::from);
+    advice::carry(typed("--project").as_deref(), data_dir.as_deref());
     let (found, mend) = cli::explain(error);
     let problem = Problem::usage("usage", found).mend(mend);
     Report::new(Verbosity::Normal, json).failure(&problem.into())
+}
+
+/// The value of an option on a line that was not understood as a whole.
+fn typed(option: &str) -> Option<String> {
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let words: Vec<_> = words.collect();
+    let after = words.iter().position(|word| word == option).and_then(|at| words.get(at + 1));
+    let joined = words.iter().find_map(|word| word.strip_prefix(option)?.strip_prefix('='));
+    after.cloned().or_else(|| joined.map(str::to_owned))
 }
 
 fn run(cli: Cli, report: Report) -> anyhow::Result<()> {

@@ -10,11 +10,11 @@ use super::{command, explain, parse};
 /// The commands, and which of their arguments. None changes what runs, or removes what no rule of a
 /// file of the repository says.
 const MAY_RUN: &[(&str, &[&str])] = &[
-    ("alerts list", &[]),
+    ("alerts list", &["firing"]),
     ("alerts send-test", &["channel"]),
     ("backup", &["stack", "only", "logical", "level", "recipient"]),
     ("backup create", &["stack", "only", "logical", "level", "recipient"]),
-    ("backup drill", &["stack", "stack-option", "set", "identity"]),
+    ("backup drill", &["stack", "stack-option", "set", "identity", "signed_by"]),
     ("backup list", &["stack"]),
     ("backup prune", &["stack"]),
     ("backup verify", &["stack", "stack-option", "set", "quick", "deep", "identity"]),

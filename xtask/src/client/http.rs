@@ -81,6 +81,10 @@ fn send(url: &Url, request: Request, limit: Duration) -> Result<String, Unanswer
         status @ (401 | 403) => {
             Err(Unanswered::Refused(format!("it refuses us with status {status}")))
         }
+        400 => {
+            let body = String::from_utf8_lossy(&exchange.body()?).into_owned();
+            Err(Unanswered::Refused(format!("it refuses the request: {}", body.trim())))
+        }
         status => Err(Unanswered::NotYet(format!("it answers with status {status}"))),
     }
 }

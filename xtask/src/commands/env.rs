@@ -103,15 +103,15 @@ fn ask_for_values(cx: &Context, stack: &mut Stack) -> Result<()> {
 }
 
 fn refuse_without_need(cx: &Context, stack: &Stack) -> Result<()> {
-    let found = if stack.env.text().is_some() {
-        "is there, and overwritten by nothing"
+    let (found, mend) = if stack.env.text().is_some() {
+        ("exists; --from-containers only writes a missing file", "add what it lacks")
     } else if cx.containers(stack)?.is_empty() {
-        "is not there, and no container that was made with it"
+        ("is missing, and so are all containers made from it", "write a new one")
     } else {
         return Ok(());
     };
     Err(Problem::failed("env.not-from-containers", format!("{} {found}", stack.env_file()))
-        .mend(format!("what it lacks is added by {}", Xtask::EnvInit(stack.on())))
+        .mend(format!("{mend}: {}", Xtask::EnvInit(stack.on())))
         .into())
 }
 

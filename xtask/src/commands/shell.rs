@@ -15,9 +15,9 @@ use crate::report::finding::Problem;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The stack
+    #[arg(conflicts_with = "json")]
     stack: String,
     /// The service
-    #[arg(conflicts_with = "json")]
     service: Option<String>,
     /// Arguments for the program inside, such as: get KEY, or -- -c 'SELECT 1'
     #[arg(trailing_var_arg = true)]
@@ -90,7 +90,7 @@ impl Args {
         };
         Err(Problem::usage(
             "usage",
-            format!("{word} after the program's arguments would be its own"),
+            format!("{word} after the program's arguments would go to the program, not to xtask"),
         )
         .mend("put it before the stack; what is for the program may follow --")
         .into())

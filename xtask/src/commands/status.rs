@@ -11,7 +11,7 @@ use crate::docker::container::{self, Container};
 use crate::docker::exec;
 use crate::docker::stats::{self, Use};
 use crate::quota::{self, NEAR};
-use crate::report::advice::Xtask;
+use crate::report::advice::{Advice, Xtask};
 use crate::report::finding::Problem;
 use crate::report::table::{self, Cell};
 use crate::report::units::{Bytes, duration};
@@ -86,7 +86,9 @@ impl Args {
         let of_all = stacks.iter().zip(all);
         let meant: Vec<_> = of_all.filter(|(_, lines)| is_meant(lines)).collect();
         let is_down = |lines: &[Line]| lines.iter().any(Line::is_down);
-        let Some((stack, _)) = meant.iter().find(|(_, lines)| is_down(lines)) else {
+        let down = meant.iter().filter(|(_, lines)| is_down(lines));
+        let ways = down.map(|(stack, _)| Advice::from(Xtask::Up(stack.on()))).reduce(Advice::and);
+        let Some(ways) = ways else {
             let nothing = || Problem::failed("status.down", "no stack is up");
             return meant.is_empty().then(nothing);
         };
@@ -94,8 +96,8 @@ impl Args {
         let names: Vec<_> =
             lines.filter(|line| line.is_down()).map(|line| line.service.as_str()).collect();
         let verb = if names.len() == 1 { "is" } else { "are" };
-        let found = format!("{} {verb} down", names.join(", "));
-        Some(Problem::failed("status.down", found).mend(Xtask::Up(stack.on())))
+        let found = format!("{} {verb} down or unhealthy", names.join(", "));
+        Some(Problem::failed("status.down", found).mend(ways))
     }
 }
 
@@ -260,6 +262,8 @@ fn hint(cx: &Context, stack: &Stack, lines: &[Line]) {
     }
     for line in lines.iter().filter(|line| !line.otherwise.is_empty()) {
         let (service, names) = (&line.service, line.otherwise.join(", "));
-        cx.report.warning(format!("{service} is configured otherwise ({names}): {up} applies it"));
+        cx.report.warning(format!(
+            "{service} still runs with the old {names}: {up} applies what .env has now"
+        ));
     }
 }

@@ -95,7 +95,8 @@ fn record_schedule(cx: &Context) -> Result<()> {
     if !Location::current()?.shares_paths() || wanted::schedule(&home.data_dir)?.is_some() {
         return Ok(());
     }
-    let is_installed = schedule::installed(&home)?.is_some();
+    // Another user may have installed it, whose entries we do not see.
+    let is_installed = schedule::installed(&home)?.is_some() || home.program().exists();
     wanted::schedule_plan(&home.data_dir, is_installed)?.carry_out(&cx.report)
 }
 

@@ -47,6 +47,11 @@ fn recorded(stack: &Stack) -> Result<Record> {
     }
 }
 
+/// Whether servers of the stack have run on data anywhere; so too where the record cannot be read.
+pub fn is_remembered(stack: &Stack) -> bool {
+    recorded(stack).map_or(true, |record| !record.is_empty())
+}
+
 /// The step that remembers `known` for the machine that the data is on, or forgets it.
 pub(super) fn write(stack: &Stack, known: Option<Known>) -> Result<Plan> {
     let mut plan = Plan::new();

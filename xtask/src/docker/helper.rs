@@ -39,7 +39,7 @@ impl Helper {
         }
     }
 
-    /// Shows it the host's directory `source` as `target`, `:ro` after which lets it only look. The
+    /// Shows it the host's directory `source` as `target`, with `:ro` appended for read-only access. The
     /// engine makes a missing one.
     ///
     /// # Errors

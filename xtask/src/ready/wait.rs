@@ -164,8 +164,12 @@ fn given_up(
         let mut problem = failed(stack, service, Some(container), &why);
         let others = recovered::differing(stack, container);
         if !others.is_empty() {
-            let made = format!("It was made with another {}", others.join(", "));
-            problem.message = format!("{}\n{made} than {} has", problem.message, stack.env_file());
+            problem.message = format!(
+                "{}\nIts container was made with a different {} from that in {}",
+                problem.message,
+                others.join(", "),
+                stack.env_file()
+            );
             problem.mend = Advice::from(Xtask::Up(stack.on())).and(problem.mend);
         }
         Some(problem)

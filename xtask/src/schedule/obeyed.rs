@@ -43,7 +43,7 @@ pub fn refuse_others(home: &Home) -> Result<()> {
 
 fn problem(home: &Home, place: &Path, path: &Path, role: Role) -> Problem {
     let found = format!(
-        "others may write {}, so they decide what jobs do, which go by {}",
+        "other users can write {} and so change what scheduled jobs do, since the jobs use {}",
         place.display(),
         path.display()
     );

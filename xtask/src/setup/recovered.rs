@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::generated;
+use crate::data::known;
 use crate::docker::container::made::{self, Made};
 use crate::docker::container::{Container, of_project};
 use crate::report::advice::{Advice, Xtask};
@@ -43,8 +44,11 @@ pub type Recovered = BTreeMap<String, String>;
 /// `env.gone` where there are containers and their values may not be taken; when the engine stops
 /// answering.
 pub fn values(stack: &Stack, lost: Lost) -> Result<Recovered> {
-    // Without an engine there are no containers whose values a new file could differ from.
-    let containers = of_project(&stack.project()).unwrap_or_default();
+    let containers = match of_project(&stack.project()) {
+        // The first file of a machine needs no engine.
+        Err(_) if !known::is_remembered(stack) => Vec::new(),
+        containers => containers.context("looking for containers that have the values of .env")?,
+    };
     if containers.is_empty() {
         return Ok(Recovered::new());
     }
@@ -77,12 +81,10 @@ pub fn values(stack: &Stack, lost: Lost) -> Result<Recovered> {
 /// What ends a command that would write new passwords beside containers that have the old ones.
 pub fn gone(stack: &Stack, containers: usize) -> Problem {
     let found = format!(
-        "{} is not there, but {} made with it: a new one would have other passwords and ports",
+        "{} is missing, but {} made from it {}: a new file would have different passwords and ports",
         stack.env_file(),
-        match containers {
-            1 => "a container is which was".to_owned(),
-            many => format!("{} are which were", count(many, "container")),
-        }
+        count(containers, "container"),
+        if containers == 1 { "still exists" } else { "still exist" }
     );
     Problem::prerequisite("env.gone", found).mend(
         Advice::from(format!(

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{alertmanager, all_rules, silent};
 use crate::alerts::silences::{self, Matcher, Silence};
+use crate::client::Unanswered;
 use crate::context::Context;
 use crate::host::user;
 use crate::report::advice::Xtask;
@@ -26,7 +27,7 @@ pub(super) struct Args {
     /// For how long: 30min, 2h, 1d12h
     #[arg(long = "for", value_name = "TIME", value_parser = time)]
     time: SignedDuration,
-    /// Why, for those who wonder
+    /// The reason, shown with the silence
     #[arg(long, default_value = "no reason given", value_name = "TEXT")]
     comment: String,
 }
@@ -53,8 +54,12 @@ impl Args {
             );
         }
         let url = alertmanager(stack)?;
-        let id =
-            silences::add(&url, &document).map_err(|why| silent(stack, "alertmanager", &why))?;
+        let id = silences::add(&url, &document).map_err(|why| match why {
+            Unanswered::Refused(why) => {
+                Problem::failed("silence.refused", format!("alertmanager: {why}"))
+            }
+            why => silent(stack, "alertmanager", &why),
+        })?;
         let short = id.get(..8).unwrap_or(&id).to_owned();
         cx.report.done(format!("{what} is silenced until {}", shown(ends)));
         cx.report.progress(format!("To end it before: {}", Xtask::AlertsUnsilence(short)));
@@ -116,7 +121,7 @@ fn announce(cx: &Context, steps: &[(String, String)]) -> Result<()> {
     cx.report.document("xtask.plan/v1", &json!({ "steps": steps }))
 }
 
-/// End silences, so that people are told again
+/// End silences, so that people receive these alerts again
 #[derive(Debug, clap::Args)]
 pub(super) struct End {
     /// The silence's id, the beginning of it (4 characters or more), or the name of its alert
