@@ -20,7 +20,7 @@ fn a_lost_file_comes_back(part: &Part<'_>, site: &Site, word: &str) {
     fs::remove_file(part.env_file()).unwrap();
     let advice = format!("cargo xtask env init {word} --from-containers");
     for args in [&["up", word][..], &["setup", word], &["env", "init", word]] {
-        site.xtask(args).ends_with(3).says("is not there").says(&advice);
+        site.xtask(args).ends_with(3).says("is missing, but").says(&advice);
         assert!(!part.env_file().exists(), "{args:?}");
     }
     site.xtask(&["doctor", word]).says(&advice);
@@ -30,7 +30,7 @@ fn a_lost_file_comes_back(part: &Part<'_>, site: &Site, word: &str) {
         assert_eq!(part.env(&name), value, "{name}");
         assert!(!name.ends_with("PASSWORD") || !written.stderr.contains(&value), "{name}");
     }
-    site.xtask(&["env", "init", word, "--from-containers"]).ends_with(1).says("overwritten");
+    site.xtask(&["env", "init", word, "--from-containers"]).ends_with(1).says("only writes a missing file");
     site.xtask(&["up", word]).succeeds();
     assert_eq!(part.containers(), containers, "what ran runs on");
 }
