@@ -30,7 +30,9 @@ fn a_lost_file_comes_back(part: &Part<'_>, site: &Site, word: &str) {
         assert_eq!(part.env(&name), value, "{name}");
         assert!(!name.ends_with("PASSWORD") || !written.stderr.contains(&value), "{name}");
     }
-    site.xtask(&["env", "init", word, "--from-containers"]).ends_with(1).says("only writes a missing file");
+    site.xtask(&["env", "init", word, "--from-containers"])
+        .ends_with(1)
+        .says("only writes a missing file");
     site.xtask(&["up", word]).succeeds();
     assert_eq!(part.containers(), containers, "what ran runs on");
 }
