@@ -366,7 +366,7 @@ fn jobs_go_by_nothing_that_others_can_change() {
     let output = command.env("PATH", path).output().unwrap();
     Run::new("PATH=/tmp:… schedule install".to_owned(), &output)
         .ends_with(1)
-        .says("others may write /tmp")
+        .says("other users can write /tmp")
         .says("take it out of PATH");
 
     let manifest = root.join("infrastructure/stacks.toml");
