@@ -58,8 +58,10 @@ fn nothing_that_this_machine_has_not_signed_is_restored_without_a_word() {
         kept.succeeds().says(&format!("keep   {id}: ")).says("counts for nothing");
         assert!(!Path::new(to).exists());
     };
-    let later =
-        |manifest: &mut serde_json::Value| manifest["started"] = "2026-12-01T00:00:00Z".into();
+    let later = |manifest: &mut serde_json::Value| {
+        manifest["started"] = "2099-12-01T00:00:00Z".into();
+        manifest["sequence"] = u64::MAX.into();
+    };
     let forged = site.forge_unsigned(&id, later);
     refused(&forged);
     site.xtask(&["backup", "restore", "dev", "latest", "--yes"]).ends_with(1).says("is not signed");
@@ -80,6 +82,9 @@ fn nothing_that_this_machine_has_not_signed_is_restored_without_a_word() {
     restore(&["--signed-by", "nonsense"]).ends_with(2).says("public key of minisign");
     restore(&["--signed-by", &stranger]).succeeds();
     restore(&["--accept-unsigned"]).succeeds();
+
+    let next = site.backup(&["--only", "redis"]);
+    assert_eq!(site.manifest(&next).1["sequence"], 2, "a forged place is not gone on from");
 
     encrypt(&site);
     restore(&["--signed-by", &stranger]).ends_with(1).says("is not encrypted");

@@ -214,7 +214,9 @@ impl Folder {
     /// # Errors
     /// When the folder cannot be read.
     pub fn next_place(&self) -> Result<u64> {
-        let places = self.sets()?.0.into_iter().filter_map(|set| set.manifest.sequence);
+        let (sets, _) = self.sets()?;
+        let believed = sets.into_iter().filter(|set| set.origin.is_believed());
+        let places = believed.filter_map(|set| set.manifest.sequence);
         Ok(places.max().unwrap_or(0).saturating_add(1))
     }
 
