@@ -181,7 +181,7 @@ fn what_cannot_be_archived_is_named_and_the_rest_is_archived() {
     let rotate = || site.xtask(&["rotate-logs", "dev"]);
     rotate().ends_with(1).says("its logging driver is `none`").says("json-file, local or journald");
     assert_eq!(archived(&site, "writer").len(), 1000);
-    docker(&["rm", &mute]);
+    docker(&["rm", "--volumes", &mute]);
 
     let cursor = folder(&site, "writer").join("cursor.json");
     for damage in [Some("{"), None] {

@@ -20,7 +20,7 @@ fn archives_outlive_their_containers() {
     );
     wait(&first);
     rotate();
-    docker(&["rm", &first]);
+    docker(&["rm", "--volumes", &first]);
     // Of the same name.
     let second = run(&site, "writer", &[], "echo three; exec sleep 600");
     until_last(&second, "three");

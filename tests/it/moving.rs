@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use tests::composes::FULL;
-use tests::{Site, xtask};
+use tests::{Beside, Site, xtask};
 
 #[test]
 fn a_set_of_another_project_is_named_and_comes_back() {
@@ -19,6 +19,7 @@ fn a_set_of_another_project_is_named_and_comes_back() {
     let folder = format!("folder = {:?}", site.backups().display().to_string());
     std::fs::write(&config, text.replace("folder = \"\"", &folder)).unwrap();
     let copy = format!("{old}new");
+    let _beside = Beside(copy.clone());
     let data = site.root().join("new-data").display().to_string();
     let at = |args: &[&str]| site.xtask(&[args, &["--project", &copy]].concat());
     let setup = [&["setup", "dev", "--data-dir", &data], Site::images()].concat();

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Condvar, Mutex, OnceLock};
 
-pub use part::Part;
+pub use part::{Beside, Part};
 pub use run::Run;
 pub use site::{Site, asset, docker};
 

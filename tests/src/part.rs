@@ -95,23 +95,40 @@ impl<'a> Part<'a> {
 
     /// Takes its containers and networks away.
     pub(crate) fn remove(&self) {
-        let helper = format!("label=case-interview.helper={}", self.project());
-        let drill = format!("{helper}-drill");
-        for filter in [self.label(), helper, drill.clone()] {
-            let ids = docker(&["ps", "--all", "--quiet", "--filter", &filter]);
-            let ids: Vec<_> = ids.split_whitespace().collect();
-            if !ids.is_empty() {
-                docker(&[&["rm", "--force", "--volumes"], ids.as_slice()].concat());
-            }
+        remove(&self.project());
+    }
+}
+
+/// A project that a test makes beside its site's; what is left of it goes when this is dropped.
+#[derive(Debug)]
+pub struct Beside(pub String);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        remove(&self.0);
+        docker(&["network", "rm", &format!("{}-metrics", self.0)]);
+    }
+}
+
+/// Takes the containers, volumes and networks of `project` away.
+fn remove(project: &str) {
+    let label = format!("label=com.docker.compose.project={project}");
+    let helper = format!("label=case-interview.helper={project}");
+    let drill = format!("{helper}-drill");
+    for filter in [label.clone(), helper, drill.clone()] {
+        let ids = docker(&["ps", "--all", "--quiet", "--filter", &filter]);
+        let ids: Vec<_> = ids.split_whitespace().collect();
+        if !ids.is_empty() {
+            docker(&[&["rm", "--force", "--volumes"], ids.as_slice()].concat());
         }
-        let volumes = docker(&["volume", "ls", "--quiet", "--filter", &drill]);
-        for volume in volumes.split_whitespace() {
-            docker(&["volume", "rm", "--force", volume]);
-        }
-        let networks = docker(&["network", "ls", "--quiet", "--filter", &self.label()]);
-        for network in networks.split_whitespace() {
-            docker(&["network", "rm", network]);
-        }
+    }
+    let volumes = docker(&["volume", "ls", "--quiet", "--filter", &drill]);
+    for volume in volumes.split_whitespace() {
+        docker(&["volume", "rm", "--force", volume]);
+    }
+    let networks = docker(&["network", "ls", "--quiet", "--filter", &label]);
+    for network in networks.split_whitespace() {
+        docker(&["network", "rm", network]);
     }
 }
 
