@@ -149,10 +149,29 @@ fn from_nothing(compose: Compose, on: [&str; 2]) {
     doors::no_user_reads_what_was_made_for_another(&site);
     alerts_link_to_dashboards(&site);
     grafana_was_asked_for_its_plugin(&site);
+    one_stack_keeps_no_other_from_its_backup(&site);
 
     site.xtask(&["down", "all"]).succeeds();
     assert_eq!((site.containers(), site.monitoring().containers()), (Vec::new(), Vec::new()));
     assert_eq!(networks(&site), "", "nobody is left on a network");
+}
+
+/// Of the development stack nothing that could be backed up runs any more.
+fn one_stack_keeps_no_other_from_its_backup(site: &Site) {
+    let development = site.development();
+    for service in ["postgres", "redis"] {
+        docker(&["stop", &development.container(service)]);
+    }
+    let made = site.xtask(&["backup", "--json"]).ends_with(1).json();
+    let stacks: Vec<_> = made["sets"].as_array().unwrap().iter().map(|set| &set["stack"]).collect();
+    assert_eq!(stacks, ["monitoring"], "{made}");
+    // One that cannot be drilled keeps none of the others from it.
+    let forged = site.forge_unsigned(made["sets"][0]["id"].as_str().unwrap(), |manifest| {
+        manifest["stack"] = "development".into();
+        manifest["project"] = development.project().into();
+    });
+    let drilled = site.xtask(&["backup", "drill", "--json"]).ends_with(1).says(&forged).json();
+    assert_eq!(drilled["drills"].as_array().unwrap().len(), 1, "{drilled}");
 }
 
 #[test]

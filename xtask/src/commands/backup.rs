@@ -3,6 +3,7 @@
 mod accepted;
 mod create;
 mod drill;
+mod failures;
 mod kept;
 mod list;
 mod prune;

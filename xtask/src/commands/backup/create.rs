@@ -4,6 +4,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::failures::Failures;
 use crate::backup::config::Config;
 use crate::backup::create::Request;
 use crate::backup::folder::Folder;
@@ -78,17 +79,17 @@ impl Args {
 
     pub(super) fn run(self, cx: &Context, config: &Config) -> Result<()> {
         Engine::ask()?;
-        let mut sets = Vec::new();
+        let (mut sets, mut failed) = (Vec::new(), Failures::default());
         for stack in cx.stacks(self.stack.as_deref())? {
             let idle = !cx.containers(&stack)?.iter().any(Container::is_running);
             if self.stack.is_none() && idle {
                 cx.report.progress(format!("{} is not up: nothing to back up", stack.name()));
                 continue;
             }
-            sets.extend(self.back_up(cx, config, &stack)?);
+            sets.extend(failed.note(stack.name(), self.back_up(cx, config, &stack))?.flatten());
         }
-        if cx.dry_run {
-            return Ok(());
+        if cx.dry_run || (sets.is_empty() && failed.is_any()) {
+            return failed.end(cx);
         }
         if sets.is_empty() {
             cx.refuse_left_out()?;
@@ -98,6 +99,7 @@ impl Args {
         }
         let lines: Vec<_> = sets.iter().map(line).collect();
         cx.report.document("xtask.backup/v1", &serde_json::json!({ "sets": lines }))?;
+        failed.end(cx)?;
         for set in &sets {
             if let Some(one) = set.manifest.missing.first() {
                 let is_part = set.service(&one.service).is_ok();

@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::accepted::Accepted;
+use super::failures::Failures;
 use super::which::{Found, Which};
 use crate::backup::config::Config;
-use crate::backup::drill::Drill;
+use crate::backup::drill::{Drill, Drilled};
 use crate::backup::folder::{Folder, Latest};
 use crate::backup::metrics;
 use crate::backup::proof::Answers;
@@ -18,6 +19,7 @@ use crate::docker::engine::Engine;
 use crate::report::advice::Xtask;
 use crate::report::finding::{Finding, Problem};
 use crate::report::units::duration;
+use crate::stack::Stack;
 
 /// Restore a set into throwaway containers and query them
 ///
@@ -37,14 +39,14 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self, cx: &Context, config: &Config) -> Result<()> {
         Engine::ask()?;
-        let config = &self.accepted.with_keys(config);
+        let named = &self.accepted.with_keys(config);
         let (mut sets, mut damaged) = (Vec::new(), Vec::new());
         if self.which.set(cx).is_some() {
-            let found = self.which.find(cx, config, Xtask::BackupDrillSet)?;
+            let found = self.which.find(cx, named, Xtask::BackupDrillSet)?;
             sets.push(Found { stack: cx.stack(found.stack.short())?, ..found });
         } else {
             for stack in cx.stacks(self.which.stack(cx))? {
-                let folder = Folder::of(cx, config, &stack)?;
+                let folder = Folder::of(cx, named, &stack)?;
                 let Latest { set, newer } = folder.latest(&stack.project(), stack.name())?;
                 damaged.extend(newer.iter().map(|bad| bad.finding(set.as_ref())));
                 sets.extend(set.map(|set| Found { folder, set, stack }));
@@ -58,7 +60,10 @@ impl Args {
                 .mend(format!("make one: {}", Xtask::Backup))
                 .into());
         }
-        self.drill(cx, config, sets)?;
+        let outcome = self.drill(cx, named, sets);
+        // Sets of a key that was named for this once count here, and not afterwards.
+        let written = if cx.dry_run { Ok(()) } else { metrics::write(cx, config) };
+        outcome.and(written)?;
         // Another set restores; the newest one does not.
         damaged.first().map_or(Ok(()), |bad| {
             Err(Problem::failed(bad.id, bad.found.clone()).mend(bad.mend.clone()).into())
@@ -66,8 +71,7 @@ impl Args {
     }
 
     fn drill(&self, cx: &Context, config: &Config, sets: Vec<Found>) -> Result<()> {
-        let mut lines = Vec::new();
-        let mut failed = Vec::new();
+        let (mut lines, mut bad, mut failed) = (Vec::new(), Vec::new(), Failures::default());
         for Found { folder, set, stack } in sets {
             if cx.dry_run {
                 cx.report.line(format!(
@@ -76,42 +80,25 @@ impl Args {
                 ));
                 continue;
             }
-            let _lock = super::lock(cx, &folder, [&stack], "backup drill")?;
-            let keys = config.keys(self.identity.clone());
-            let believed = self.accepted.believe(&set, config)?;
-            let drill = Drill { stack: &stack, folder: &folder, set: believed, keys };
-            let (drilled, findings) = drill.run(cx)?;
-            for finding in &findings {
-                cx.report.finding(finding);
-            }
-            let time = |seconds: f64| duration(Duration::from_secs_f64(seconds.max(0.0)));
-            let age = match drilled.age_seconds {
-                ahead if ahead < 0.0 => {
-                    format!("unknown: it is dated {} ahead of now", time(-ahead))
-                }
-                age => time(age),
-            };
-            let (verdict, answers) = (drilled.verdict(), Answers::of(&findings));
-            cx.report.line(format!(
-                "{} {verdict}: {answers}, time to restore {}, age {}",
-                set.id,
-                time(drilled.restore_seconds),
-                age
-            ));
+            let outcome = self.drill_one(cx, config, &folder, &set, &stack);
+            let Some((drilled, findings)) = failed.note(&set.id, outcome)? else { continue };
             if !drilled.ok {
-                failed.push(set.id.clone());
+                bad.push(set.id.clone());
             }
             lines.push(document(&set, &drilled, &findings));
         }
         if cx.dry_run {
             return cx.report.document("xtask.plan/v1", &serde_json::json!({ "steps": [] }));
         }
-        metrics::write(cx, config)?;
+        if lines.is_empty() && failed.is_any() {
+            return failed.end(cx);
+        }
         cx.report.document("xtask.backup-drill/v1", &serde_json::json!({ "drills": lines }))?;
-        if failed.is_empty() {
+        failed.end(cx)?;
+        if bad.is_empty() {
             return Ok(());
         }
-        Err(Problem::failed("drill.failed", format!("{}: see above", failed.join(", ")))
+        Err(Problem::failed("drill.failed", format!("{}: see above", bad.join(", ")))
             .mend(format!(
                 "make a new set and drill it: {}, then {}",
                 Xtask::Backup,
@@ -119,12 +106,35 @@ impl Args {
             ))
             .into())
     }
+
+    fn drill_one(
+        &self,
+        cx: &Context,
+        config: &Config,
+        folder: &Folder,
+        set: &Set,
+        stack: &Stack,
+    ) -> Result<(Drilled, Vec<Finding>)> {
+        let _lock = super::lock(cx, folder, [stack], "backup drill")?;
+        let keys = config.keys(self.identity.clone());
+        let believed = self.accepted.believe(set, config)?;
+        let (drilled, findings) = Drill { stack, folder, set: believed, keys }.run(cx)?;
+        for finding in &findings {
+            cx.report.finding(finding);
+        }
+        let time = |seconds: f64| duration(Duration::from_secs_f64(seconds.max(0.0)));
+        let age = match drilled.age_seconds {
+            ahead if ahead < 0.0 => format!("unknown: it is dated {} ahead of now", time(-ahead)),
+            age => time(age),
+        };
+        let (verdict, answers) = (drilled.verdict(), Answers::of(&findings));
+        let seconds = time(drilled.restore_seconds);
+        cx.report
+            .line(format!("{} {verdict}: {answers}, time to restore {seconds}, age {age}", set.id));
+        Ok((drilled, findings))
+    }
 }
 
-fn document(
-    set: &Set,
-    drilled: &crate::backup::drill::Drilled,
-    findings: &[Finding],
-) -> serde_json::Value {
+fn document(set: &Set, drilled: &Drilled, findings: &[Finding]) -> serde_json::Value {
     serde_json::json!({ "set": set.id, "result": drilled, "findings": findings })
 }
