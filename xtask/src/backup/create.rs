@@ -179,6 +179,10 @@ fn fill(
     for job in jobs {
         let (service, before) = (job.subject.service, writer.objects.len());
         match store(writer, job) {
+            Ok(record) if writer.request.needs_all() && !record.facts.missing.is_empty() => {
+                let found = format!("{}: {}", record.name, mask(&record.facts.missing.join("; ")));
+                return Err(Problem::failed("backup.incomplete", found).into());
+            }
             Ok(mut record) => {
                 for why in std::mem::take(&mut record.facts.missing) {
                     missing.push(Missing { service: record.name.clone(), why: mask(&why) });

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::docker::container::Container;
 use crate::report::finding::Finding;
+use crate::secret::mask;
 use crate::stack::Stack;
 use crate::stack::manifest::Service;
 
@@ -48,7 +49,8 @@ fn options<'a>(words: impl Iterator<Item = &'a String>) -> impl Iterator<Item = 
     let options = words.filter(|word| word.starts_with("--"));
     options.map(|word| {
         let (name, value) = word.split_once('=').unwrap_or((word, ""));
-        (name.to_owned(), value.to_owned())
+        // A person's compose file may give a password this way.
+        (name.to_owned(), mask(value))
     })
 }
 
