@@ -23,6 +23,24 @@ fn encrypt(site: &Site) {
     fs::write(&config, text.replace("recipients = []", key)).unwrap();
 }
 
+/// A foreign manifest says of our objects what it wants; what is known of them stays.
+fn poisons_nothing(site: &Site, id: &str) {
+    site.xtask(&["backup", "verify", id]).succeeds();
+    let poison = site.forge_unsigned(id, |manifest| {
+        manifest["started"] = "2020-12-01T00:00:00Z".into();
+        for object in manifest["objects"].as_array_mut().unwrap() {
+            object["sha256"] = "f".repeat(64).into();
+        }
+    });
+    site.xtask(&["backup", "verify"]).ends_with(1).says("its SHA-256 is another");
+    let listed = site.xtask(&["backup", "list", "--json"]).succeeds().json();
+    let sets = listed["sets"].as_array().unwrap();
+    let ours = sets.iter().find(|set| set["id"] == *id).unwrap();
+    assert!(ours["damaged"] == false && !ours["verified"].is_null(), "{ours}");
+    let path = site.manifest(&poison).0;
+    fs::remove_file(path).unwrap();
+}
+
 #[test]
 fn nothing_that_this_machine_has_not_signed_is_restored_without_a_word() {
     let site = Site::new("signed", &[FULL[1]]);
@@ -64,7 +82,12 @@ fn nothing_that_this_machine_has_not_signed_is_restored_without_a_word() {
     };
     let forged = site.forge_unsigned(&id, later);
     refused(&forged);
-    site.xtask(&["backup", "restore", "dev", "latest", "--yes"]).ends_with(1).says("is not signed");
+    // Neither its date nor its place makes it the latest.
+    site.redis(&["set", "kept", "spoilt"]);
+    let restored = site.xtask(&["backup", "restore", "dev", "latest", "--yes"]).succeeds();
+    restored.says(&format!("restored {id}"));
+    assert_eq!(site.redis(&["get", "kept"]), "yes");
+    poisons_nothing(&site, &id);
 
     let stranger = SigningKey::random().unwrap();
     let path = site.manifest(&forged).0;
@@ -85,6 +108,7 @@ fn nothing_that_this_machine_has_not_signed_is_restored_without_a_word() {
 
     let next = site.backup(&["--only", "redis"]);
     assert_eq!(site.manifest(&next).1["sequence"], 2, "a forged place is not gone on from");
+    site.xtask(&["backup", "drill", "dev"]).succeeds().says(&next);
 
     encrypt(&site);
     restore(&["--signed-by", &stranger]).ends_with(1).says("is not encrypted");
@@ -101,6 +125,7 @@ fn sets_from_before_signatures_stay_good_and_no_others() {
     fs::remove_file(origin::path(&path)).unwrap();
     fs::remove_file(site.data().join("state/backup-signing.key")).unwrap();
     fs::remove_file(site.data().join("state/backup-signing.pub")).unwrap();
+    fs::remove_file(site.data().join("state/backup-sets-before-signing.json")).unwrap();
 
     site.xtask(&["backup", "verify"]).succeeds();
     site.xtask(&["backup", "drill", &id]).succeeds();
@@ -110,6 +135,12 @@ fn sets_from_before_signatures_stay_good_and_no_others() {
     site.xtask(&["backup", "drill", &forged]).ends_with(1).says("is not signed");
     site.xtask(&["backup", "drill", &id]).succeeds();
 
-    fs::remove_file(site.data().join("state/backup-sets-before-signing.json")).unwrap();
+    // Whoever loses the key, or gives it up, believes no more for that.
+    fs::remove_file(site.data().join("state/backup-signing.key")).unwrap();
+    site.xtask(&["backup", "drill", &forged]).ends_with(1).says("is not signed");
+    site.xtask(&["backup", "drill", &forged]).ends_with(1).says("is not signed");
+    site.xtask(&["backup", "drill", &id]).succeeds();
+
+    fs::write(site.data().join("state/backup-sets-before-signing.json"), "[]").unwrap();
     site.xtask(&["backup", "drill", &id]).ends_with(1).says("is not signed");
 }

@@ -35,6 +35,9 @@ pub const AMBIGUOUS: &str = "set.ambiguous";
 /// Sets that are asked for the folder's identity.
 const NAMING: usize = 3;
 
+/// A place that no folder reaches by making sets: whoever forges a manifest may claim any.
+const FAR: u64 = 1 << 32;
+
 const README: &str = include_str!("folder.md");
 
 /// The backup folder.
@@ -99,8 +102,10 @@ impl Folder {
         if let Some(own) = known::own(&self.state())? {
             return Ok(Some(own));
         }
-        let newest = self.manifests()?.into_iter().rev().take(NAMING);
-        Ok(newest.filter_map(|path| Set::load(&path, &self.trust).ok()?.manifest.folder).next())
+        let newest = self.manifests()?.into_iter().rev();
+        let sets = newest.filter_map(|path| Set::load(&path, &self.trust).ok());
+        let believed = sets.filter(|set| set.origin.is_believed()).take(NAMING);
+        Ok(believed.filter_map(|set| set.manifest.folder).next())
     }
 
     /// Has the repository miss it from now on.
@@ -193,7 +198,8 @@ impl Folder {
         Ok(lock)
     }
 
-    /// Every set in the order of their making, and the manifests that cannot be used.
+    /// Every set in the order of their making, those that are not believed before all others, and the
+    /// manifests that cannot be used.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -205,7 +211,9 @@ impl Folder {
                 Err(error) => damaged.push(Damaged { path, why: format!("{error:#}") }),
             }
         }
-        sets.sort_by(|a, b| (a.manifest.place(), &a.id).cmp(&(b.manifest.place(), &b.id)));
+        sets.sort_by_cached_key(|set| {
+            (set.origin.is_believed(), set.manifest.place(), set.id.clone())
+        });
         Ok((sets, damaged))
     }
 
@@ -215,8 +223,10 @@ impl Folder {
     /// When the folder cannot be read.
     pub fn next_place(&self) -> Result<u64> {
         let (sets, _) = self.sets()?;
-        let believed = sets.into_iter().filter(|set| set.origin.is_believed());
-        let places = believed.filter_map(|set| set.manifest.sequence);
+        // Those of another machine count, whose key may be named later.
+        let may_be = |place: u64, set: &Set| set.origin.is_believed() || place < FAR;
+        let places = sets.iter().filter_map(|set| Some((set.manifest.sequence?, set)));
+        let places = places.filter(|(place, set)| may_be(*place, set)).map(|(place, _)| place);
         Ok(places.max().unwrap_or(0).saturating_add(1))
     }
 

@@ -13,7 +13,7 @@ use super::drill::{self, Drilled};
 use super::folder::Folder;
 use super::order::{self, Doubt};
 use super::set::{PRIVATE, Set};
-use super::verify;
+use super::{signature, verify};
 use crate::context::Context;
 use crate::host::disk;
 use crate::host::files::{make_folder, read_optional, write_atomically};
@@ -70,6 +70,7 @@ pub fn write(cx: &Context, config: &Config) -> Result<()> {
     for stack in cx.stacks_by_place(None)? {
         let folder = Folder::of(cx, config, &stack)?;
         if folder.sets_path().is_dir() {
+            signature::begin(&stack, &folder.manifests()?)?;
             let page = files.entry(stack.data_dir()).or_default();
             of_stack(page, &folder, &stack)?;
         }

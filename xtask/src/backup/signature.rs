@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 
 use super::config::Config;
-use super::origin::{Origin, Trust};
+use super::origin::{self, Origin, Trust};
 use super::set::{self, PRIVATE, Set};
 use crate::context::Context;
 use crate::host::files::{Partial, make_folder, read_optional, write_atomically};
@@ -38,9 +38,9 @@ pub fn trust(cx: &Context, config: &Config) -> Result<Trust> {
     for stack in cx.stacks_by_place(Some("all"))? {
         match own_key(&stack)? {
             Some(key) => drop(trust.ours.insert(key.public()?)),
-            None => trust.is_first_run |= metrics::is_written(&stack.data_dir(), "backup"),
+            None => trust.is_first_run |= !has_begun(&stack)? && has_made_backups(&stack),
         }
-        trust.earlier.extend(earlier(&stack)?);
+        trust.earlier.extend(earlier(&stack)?.unwrap_or_default());
     }
     Ok(trust)
 }
@@ -111,23 +111,47 @@ pub fn own_key(stack: &Stack) -> Result<Option<SigningKey>> {
     })
 }
 
-/// Makes the key where there is none, and has the record say which `manifests`, none of them signed,
-/// lay there before. Only for the holder of the folder's lock.
+/// Whether this version has seen the data directory before: from then on, sets are signed.
+fn has_begun(stack: &Stack) -> Result<bool> {
+    earlier(stack).map(|record| record.is_some())
+}
+
+/// Whether an earlier version has left metrics of backups.
+fn has_made_backups(stack: &Stack) -> bool {
+    metrics::is_written(&stack.data_dir(), "backup")
+}
+
+/// Records once which of `manifests` count though they are not signed. Goes before whatever leaves
+/// metrics of backups; a key that is lost later makes no set believed.
 ///
 /// # Errors
 /// When that cannot be written.
-pub fn make_key(report: &Report, stack: &Stack, manifests: &[PathBuf]) -> Result<()> {
-    if !stack.data_dir().is_dir() || own_key(stack)?.is_some() {
+pub fn begin(stack: &Stack, manifests: &[PathBuf]) -> Result<()> {
+    if has_begun(stack)? {
         return Ok(());
     }
     let folder = state(stack, "");
     make_folder(&folder, 0o700).with_context(|| format!("making {}", folder.display()))?;
     // Of a machine on which no backup was ever made, nothing in the folder is.
-    if metrics::is_written(&stack.data_dir(), "backup") {
-        let digests: BTreeSet<_> =
-            manifests.iter().filter_map(|path| set::name(path)).map(|(_, digest)| digest).collect();
-        let text = serde_json::to_string_pretty(&digests).context("writing the earlier sets")?;
-        write_atomically(&state(stack, EARLIER), text.as_bytes(), PRIVATE)?;
+    let unsigned =
+        manifests.iter().filter(|path| has_made_backups(stack) && !origin::path(path).exists());
+    let digests: BTreeSet<_> =
+        unsigned.filter_map(|path| set::name(path)).map(|(_, digest)| digest).collect();
+    let text = serde_json::to_string_pretty(&digests).context("writing the earlier sets")?;
+    write_atomically(&state(stack, EARLIER), text.as_bytes(), PRIVATE)
+}
+
+/// Makes the key where there is none. Only for the holder of the folder's lock.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn make_key(report: &Report, stack: &Stack, manifests: &[PathBuf]) -> Result<()> {
+    if !stack.data_dir().is_dir() {
+        return Ok(());
+    }
+    begin(stack, manifests)?;
+    if own_key(stack)?.is_some() {
+        return Ok(());
     }
     let key = SigningKey::random()?;
     let public = key.public()?;
@@ -144,16 +168,16 @@ pub fn make_key(report: &Report, stack: &Stack, manifests: &[PathBuf]) -> Result
     Ok(())
 }
 
-/// Digests of sets that were made here and are not signed.
-fn earlier(stack: &Stack) -> Result<BTreeSet<Digest>> {
+/// Digests of sets that were made here and are not signed; nothing before [`begin`].
+fn earlier(stack: &Stack) -> Result<Option<BTreeSet<Digest>>> {
     let path = state(stack, EARLIER);
-    let Some(text) = read_optional(&path)? else { return Ok(BTreeSet::new()) };
-    serde_json::from_str(&text).map_err(|error| {
+    let Some(text) = read_optional(&path)? else { return Ok(None) };
+    serde_json::from_str(&text).map(Some).map_err(|error| {
         let found = format!("{} is damaged: {error}", path.display());
         Problem::failed("backup.signing-record", found)
             .mend(
                 Advice::from("bring the file back from a copy")
-                    .or("remove it; sets from before need --accept-unsigned then"),
+                    .or("write [] into it; sets from before need --accept-unsigned then"),
             )
             .into()
     })

@@ -84,7 +84,8 @@ pub fn is_known_bad(set: &Set, record: &Record) -> bool {
 }
 
 /// Looks at the objects of `sets`; `is_recorded` says whether the outcome is recorded, which a dry
-/// run leaves out. An object that several sets name is looked at once.
+/// run leaves out. It never is of a set that is not believed, which may name objects of others and
+/// claim anything of them. An object that several sets name is looked at once.
 ///
 /// # Errors
 /// When the record cannot be written or the user interrupts; what is wrong with an object is a
@@ -93,6 +94,21 @@ pub fn objects(
     report: &Report,
     folder: &Folder,
     sets: &[Set],
+    depth: Depth,
+    keys: &Keys,
+    is_recorded: bool,
+) -> Result<Vec<Finding>> {
+    let (believed, others): (Vec<_>, Vec<_>) =
+        sets.iter().partition(|set| set.origin.is_believed());
+    let mut found = of_sets(report, folder, &others, depth, keys, false)?;
+    found.extend(of_sets(report, folder, &believed, depth, keys, is_recorded)?);
+    Ok(found)
+}
+
+fn of_sets(
+    report: &Report,
+    folder: &Folder,
+    sets: &[&Set],
     depth: Depth,
     keys: &Keys,
     is_recorded: bool,
